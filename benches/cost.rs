@@ -1,5 +1,5 @@
-//! The cost of the library for the application: `make bench`. These are figures, not tests. Machines are noisy, so quote
-//! medians, and ratios to the raw reads measured beside them.
+//! The cost of the library for the application: `make bench`. These are figures, not tests. Machines are noisy, so
+//! quote medians, and ratios to the raw reads measured beside them.
 #[path = "../tests/common/fake_rapl.rs"]
 mod fake_rapl;
 #[path = "../tests/common/retry.rs"]
@@ -69,7 +69,7 @@ fn calls() {
     };
     row("begin + end, back to back", "ns", (0..1_000_000).map(|_| timed(|| pair(&t))).collect());
     if cfg!(feature = "live") {
-        // Nothing accepts the connection: it hangs, and the tracker's thread with it.
+        // Nothing accepts the connection, so it hangs, and so does the tracker's thread.
         let service = TcpListener::bind("127.0.0.1:0").unwrap();
         let options = format!("intensity=carbonintensity_gb intensity_url=http://{}", service.local_addr().unwrap());
         let asking = tracker(&tree, &options);

@@ -1,5 +1,5 @@
-//! The errors of our and Carbontracker's forecasts after each of the first epochs of recorded runs. Prints the scores and
-//! draws docs/src/explanation/forecast.svg: `make figure`.
+//! The errors of our and Carbontracker's forecasts after each of the first epochs of recorded runs. Prints the scores
+//! and draws docs/src/explanation/forecast.svg: `make figure`.
 //!
 //! CT_DATA is the folder of the recordings ($CT_DATA/epochs/*.csv). Without it, nothing is scored.
 

@@ -1,9 +1,9 @@
 /*
- * carbontracker: measures, forecasts and prices the energy of a training or time loop.
+ * carbontracker: measures and forecasts the energy and the CO2e of a training or time loop.
  * Generated from capi/src/lib.rs by `make header`; edit there.
  *
  * Threads   Any thread may call; calls on one tracker are serialised, different trackers are independent.
- *           ct_destroy and ct_release come last: no other call on that tracker may run beside or after them.
+ *           ct_destroy and ct_release come last: no other call on that tracker may run during or after them.
  *           Do not call from signal handlers. A tracker has one background thread, "ct-sampler". It has "ct-nvml"
  *           too if it uses that driver, "ct-log" if it writes files, and "ct-intensity" if a file or a live service
  *           provides carbon intensity by the hour. A few threads help at the start and end. All of them block all
@@ -99,9 +99,9 @@ extern "C" {
 
 /**
  * Makes a tracker and starts its sampling thread. It takes less than 5 ms, and with `resume` also the time to read the
- * journal. It reads each device once, and waits up to 250 ms for a file of /sys or /proc that does not answer. It makes
- * relative paths in the options absolute. No thread can start in the constructor of a library that is being loaded:
- * there, the call takes up to 0.25 s longer per thread, and energy is read once the library is loaded.
+ * journal. It reads each device once, and waits up to 250 ms for a file of /sys or /proc that does not answer. It
+ * makes relative paths in the options absolute. No thread can start in the constructor of a library that is being
+ * loaded: there, the call takes up to 0.25 s longer per thread, and energy is read once the library is loaded.
  *
  * `options` holds `key=value` pairs separated by white space. Values with spaces are in single quotes, with `\'` and
  * `\\` inside. If a key appears twice, the last value wins. Each key can also be set as the environment variable
@@ -145,8 +145,9 @@ ct_status ct_epoch_cancel(ct_tracker *tracker);
 
 /**
  * Reports the progress of the open epoch: `done` of `total` batches or time steps since its begin. It stores the
- * progress and a time stamp in one word, so it can be called after every batch. If `epochs` is set, progress in the first
- * epoch allows a forecast ("/forecast") from 5 % of that epoch on, and separates its warm-up from its steady pace.
+ * progress and a time stamp in one word, so it can be called after every batch. If `epochs` is set, progress in the
+ * first epoch allows a forecast ("/forecast") from 5 % of that epoch on, and separates its warm-up from its steady
+ * pace.
  *
  * CT_EINVAL: `total` is 0, or less than `done`. CT_ESTATE: no epoch is open.
  */
@@ -157,12 +158,12 @@ ct_status ct_progress(ct_tracker *tracker,
 /**
  * Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j", "/forecast/energy_j/high",
  * "/epochs/3/duration_s" (the fourth entry: one epoch, or several in a run of more than 4096 epochs). It waits up to
- * 1 s for the reading that closes the last epoch: a few milliseconds with counters, up to 0.1 s if the processor's power
- * is estimated. In the first epoch, a pointer below "/forecast" waits up to 0.3 s for the first forecast.
+ * 1 s for the reading that closes the last epoch: a few milliseconds with counters, up to 0.1 s if the processor's
+ * power is estimated. In the first epoch, a pointer below "/forecast" waits up to 0.3 s for the first forecast.
  *
- * If some energy is estimated, the true value lies between "/usage/error/low" and "/usage/error/high" times the estimate
- * in 90 % of cases. "/usage/energy_low_j" and "/usage/energy_high_j" are these bounds in joules; kWh and CO2e have theirs.
- * All of them are null if all energy is measured.
+ * If some energy is estimated, the true value lies between "/usage/error/low" and "/usage/error/high" times the
+ * estimate in 90 % of cases. "/usage/energy_low_j" and "/usage/energy_high_j" are these bounds in joules; kWh and CO2e
+ * have theirs. All of them are null if all energy is measured.
  *
  * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is unchanged. CT_EIO: malloc reports too little
  * memory.
@@ -172,13 +173,13 @@ ct_status ct_value(ct_tracker *tracker,
                    double *out);
 
 /**
- * Writes the report in a format: "text", "json", "csv" (one row per epoch), "prometheus" or "html" (a page with charts).
- * It waits up to 1 s for the reading that closes the last epoch, and in the first epoch up to 0.3 s for the first
- * forecast.
+ * Writes the report in a format: "text", "json", "csv" (one row per epoch), "prometheus" or "html" (a page with
+ * charts). It waits up to 1 s for the reading that closes the last epoch, and in the first epoch up to 0.3 s for the
+ * first forecast.
  *
- * The buffer works as in snprintf: as much as fits is written, with a NUL if cap > 0. `*needed` (may be NULL) becomes the
- * size of the whole text in bytes, including the NUL. CT_ERANGE: the text did not fit. CT_EINVAL: the format is unknown.
- * CT_EIO: too little memory is left.
+ * The buffer works as in snprintf: as much as fits is written, with a NUL if cap > 0. `*needed` (may be NULL) becomes
+ * the size of the whole text in bytes, including the NUL. CT_ERANGE: the text did not fit. CT_EINVAL: the format is
+ * unknown. CT_EIO: too little memory is left.
  */
 ct_status ct_report(ct_tracker *tracker,
                     const char *format,
@@ -200,8 +201,8 @@ ct_status ct_message(ct_tracker *tracker,
 /**
  * Ends the tracker: it takes a last reading, joins the sampling thread and writes the run's files. It returns within
  * 250 ms even if a device hangs, and with log_dir within 2 s more if a disk hangs. If files of the run could not be
- * written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and the
- * files are finished afterwards.
+ * written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and
+ * the files are finished afterwards.
  *
  * A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. NULL is
  * accepted. In a forked child the call does nothing. The pointer must not be used afterwards.

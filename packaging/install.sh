@@ -139,7 +139,8 @@ fill() { # FOLDER TEMPLATE: filled with the version, the path from FOLDER up to 
     fi
 }
 
-installing() { # FOLDER NAME: true for install, with the path in $at; else removes the file and folders that become empty
+# FOLDER NAME: sets $at, the path. True for install; else removes the file and the folders that become empty.
+installing() {
     at=$DESTDIR$(place "$1")/$2
     echo "${at#"$DESTDIR"}"
     [ "$verb" != install ] || return 0

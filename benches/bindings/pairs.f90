@@ -1,4 +1,4 @@
-! As pairs.c, by the Fortran module.
+! As pairs.c, with the Fortran module.
 program pairs
    use, intrinsic :: iso_fortran_env, only: int64, real64
    use carbontracker, only: tracker

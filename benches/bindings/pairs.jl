@@ -1,4 +1,4 @@
-# As pairs.c, by the Julia package.
+# As pairs.c, with the Julia package.
 using CarbonTracker, Printf
 
 function pairs_of(tracker, count)

@@ -1,4 +1,4 @@
--- As pairs.c, by the Lua module. os.clock is this process's time: the sampler's, which sleeps, hardly shows in it.
+-- As pairs.c, with the Lua module. os.clock is the CPU time of this process; the sleeping sampler adds little to it.
 local ct = require "carbontracker"
 local tracker = ct.new { sim_cpu = "bench:100" }
 

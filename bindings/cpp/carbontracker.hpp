@@ -11,10 +11,10 @@
  * std::cout << tracker.report();
  * @endcode
  *
- * Errors     The constructor of tracker, value() and report() throw carbontracker::error. Functions that return text may
- *            throw std::bad_alloc. All others are noexcept and return a ct_status as in C: 0 done, > 0 done with a remark,
- *            < 0 failed; ct_last_error() then returns the reason. With -fno-exceptions (one setting for a whole program)
- *            the throwing functions return a disabled tracker, a NaN or an empty text instead.
+ * Errors     The constructor of tracker, value() and report() throw carbontracker::error. Functions that return text
+ *            may throw std::bad_alloc. All others are noexcept and return a ct_status as in C: 0 done, > 0 done with a
+ *            remark, < 0 failed; ct_last_error() then returns the reason. With -fno-exceptions (one setting for a whole
+ *            program) the throwing functions return a disabled tracker, a NaN or an empty text instead.
  * Disabled   A tracker that is disabled, moved from or closed accepts every call and does nothing.
  * Threads    Any thread may call, as in C. The objects of C++ follow the rule of the standard library: while one thread
  *            assigns, moves, closes or ends a tracker or epoch, no other thread may use that object.
@@ -115,7 +115,7 @@ inline std::string digits(double number) {
     return plain;
 }
 
-/** Calls a function that writes text as snprintf does, and enlarges `text` until it fits. `text` is empty on failure. */
+/** Calls a function that writes text as snprintf does. Enlarges `text` until it fits; on failure `text` is empty. */
 template <class Call> ct_status fill(std::string &text, Call call) {
     std::size_t needed = 4096;
     ct_status status;
@@ -187,8 +187,8 @@ public:
 /**
  * An open epoch. It ends at the end of its scope. If an exception leaves the scope, it is cancelled.
  *
- * It keeps its run alive, so it may outlive its tracker. An epoch that was moved from, has ended or could not begin is not
- * open: it does nothing and returns CT_DISABLED.
+ * It keeps its run alive, so it may outlive its tracker. An epoch that was moved from, has ended or could not begin is
+ * not open: it does nothing and returns CT_DISABLED.
  */
 class epoch {
     std::shared_ptr<ct_tracker> run_;  // null: not open
@@ -283,7 +283,7 @@ class tracker {
 
 public:
     /**
-     * Makes a tracker and starts measuring. CARBONTRACKER_DISABLE=1 is no failure, nor is a machine without meters.
+     * Makes a tracker and starts measuring. CARBONTRACKER_DISABLE=1 and a machine without meters are no failures.
      * @throws error for an unknown option or a bad value, or if no thread can be started
      */
     explicit tracker(const options &chosen = options()) {
@@ -294,7 +294,7 @@ public:
     tracker(tracker &&) noexcept = default;
     tracker &operator=(tracker &&) noexcept = default;
 
-    /** Makes a tracker without throwing. If `status` is not CT_OK, the tracker is disabled and the program can continue. */
+    /** Makes a tracker and never throws. If `status` is not CT_OK, the tracker is disabled. */
     CARBONTRACKER_NODISCARD static tracker create(const options &chosen, ct_status &status) noexcept {
         ct_tracker *run = nullptr;
         status = ct_create(chosen.str().c_str(), &run);
@@ -321,7 +321,7 @@ public:
     /** Ends the run now, or when an open epoch ends. The tracker is disabled from now on. */
     void close() noexcept { run_.reset(); }
 
-    /** Begins an epoch that ends with its scope. If an epoch is already open, the new one is not open, and a message reports it. */
+    /** Begins an epoch that ends with its scope. If an epoch is already open, this one is not. */
     CARBONTRACKER_NODISCARD carbontracker::epoch epoch() noexcept { return carbontracker::epoch(run_); }
     /**
      * `for (auto&& e : tracker.epochs(n))`: n epochs, one per iteration, with `e.index()` from 0. Each ends with its
@@ -374,7 +374,7 @@ public:
         return text;
     }
 
-    /** Takes the oldest message (a warning, the forecast, an exceeded budget) into `text`. Returns false if there is none. */
+    /** Takes the oldest message (a warning, the forecast, an exceeded budget) into `text`. False: there is none. */
     bool message(std::string &text) {
         return CT_OK == detail::fill(text, [&](char *buffer, std::size_t size, std::size_t *needed) {
             return ct_message(native(), buffer, size, needed);

@@ -1,7 +1,7 @@
 /*
- * libkp_carbontracker.so: a Kokkos Tools connector. Kokkos loads it if KOKKOS_TOOLS_LIBS names it. An epoch is a profiling
- * region: each region named by CARBONTRACKER_KOKKOS_REGION, or each outermost one if that is not set. Without regions the
- * whole run is one epoch. See ../relink/README.md.
+ * libkp_carbontracker.so: a Kokkos Tools connector. Kokkos loads it if KOKKOS_TOOLS_LIBS names it. An epoch is a
+ * profiling region: each region named by CARBONTRACKER_KOKKOS_REGION, or each outermost one if that is not set. Without
+ * regions the whole run is one epoch. See ../relink/README.md.
  */
 #include "../relink/exit_report.h"
 
@@ -47,7 +47,8 @@ void kokkosp_init_library(int sequence, uint64_t interface, uint32_t devices, vo
     is_open = ct_epoch_begin(tracker) == CT_OK;
 }
 
-/* Requests no fences. Kernels may run across the ends of regions, and a fence there would change the measured program. */
+/* Requests no fences. Kernels may run across the ends of regions, and a fence there would change the measured
+   program. */
 void kokkosp_request_tool_settings(uint32_t count, struct Kokkos_Tools_ToolSettings *settings)
 {
     if (count > 0)

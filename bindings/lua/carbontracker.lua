@@ -10,14 +10,14 @@
 --    t:close()
 --
 -- *Errors.* If the library refuses a call (an unknown option, a second begin, a closed tracker), the function raises an
--- error at the line of the call. `try_new` returns nil and the reason instead. An error inside an epoch cancels the epoch
--- and propagates unchanged. Calls that succeed return a status: "ok"; "disabled", by CARBONTRACKER_DISABLE=1 or
+-- error at the line of the call. `try_new` returns nil and the reason instead. An error inside an epoch cancels the
+-- epoch and propagates unchanged. Calls that succeed return a status: "ok"; "disabled", by CARBONTRACKER_DISABLE=1 or
 -- `disabled`; or "over_budget", from the end of an epoch.
 --
 -- *Units* are in the names of the report's numbers: _s seconds, _j joules, _kwh, _w watts, _g grams of CO2e.
 --
--- *Threads.* Lua states share nothing, and the library calls no Lua function. Coroutines may share a tracker. In a forked
--- child a tracker of the parent raises an error; create a new one there.
+-- *Threads.* Lua states share nothing, and the library calls no Lua function. Coroutines may share a tracker. In a
+-- forked child a tracker of the parent raises an error; create a new one there.
 --
 -- Works on LuaJIT (through its FFI) and on Lua 5.1 to 5.4 (through the C module carbontracker.core).
 -- CARBONTRACKER_LUA_BACKEND, `ffi` or `c`, selects one of the two.
@@ -91,7 +91,8 @@ local function begin(tracker, epoch, level)
   local status = backend.epoch_begin(handle)
   local left = tracker.current
   if status == ESTATE and left and left.loose then
-    -- A loop left its epoch open, or this epoch begins inside it. The library has counted the call, and a message reports it.
+    -- A loop left its epoch open, or this epoch begins inside it. The library has counted the call, and a message
+    -- reports it.
     cancel(tracker)
     status = backend.epoch_begin(handle)
   end
@@ -117,8 +118,8 @@ function Tracker:epoch_begin()
 end
 
 --- Ends the open epoch: reads the clock and returns.
--- @treturn string "ok", "disabled", or "over_budget": the run's forecast exceeds `budget_kwh`, `budget_g` or `budget_h`.
--- It may come one epoch late, because the forecast uses only epochs whose readings are complete.
+-- @treturn string "ok", "disabled", or "over_budget": the run's forecast exceeds `budget_kwh`, `budget_g` or
+-- `budget_h`. It may come one epoch late, because the forecast uses only epochs whose readings are complete.
 -- @raise no epoch is open
 function Tracker:epoch_end()
   local status = finish(self, 2)
@@ -188,8 +189,8 @@ local function whole(epoch, ...)
   return ...
 end
 
---- Calls `f(...)` as one epoch. If it raises an error, the epoch is cancelled and the error propagates: in Lua 5.4 with its
--- whole traceback; in other versions the traceback ends here. In Lua 5.1, but not LuaJIT, `f` cannot yield.
+--- Calls `f(...)` as one epoch. If it raises an error, the epoch is cancelled and the error propagates: in Lua 5.4 with
+-- its whole traceback; in other versions the traceback ends here. In Lua 5.1, but not LuaJIT, `f` cannot yield.
 -- @tparam function f
 -- @param ... its arguments
 -- @return what f returns
@@ -209,10 +210,10 @@ end
 --
 --    for epoch in t:epochs(10) do train(epoch) end
 --
--- In Lua 5.4 an error in the loop body cancels its epoch (except the error nil, which looks like none), and `break` ends it.
--- Other versions do not notice that a loop is left: call `t:epoch_end()` before `break` there, which is harmless in 5.4.
--- If `break` or an error leaves an epoch open, the next begin cancels it, and a message reports it. The same happens if an
--- epoch begins inside another; Lua 5.4 raises an error then.
+-- In Lua 5.4 an error in the loop body cancels its epoch (except the error nil, which looks like none), and `break`
+-- ends it. Other versions do not notice that a loop is left: call `t:epoch_end()` before `break` there, which is
+-- harmless in 5.4. If `break` or an error leaves an epoch open, the next begin cancels it, and a message reports it.
+-- The same happens if an epoch begins inside another; Lua 5.4 raises an error then.
 -- @tparam number n the number of epochs
 -- @return an iterator over 1 to n
 -- @raise an epoch is open already
@@ -287,8 +288,8 @@ function Tracker:messages()
   return Tracker.message, self
 end
 
---- Ends the tracker: takes a last reading and stops the sampler, within 250 ms. A second `close` does nothing; any other
--- call raises an error.
+--- Ends the tracker: takes a last reading and stops the sampler, within 250 ms. A second `close` does nothing; any
+-- other call raises an error.
 function Tracker:close()
   local handle = self.handle
   if handle then
@@ -330,8 +331,8 @@ function ct.try_new(options)
   return setmetatable({ handle = handle, over = false }, Tracker)
 end
 
---- Makes a tracker and starts its sampling thread. If no device can be measured, the call still succeeds: energies are nil, and a
--- message explains how to enable measurement.
+--- Makes a tracker and starts its sampling thread. If no device can be measured, the call still succeeds: energies are
+-- nil, and a message explains how to enable measurement.
 -- @param[opt] options a table by name, `{ epochs = 10, location = "DK", components = { "cpu", "gpu" } }`, or a string
 -- "epochs=10 location=DK". The library's documentation lists the options. Each is also an environment variable, such as
 -- CARBONTRACKER_EPOCHS; an option given here overrides it
@@ -362,8 +363,8 @@ local function batches(state)
 end
 
 --- Tracks the epochs of a torchnet engine: from the end of its onStartEpoch to the start of its onEndEpoch. Work in
--- onEndEpoch (a test, a checkpoint) counts as between epochs; onUpdate sets the progress. Existing hooks are still called;
--- set your own hooks before this call. If an error leaves an epoch open, the next begin cancels it.
+-- onEndEpoch (a test, a checkpoint) counts as between epochs; onUpdate sets the progress. Existing hooks are still
+-- called; set your own hooks before this call. If an error leaves an epoch open, the next begin cancels it.
 -- @param engine a tnt.SGDEngine, tnt.OptimEngine or similar
 -- @tparam Tracker tracker
 function ct.attach_torchnet(engine, tracker)

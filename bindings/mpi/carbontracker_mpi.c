@@ -1,6 +1,6 @@
 /*
- * carbontracker over MPI for Fortran: the two functions of carbontracker_mpi.h, with a communicator as Fortran passes it.
- * The handle is an int64_t, which holds any INTEGER. For FORTRAN 77 there is a subroutine with the sums of a run:
+ * carbontracker over MPI for Fortran: the two functions of carbontracker_mpi.h, with a communicator as Fortran passes
+ * it. The handle is an int64_t, which holds any INTEGER. For FORTRAN 77 there is a subroutine with the sums of a run:
  *     CALL CTMGET(COMM, EJ, CO2, PEJ, MISS, IERR)
  * Compile it with your MPI's C compiler:  mpicc -c carbontracker_mpi.c
  */
@@ -21,8 +21,9 @@ int32_t ct_mpi_report_f(ct_tracker *tracker, int64_t comm, char *buf, size_t cap
     return ct_mpi_report(tracker, MPI_Comm_f2c((MPI_Fint)comm), buf, cap, needed);
 }
 
-/* Energy so far (J), its CO2e (g) and the forecast of the whole run (J), over all ranks; -1 if no rank knows the number.
- * `missing`: the number of nodes whose energy is unknown; -1 if no node's energy is known. `status`: of the energy. */
+/* Energy so far (J), its CO2e (g) and the forecast of the whole run (J), over all ranks; -1 if no rank knows the
+ * number. `missing`: the number of nodes whose energy is unknown; -1 if no node's energy is known. `status`: of the
+ * energy. */
 static void ct_mpi_get(MPI_Fint comm, double *joules, double *grams, double *forecast, int32_t *missing, int32_t *status)
 {
     const MPI_Comm ranks = MPI_Comm_f2c(comm);

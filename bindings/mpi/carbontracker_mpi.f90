@@ -36,9 +36,9 @@ module carbontracker_mpi
 
 contains
 
-   !> One number of the whole run, such as '/usage/energy_j'. J, kWh and g of CO2e are summed over the ranks; a duration is
-   !> the maximum; '/run/epochs_done' is the minimum, with which a restarted run begins. If `stat` is not 0 (CT_OK), `value`
-   !> and `missing` are unchanged.
+   !> One number of the whole run, such as '/usage/energy_j'. J, kWh and g of CO2e are summed over the ranks; a duration
+   !> is the maximum; '/run/epochs_done' is the minimum, with which a restarted run begins. If `stat` is not 0 (CT_OK),
+   !> `value` and `missing` are unchanged.
    subroutine ct_mpi_value(tracker, comm, pointer, value, stat, missing)
       !> The tracker's C pointer, run%handle().
       type(c_ptr), intent(in) :: tracker
@@ -55,8 +55,8 @@ contains
       if (stat == 0 .and. present(missing)) missing = nodes
    end subroutine ct_mpi_value
 
-   !> A few lines about the whole run: ranks, nodes, time, energy, CO2e and a line per node. Rank 0 of `comm` gets the text;
-   !> it is empty on the others. Lines end with new_line.
+   !> A few lines about the whole run: ranks, nodes, time, energy, CO2e and a line per node. Rank 0 of `comm` gets the
+   !> text; it is empty on the others. Lines end with new_line.
    subroutine ct_mpi_report(tracker, comm, text, stat)
       type(c_ptr), intent(in) :: tracker
       integer, intent(in) :: comm

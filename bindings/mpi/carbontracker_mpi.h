@@ -16,16 +16,16 @@
  *     ct_destroy(t);                                       // after the last of these calls
  *     MPI_Finalize();
  *
- * Collective  All ranks of `comm`, an intracommunicator, call both functions with the same pointer. A NULL tracker takes
+ * Collective All ranks of `comm`, an intracommunicator, call both functions with the same pointer. A NULL tracker takes
  *             part. All ranks get the same status and number. Call them only from a thread that may call MPI, and not
  *             from several threads at once on one communicator.
  * Sums        The library makes one rank of a node count each device at a time; the energy is null on the other ranks.
- *             So the run's energy is the sum over the ranks. If ranks of one node (ranks that share memory) have not
- *             found each other ("/job/agreed") and list the same device, the largest count is added and the others are not.
+ *             So the run's energy is the sum over the ranks. Ranks of one node share memory. If they have not found
+ *             each other ("/job/agreed") and list the same device, only the largest count is added.
  * Restarts    ct_mpi_value of "/run/epochs_done" is the minimum over the ranks: all ranks start with that epoch.
- * Errors      CT_EIO: MPI failed and the error handler of `comm` returned. Communicators made here are freed before return.
- * Version     The library must be at least as new as this header. An older one does not identify its devices: if two ranks
- *             of a node have not found each other, the energy of that node is then unknown (`missing`, CT_ENOENT).
+ * Errors      CT_EIO: MPI failed and the error handler of `comm` returned. Communicators made here are freed.
+ * Version     The library must be at least as new as this header. An older one does not identify its devices. Then
+ *             the energy of a node is unknown if two of its ranks have not found each other (`missing`, CT_ENOENT).
  */
 #ifndef CARBONTRACKER_MPI_H
 #define CARBONTRACKER_MPI_H
@@ -53,18 +53,18 @@ static inline int ct_mpi_same(MPI_Comm comm, const char *pointer, int *is_same)
 }
 
 /**
- * One number of the whole run, by JSON Pointer as in ct_value. The unit at the end of its last name sets the rule: energy
- * and CO2e (_j, _kwh, _g) are summed over the ranks; durations (_s) are the maximum. "/run/epochs_done" is the minimum over
- * the ranks that have a tracker, so that a restarted run begins with one epoch on all ranks. Bounds
+ * One number of the whole run, by JSON Pointer as in ct_value. The unit at the end of its last name sets the rule:
+ * energy and CO2e (_j, _kwh, _g) are summed over the ranks; durations (_s) are the maximum. "/run/epochs_done" is the
+ * minimum over the ranks that have a tracker, so that a restarted run begins with one epoch on all ranks. Bounds
  * ("/forecast/energy_j/high") are summed like values. This makes the interval wider than necessary.
  *
  * `missing` (may be NULL): the number of nodes on which no rank knows the number. Their energy is not in the sum. 0 for
  * "/run/epochs_done".
  *
- * CT_OK: `*out` and `*missing` are the same on all ranks. CT_ENOENT: no rank knows the number. CT_DISABLED: no rank has a
- * tracker. CT_EINVAL: the name has no such unit, such as "/usage/coverage"; or it is in "/components", whose order differs
- * between ranks; or the ranks passed different pointers. CT_EIO: MPI failed. Any other status: no rank knows the number, and
- * ct_value returned this status on one of them.
+ * CT_OK: `*out` and `*missing` are the same on all ranks. CT_ENOENT: no rank knows the number. CT_DISABLED: no rank has
+ * a tracker. CT_EINVAL: the name has no such unit, such as "/usage/coverage"; or it is in "/components", whose order
+ * differs between ranks; or the ranks passed different pointers. CT_EIO: MPI failed. Any other status: no rank knows
+ * the number, and ct_value returned this status on one of them.
  */
 static inline ct_status ct_mpi_value(ct_tracker *tracker, MPI_Comm comm, const char *pointer, double *out, int *missing)
 {
@@ -83,12 +83,12 @@ static inline ct_status ct_mpi_value(ct_tracker *tracker, MPI_Comm comm, const c
 }
 
 /**
- * A few lines about the whole run, in the buffer of rank 0: ranks, nodes, time, energy, CO2e, and a line per node. `buf` and
- * `cap` are ignored on other ranks.
+ * A few lines about the whole run, in the buffer of rank 0: ranks, nodes, time, energy, CO2e, and a line per node.
+ * `buf` and `cap` are ignored on other ranks.
  *
- * `*needed` (may be NULL) becomes the size of the text in bytes, on every rank, as in ct_report. CT_ERANGE: the buffer of
- * rank 0 is too small; every rank gets this status, so that all can call again. CT_DISABLED: no rank has a tracker; the text
- * is empty.
+ * `*needed` (may be NULL) becomes the size of the text in bytes, on every rank, as in ct_report. CT_ERANGE: the buffer
+ * of rank 0 is too small; every rank gets this status, so that all can call again. CT_DISABLED: no rank has a tracker;
+ * the text is empty.
  */
 static inline ct_status ct_mpi_report(ct_tracker *tracker, MPI_Comm comm, char *buf, size_t cap, size_t *needed)
 {

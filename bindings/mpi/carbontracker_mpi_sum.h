@@ -135,7 +135,7 @@ static inline struct ct_mpi_devices ct_mpi_list(ct_tracker *tracker)
     return devices;
 }
 
-/* The number of the record in which this rank and others of its node agree on who counts a device; 0: it has none. */
+/* The number of the record in which this rank and others of its node agree which rank counts a device; 0: none. */
 static inline double ct_mpi_record(ct_tracker *tracker)
 {
     double agreed, record;
@@ -146,7 +146,7 @@ static inline double ct_mpi_record(ct_tracker *tracker)
 
 /*
  * The devices that another rank may count for the same time. If all ranks that count share one record, there are none:
- * two of them may list a device, but each for a time of its own. Ranks of two jobs have a record each.
+ * two of them may list a device, but each for a different time. Ranks of two jobs have a record each.
  * Collective over `node`; `*failed` is not 0 if MPI failed.
  */
 static inline struct ct_mpi_devices ct_mpi_shared(ct_tracker *tracker, MPI_Comm node, int *failed)
@@ -177,8 +177,8 @@ static inline int ct_mpi_beats(const struct ct_mpi_devices *own, const struct ct
     return 0;
 }
 
-/* Compares the ranks' devices one by one. all[0] becomes this rank's energy in devices of `kind`, all[1] the part of it that
- * no other rank has more of. Collective over `node`; not 0 if MPI failed. */
+/* Compares the ranks' devices one by one. all[0] becomes this rank's energy in devices of `kind`, all[1] the part of it
+ * that no other rank has more of. Collective over `node`; not 0 if MPI failed. */
 static inline int ct_mpi_compare(const struct ct_mpi_devices *own, MPI_Comm node, int kind, double *all)
 {
     int me, size, rank, n, count, beats, is_beaten;
@@ -230,7 +230,8 @@ static inline ct_status ct_mpi_share(ct_tracker *tracker, MPI_Comm node, int kin
 
 /* ---- This rank's part ---- */
 
-/* The least that a rank without a forecast adds to a forecast: the energy that it used. It adds nothing to what remains. */
+/* The least that a rank without a forecast adds to a forecast: the energy that it used. It adds nothing to what
+   remains. */
 static inline double ct_mpi_least(ct_tracker *tracker, const char *pointer)
 {
     char used[64];
@@ -266,8 +267,9 @@ struct ct_mpi_part {
 };
 
 /*
- * This rank's part, CT_EINVAL unless this rank's arguments are valid. Collective over `node`; returns CT_EIO if MPI failed.
- * The number is read before the list of devices, and both cover the same devices: ranks that share a record list none.
+ * This rank's part, CT_EINVAL unless this rank's arguments are valid. Collective over `node`; returns CT_EIO if MPI
+ * failed. The number is read before the list of devices, and both cover the same devices: ranks that share a record
+ * list none.
  */
 static inline ct_status ct_mpi_part_of(ct_tracker *tracker, MPI_Comm node, const char *pointer, int is_valid,
                                        struct ct_mpi_part *part)
@@ -293,13 +295,14 @@ static inline ct_status ct_mpi_part_of(ct_tracker *tracker, MPI_Comm node, const
 /* ---- The run's number ---- */
 
 /*
- * ct_mpi_value, with the ranks of this node as `node`. It asks each rank after all ranks of `comm` are here. Before that,
- * a rank's epoch may be open, and a rank that waits may still take over what another one counts.
+ * ct_mpi_value, with the ranks of this node as `node`. It asks each rank after all ranks of `comm` are here. Before
+ * that, a rank's epoch may be open, and a rank that waits may still take over what another one counts.
  */
 static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm node, const char *pointer, double *out,
                                     int *missing)
 {
-    /* The highest answer of a rank is the run's: an invalid call before a known number, a known number before a failure. */
+    /* The highest answer of a rank is the run's: an invalid call before a known number, a known number before a
+       failure. */
     const double invalid = 1000, is_known = 500, none = -1e300;
     const enum ct_mpi_rule rule = ct_mpi_rule_of(pointer);
     struct ct_mpi_part part;

@@ -79,7 +79,8 @@ static inline ct_status ct_mpi_node_of(ct_tracker *tracker, MPI_Comm node, struc
     return CT_OK;
 }
 
-/* Writes a line per node at rank 0 of `firsts`, the first ranks of the nodes. Collective over it; not 0 if MPI failed. */
+/* Writes a line per node at rank 0 of `firsts`, the first ranks of the nodes. Collective over it; not 0 if MPI
+   failed. */
 static inline int ct_mpi_lines(struct ct_mpi_text *text, const struct ct_mpi_node *own, MPI_Comm firsts)
 {
     struct ct_mpi_node node = *own;

@@ -1,9 +1,9 @@
 /*
- * Measures a whole program as one epoch and reports at its end. The source does not change: link carbontracker_auto.o and
- * the library to the program. See README.md in this folder.
+ * Measures a whole program as one epoch and reports at its end. The source does not change: link carbontracker_auto.o
+ * and the library to the program. See README.md in this folder.
  *
- * It reports once, when the first process ends by exit() or returns from main. A forked child does not report. A process
- * that ends by _exit, abort or a signal does not report either.
+ * It reports once, when the first process ends by exit() or returns from main. A forked child does not report. A
+ * process that ends by _exit, abort or a signal does not report either.
  */
 #include "exit_report.h"
 
@@ -21,9 +21,9 @@ static void end(void)
 }
 
 #ifdef __GLIBC__
-/* exit() first destroys the thread-local objects of its thread, then calls the registered handlers, newest first. The GPU
- * driver may take a second to load. It registers its handler after `begin`, so it would shut down before the last reading.
- * So `leave`, a thread-local destructor, registers `end` once more when the program starts to exit. */
+/* exit() first destroys the thread-local objects of its thread, then calls the registered handlers, newest first. The
+ * GPU driver may take a second to load. It registers its handler after `begin`, so it would shut down before the last
+ * reading. So `leave`, a thread-local destructor, registers `end` once more when the program starts to exit. */
 extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *library);
 extern void *__dso_handle;
 

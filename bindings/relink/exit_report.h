@@ -1,6 +1,7 @@
 /*
- * Shared by the two connectors that need no change of the program. It makes a tracker from the environment, and writes its
- * report at the end: to standard error, or to the file that CARBONTRACKER_REPORT names. Include it first, in one source file.
+ * Shared by the two connectors that need no change of the program. It makes a tracker from the environment, and writes
+ * its report at the end: to standard error, or to the file that CARBONTRACKER_REPORT names. Include it first, in one
+ * source file.
  */
 #ifndef EXIT_REPORT_H
 #define EXIT_REPORT_H
@@ -111,7 +112,8 @@ static int exit_report_write(int file, const char *text)
     return left == 0;
 }
 
-/* Writes to the standard error of the start. The program may have closed it since, and reused its number for another file. */
+/* Writes to the standard error of the start. The program may have closed it since, and reused its number for another
+   file. */
 static void exit_report_write_error(const char *text)
 {
     const int file = exit_report_is_same(exit_report.file) ? exit_report.file : exit_report_is_same(2) ? 2 : -1;
@@ -135,7 +137,8 @@ static void exit_report_forked(void)
     exit_report.file = -1;
 }
 
-/* Makes a tracker from these options and the environment. If no name is set, it uses the program's. NULL: nothing is tracked. */
+/* Makes a tracker from these options and the environment. If no name is set, it uses the program's. NULL: nothing is
+   tracked. */
 static ct_tracker *exit_report_create(const char *options)
 {
     char all[1024];

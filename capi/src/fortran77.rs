@@ -16,8 +16,8 @@
 //! | `CTERR(TEXT)` | the message of this thread's last failure, padded with blanks; blank if there was none |
 //! | `CTEND(IERR)` | ends the tracker |
 //!
-//! IERR is the `ct_status` of the C function. `CTMGET`, which sums over MPI ranks, is in bindings/mpi; it gets the tracker
-//! from `ct_fortran_tracker`.
+//! IERR is the `ct_status` of the C function. `CTMGET`, which sums over MPI ranks, is in bindings/mpi; it gets the
+//! tracker from `ct_fortran_tracker`.
 
 use super::{
     ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_value, guard,

@@ -95,7 +95,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Reports arguments that clap does not know. For the arguments of Python's Carbontracker it prints the line to use here.
+/// Reports arguments that clap does not know. For the arguments of Python's Carbontracker it prints the line to use
+/// here.
 fn not_understood(error: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -1,5 +1,5 @@
-//! Translates command lines of Python's Carbontracker, whose command has the same name. Pure, except that it asks whether
-//! a file exists.
+//! Translates command lines of Python's Carbontracker, whose command has the same name. Pure, except that it asks
+//! whether a file exists.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -21,7 +21,8 @@ const OPTIONS: [&str; 11] = [
 /// Options that Python's Carbontracker also reads from among the program's own arguments.
 const ANYWHERE: [&str; 2] = ["--log_dir", "--api_keys"];
 
-/// The providers of carbon intensity: the name in Python's Carbontracker, and the name here. 1.x called the first co2signal.
+/// The providers of carbon intensity: the name in Python's Carbontracker, and the name here. 1.x called the first
+/// co2signal.
 const SERVICES: [(&str, &str); 4] = [
     ("electricitymaps", "electricitymaps"),
     ("co2signal", "electricitymaps"),

@@ -63,8 +63,8 @@ fn in_words(error: &serde_json::Error, length: usize) -> String {
     if length == 0 { "the file is empty".into() } else { error.to_string() }
 }
 
-/// The files of a folder that may hold runs, sorted by name, one for each run. A report stands for its journal, unless the
-/// journal was written to after it.
+/// The files of a folder that may hold runs, sorted by name, one for each run. A report stands for its journal, unless
+/// the journal was written to after it.
 pub fn of_folder(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
     let entries = fs::read_dir(dir).map_err(failed)?;

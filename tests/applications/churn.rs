@@ -1,11 +1,12 @@
-//! A host that closes, replaces and opens descriptors at random instants, ten thousand times, while trackers read counters in files,
-//! perf events and simulated devices, and write journals.
+//! An application that closes, replaces and opens descriptors at random instants, ten thousand times, while trackers
+//! read counters in files, perf events and simulated devices, and write journals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::{Lab, Printed, REFUSE, built, powercap};
 use crate::install_tree::{command, have, outcome};
 
-/// A tree whose power unit is the kernel's cpu-clock, which counts nanoseconds on any machine. At 1e-7 J a count it draws 100 W.
+/// A tree whose power unit is the kernel's cpu-clock, which counts nanoseconds on any machine. At 1e-7 J a count it
+/// draws 100 W.
 fn perf_tree(lab: &Lab) {
     let unit = "perf/sys/bus/event_source/devices/power";
     for (file, text) in
@@ -15,20 +16,20 @@ fn perf_tree(lab: &Lab) {
     }
 }
 
-/// How a host churns.
+/// How an application uses descriptors, and where it runs.
 #[derive(Default)]
 struct Churn<'a> {
     /// The command that starts it.
     starter: &'a [&'a str],
     seed: u32,
     rounds: u32,
-    /// The library's threads share the host's descriptor table.
+    /// The library's threads share the application's descriptor table.
     is_refused: bool,
     /// Another thread makes and destroys trackers meanwhile.
     is_making: bool,
 }
 
-/// Runs the host; an error describes what went wrong.
+/// Runs the application; an error describes what went wrong.
 fn churn(name: &str, how: &Churn) -> Result<(), String> {
     let lab = Lab::new(name);
     lab.folder("w", 0o755);
@@ -37,21 +38,27 @@ fn churn(name: &str, how: &Churn) -> Result<(), String> {
     lab.file("grid.csv", "time,g_per_kwh\n2020-01-01T00:00:00Z,100\n2099-01-01T00:00:00Z,100\n", 0o644);
     let words: Vec<String> =
         how.starter.iter().map(|word| (*word).to_owned()).chain([built("churn").display().to_string()]).collect();
-    let mut host = command(&words[0]);
-    host.args(&words[1..]).args([how.seed, how.rounds].map(|number| number.to_string())).current_dir(&lab.dir);
-    host.args(how.is_making.then_some("make"));
+    let mut application = command(&words[0]);
+    application.args(&words[1..]).args([how.seed, how.rounds].map(|number| number.to_string())).current_dir(&lab.dir);
+    application.args(how.is_making.then_some("make"));
     if how.is_refused {
-        host.env(REFUSE, "1");
+        application.env(REFUSE, "1");
     }
-    let output = outcome(&mut host);
+    let output = outcome(&mut application);
     let printed = Printed(String::from_utf8_lossy(&output.stdout).into_owned());
     if !output.status.success() || printed.0.contains("harmed") {
-        return Err(format!("{host:?}: {}\n{}{}", output.status, printed.0, String::from_utf8_lossy(&output.stderr)));
+        return Err(format!(
+            "{application:?}: {}\n{}{}",
+            output.status,
+            printed.0,
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     check_kept(&lab, &printed, !how.is_refused)
 }
 
-/// Journals and reports hold all epochs, and no energy was invented. Where the host could not close a counter, none was lost.
+/// Journals and reports hold all epochs, and no energy was invented. If the application could not close a counter,
+/// no energy was lost.
 fn check_kept(lab: &Lab, printed: &Printed, is_exact: bool) -> Result<(), String> {
     let number =
         |line: &str, place: usize| line.split(' ').nth(place).and_then(|word| word.parse::<f64>().ok()).unwrap();
@@ -111,10 +118,10 @@ fn descriptors_may_be_churned_while_trackers_are_made_and_destroyed() {
     }
 }
 
-/// A thread may be interrupted between the check of a descriptor and its use, for longer than the host waits. This is rare, so
-/// the test is repeated.
+/// A thread may be interrupted between the check of a descriptor and its use, for longer than the application waits.
+/// This is rare, so the test is repeated.
 #[test]
-fn a_thousand_rounds_harm_nothing_where_the_table_is_shared() {
+fn thousand_rounds_harm_nothing_where_the_table_is_shared() {
     const TRIES: u32 = 3;
     if !have(&["cc", "pkg-config"]) {
         return;

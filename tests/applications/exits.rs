@@ -9,7 +9,7 @@ use std::process::Command;
 
 const TWO: [&str; 3] = ["epochs 1 30", "sleep 30", "epochs 1 30"];
 
-/// Runs a program this often, two at a time. It ends with this status and prints no error.
+/// Runs a program this number of times, two at a time. It ends with this status and prints no error.
 fn run_often(times: usize, status: i32, program: &(dyn Fn() -> Command + Sync)) {
     std::thread::scope(|scope| {
         for half in [times / 2, times - times / 2] {
@@ -24,7 +24,8 @@ fn run_often(times: usize, status: i32, program: &(dyn Fn() -> Command + Sync)) 
     });
 }
 
-/// The folder holds this many runs of two epochs each, complete and in this state, and shared memory holds nothing of them.
+/// The folder holds this many runs of two epochs each, complete and in this state, and shared memory holds nothing of
+/// them.
 fn check_ended(logs: &Logs, runs: usize, state: &str) {
     let journals = logs.journals();
     let epochs: u64 = journals.iter().map(|journal| journal.epochs()).sum();
@@ -50,9 +51,9 @@ fn ends_well(name: &str, times: usize, orders: &[&str], status: i32) {
     let create = format!("create {SIM} log_dir=l");
     let orders: Vec<&str> = [create.as_str()].into_iter().chain(TWO).chain(orders.iter().copied()).collect();
     run_often(times, status, &|| {
-        let mut host = lab.host(&orders);
-        host.env_remove("CT_OUT");
-        host
+        let mut application = lab.application(&orders);
+        application.env_remove("CT_OUT");
+        application
     });
     let state = if orders.contains(&"begin") { "in_epoch" } else { "done" };
     check_ended(&lab.logs("l"), times, state);
@@ -64,32 +65,32 @@ fn forty_exits_leave_eighty_epochs_and_forty_reports() {
 }
 
 #[test]
-fn a_return_from_main_ends_the_run() {
+fn return_from_main_ends_the_run() {
     ends_well("return", 10, &[], 0);
 }
 
 #[test]
-fn a_quick_exit_ends_the_run() {
+fn quick_exit_ends_the_run() {
     ends_well("quick", 10, &["quick_exit 5"], 5);
 }
 
 /// The writer's thread may not have begun yet.
 #[test]
-fn a_run_without_rest_ends_at_exit() {
+fn run_without_rest_ends_at_exit() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
     let lab = Lab::new("short");
     let create = format!("create {SIM} log_dir=l");
     run_often(20, 0, &|| {
-        let mut host = lab.host(&[&create, "epochs 2 0", "exit 0"]);
-        host.env_remove("CT_OUT");
-        host
+        let mut application = lab.application(&[&create, "epochs 2 0", "exit 0"]);
+        application.env_remove("CT_OUT");
+        application
     });
     check_ended(&lab.logs("l"), 20, "done");
 }
 
-/// The host's own exit handlers run before or after the library's, and use the tracker.
+/// The application's own exit handlers run before or after the library's, and use the tracker.
 #[test]
 fn handlers_that_call_the_library_at_exit_do_no_harm() {
     if !have(&["cc", "pkg-config"]) {
@@ -121,7 +122,7 @@ fn trackers_in_every_state_end_at_exit() {
 }
 
 #[test]
-fn an_exit_beside_a_thread_that_marks_epochs_keeps_what_had_ended() {
+fn exit_beside_a_thread_that_marks_epochs_keeps_ended_epochs() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -143,7 +144,7 @@ fn an_exit_beside_a_thread_that_marks_epochs_keeps_what_had_ended() {
 }
 
 #[test]
-fn the_exit_of_a_forked_child_is_not_the_end_of_its_parents_run() {
+fn exit_of_a_forked_child_does_not_end_the_parents_run() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -154,13 +155,13 @@ fn the_exit_of_a_forked_child_is_not_the_end_of_its_parents_run() {
             [&create, "epochs 2 10", "fork_and_exit", "begin", "fork_and_exit", "end", "sleep 50", "epochs 2 10"];
         let printed = lab.run_either_way(is_refused, &[&orders[..], &["messages", "exit 0"]].concat());
         lab.logs("l").check_whole(5);
-        assert!(!printed.0.contains(".jsonl"), "nothing has become of the journal: {}", printed.0);
+        assert!(!printed.0.contains(".jsonl"), "the journal is unchanged: {}", printed.0);
     });
 }
 
 /// The process ends by _exit or SIGKILL right after an epoch, which has no line in the journal yet.
 #[test]
-fn a_kill_loses_no_epoch_that_had_ended() {
+fn kill_loses_no_ended_epoch() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -168,11 +169,11 @@ fn a_kill_loses_no_epoch_that_had_ended() {
         let lab = Lab::new(&format!("killed-{}-{is_refused}", way.len()));
         let create = format!("create {SIM} epochs=1000 name=x log_dir=l resume=l");
         for start in 0..10 {
-            let mut host = lab.host(&[&create, "value /run/epochs_done", "epochs 2 0", way]);
+            let mut application = lab.application(&[&create, "value /run/epochs_done", "epochs 2 0", way]);
             if is_refused {
-                host.env(REFUSE, "1");
+                application.env(REFUSE, "1");
             }
-            outcome(&mut host);
+            outcome(&mut application);
             let printed = std::fs::read_to_string(lab.dir.join("printed")).unwrap();
             std::fs::remove_file(lab.dir.join("printed")).unwrap();
             let printed = crate::application::Printed(printed);
@@ -187,7 +188,7 @@ fn a_kill_loses_no_epoch_that_had_ended() {
         assert_eq!(printed.value("/run/epochs_done"), 20.0, "{way}: {}", printed.0);
         let journals = lab.logs("l").journals();
         assert_eq!((journals.len(), journals[0].ends()), (1, 1));
-        // The last process has ended in order, and removed what the others left.
+        // The last process has ended in order, and has removed the leftovers of the others.
         let left = (1..=11).filter(|life| !matches!(left(journals[0].id(), *life), Ok(None)));
         assert_eq!(left.count(), 0);
     });
@@ -215,7 +216,7 @@ fn ends_well_in(name: &str, status: i32, program: &(dyn Fn() -> Command + Sync))
 }
 
 #[test]
-fn a_static_of_cxx_ends_its_run() {
+fn static_of_cxx_ends_its_run() {
     if !have(&["c++", "pkg-config"]) {
         return;
     }
@@ -240,7 +241,7 @@ fn a_static_of_cxx_ends_its_run() {
 }
 
 #[test]
-fn a_fortran_program_that_does_not_stop_its_run_ends_it() {
+fn fortran_program_that_does_not_stop_its_run_ends_it() {
     if !have(&["gfortran", "pkg-config"]) {
         return;
     }

@@ -1,4 +1,4 @@
-//! A run's files when another program changes them, and when the host changes its folder, root, user or umask.
+//! A run's files when another program changes them, and when the application changes its folder, root, user or umask.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::{EITHER_WAY, Journal, Lab, Logs, Printed, REFUSE, SIM, by, each, is_root, is_root_here, json};
@@ -38,7 +38,7 @@ fn check_kept(lab: &Lab, printed: &Printed, journal: &Path) {
 /// Causes are logrotate (with and without copytruncate), editors that save by renaming, and clean-ups.
 /// Causes are logrotate (with and without copytruncate), editors that save by renaming, and clean-ups.
 #[test]
-fn a_journal_that_loses_what_was_written_is_written_anew() {
+fn journal_that_loses_lines_is_written_anew() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -60,7 +60,7 @@ fn a_journal_that_loses_what_was_written_is_written_anew() {
 
 /// The other process keeps its lines, and the run continues in a file beside it.
 #[test]
-fn a_journal_that_another_process_writes_into_is_left_to_it() {
+fn journal_that_another_process_writes_to_is_left_alone() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -85,7 +85,7 @@ fn a_journal_that_another_process_writes_into_is_left_to_it() {
 }
 
 #[test]
-fn a_folder_of_logs_that_is_removed_comes_back_whole() {
+fn folder_of_logs_that_is_removed_comes_back_whole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -102,7 +102,7 @@ fn a_folder_of_logs_that_is_removed_comes_back_whole() {
 
 /// Carbontracker's parser does not read a log with a hole.
 #[test]
-fn a_standard_log_that_is_truncated_has_no_hole() {
+fn standard_log_that_is_truncated_has_no_hole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -110,18 +110,19 @@ fn a_standard_log_that_is_truncated_has_no_hole() {
     lab.logs("l").check_whole(60);
 }
 
-/// A progress bar or an artifact logger in the host opens and closes the journal, which ends POSIX record locks. A second
-/// process of the same name must still find the journal in use.
+/// A progress bar or an artifact logger in the application opens and closes the journal, which ends POSIX record locks.
+/// A second process of the same name must still find the journal in use.
 #[test]
-fn an_application_that_reads_its_own_journal_keeps_it() {
+fn application_that_reads_its_own_journal_keeps_it() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
     each(by(&["read l", "sh cat l/*.jsonl", "fork_and_exit", "sleep 1"], &EITHER_WAY), |(reading, is_refused)| {
         let lab = Lab::new(&format!("own-{}-{is_refused}", reading.len()));
         let create = format!("create {SIM} epochs=100 name=sweep log_dir=l resume=l");
-        let beside =
-            format!("sh env -u CT_OUT \"$HOST\" '{create}' 'value /run/epochs_done' 'epochs 20 5' destroy > beside");
+        let beside = format!(
+            "sh env -u CT_OUT \"$APPLICATION\" '{create}' 'value /run/epochs_done' 'epochs 20 5' destroy > beside"
+        );
         let first = [
             &create,
             "epochs 4 5",
@@ -136,18 +137,18 @@ fn an_application_that_reads_its_own_journal_keeps_it() {
         ];
         let printed = lab.run_either_way(is_refused, &first);
         let second = Printed(fs::read_to_string(lab.dir.join("beside")).unwrap());
-        assert_eq!(second.value("/run/epochs_done"), 0.0, "the second is a run of its own: {}", second.0);
+        assert_eq!(second.value("/run/epochs_done"), 0.0, "the second is a separate run: {}", second.0);
         let journals = lab.logs("l").journals();
         let epochs: Vec<(u64, usize)> = journals.iter().map(|journal| (journal.epochs(), journal.ends())).collect();
         assert_eq!(epochs, [(20, 1), (20, 1)], "{}", printed.0);
         assert_eq!(lab.logs("l").aggregate(), (40, 2));
-        assert!(!printed.0.contains(".jsonl"), "nothing has become of the journal: {}", printed.0);
+        assert!(!printed.0.contains(".jsonl"), "the journal is unchanged: {}", printed.0);
     });
 }
 
-/// The claim of a rank holds although this rank closes all its descriptors.
+/// A rank keeps its claim to a device even if it closes all its descriptors.
 #[test]
-fn a_processor_is_counted_once_when_a_rank_closes_files() {
+fn processor_is_counted_once_when_a_rank_closes_files() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -155,7 +156,7 @@ fn a_processor_is_counted_once_when_a_rank_closes_files() {
     crate::application::powercap(&lab, "tree");
     let create = format!("create sim_cpu=A:100 job=claimed-{} log_dir=l", std::process::id());
     let peek = "sh cat /dev/shm/carbontracker-* > seen 2>&1 || true";
-    let beside = format!("sh \"$HOST\" '{create}' 'epochs 20 10' 'report json' destroy > beside");
+    let beside = format!("sh \"$APPLICATION\" '{create}' 'epochs 20 10' 'report json' destroy > beside");
     lab.run(&[&create, "epochs 4 10", peek, "close_range 3 4095", &beside, "epochs 20 10", "destroy"]);
     let reports: Vec<f64> =
         lab.logs("l").files(".json").iter().filter_map(|path| json(path)["usage"]["energy_j"].as_f64()).collect();
@@ -200,7 +201,7 @@ fn relative_paths_keep_the_first_working_directory() {
 }
 
 #[test]
-fn a_relative_journal_keeps_the_first_working_directory() {
+fn relative_journal_keeps_the_first_working_directory() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -216,7 +217,7 @@ fn a_relative_journal_keeps_the_first_working_directory() {
     assert_eq!(fs::read_dir(lab.dir.join("o")).unwrap().count(), 0);
 }
 
-/// The run is complete, or a message reports before the end what cannot be written.
+/// The run is complete, or a message before the end names the file that cannot be written.
 fn check_kept_or_reported(logs: &Logs, printed: &Printed) {
     let journal = logs.journal();
     let is_whole = journal.epochs() == 8 && journal.ends() == 1;
@@ -230,7 +231,7 @@ fn check_kept_or_reported(logs: &Logs, printed: &Printed) {
 }
 
 #[test]
-fn an_application_that_changes_its_root_loses_nothing_silently() {
+fn application_that_changes_its_root_loses_nothing_silently() {
     if !have(&["cc", "pkg-config"]) || !is_root_here() {
         return;
     }
@@ -240,16 +241,16 @@ fn an_application_that_changes_its_root_loses_nothing_silently() {
         let create = format!("create {SIM} log_dir={}/l", lab.dir.display());
         let orders =
             [&create, "epochs 3 5", "sleep 50", "chroot cell", "epochs 5 5", "sleep 300", "messages", "destroy"];
-        let mut host = lab.host(&orders);
-        host.env_remove("CT_OUT");
-        let printed = lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application(&orders);
+        application.env_remove("CT_OUT");
+        let printed = lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         assert_eq!(fs::read_dir(cell).unwrap().count(), 0, "nothing is made in the new root");
         check_kept_or_reported(&lab.logs("l"), &printed);
     });
 }
 
 #[test]
-fn an_application_that_drops_its_rights_loses_nothing_silently() {
+fn application_that_drops_its_rights_loses_nothing_silently() {
     if !have(&["cc", "pkg-config"]) || !is_root_here() {
         return;
     }
@@ -259,9 +260,9 @@ fn an_application_that_drops_its_rights_loses_nothing_silently() {
         let create = format!("create {SIM} log_dir=l");
         let orders =
             [&create, "epochs 3 5", "sleep 50", "setuid 65534", "epochs 5 5", "sleep 300", "messages", "destroy"];
-        let mut host = lab.host(&orders);
-        host.env_remove("CT_OUT");
-        let printed = lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application(&orders);
+        application.env_remove("CT_OUT");
+        let printed = lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         check_kept_or_reported(&lab.logs("l"), &printed);
     });
 }

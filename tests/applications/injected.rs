@@ -1,5 +1,5 @@
-//! Injects a fault into each of the library's calls into libc, in over a thousand runs. The host is not harmed, and every ended
-//! epoch is kept or its loss is reported.
+//! Injects a fault into each of the library's calls into libc, in over a thousand runs. The application is not harmed,
+//! and every ended epoch is kept or its loss is reported.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::{Lab, built, succeeds};
@@ -20,7 +20,7 @@ fn shim(lab: &Lab) -> PathBuf {
     shim
 }
 
-/// A command with shared memory of its own, if this process may create namespaces.
+/// A command with separate shared memory, if this process may create namespaces.
 fn alone(program: PathBuf) -> Command {
     let mount = "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"";
     let unshare = ["--mount", "--ipc", "sh", "-c", mount, "sh"];
@@ -33,12 +33,12 @@ fn alone(program: PathBuf) -> Command {
 }
 
 #[test]
-fn a_thousand_faults_of_libc_harm_no_application_and_lose_no_epoch_silently() {
+fn thousand_faults_of_libc_harm_no_application_and_lose_no_epoch_silently() {
     if !have(&["cc", "pkg-config", "unshare"]) {
         return;
     }
     let lab = Lab::new("injected");
-    // A power is known at once; the report would wait 1 s for a counter that does not move.
+    // The simulated power is known at once. With a counter that does not move, the report would wait 1 s.
     lab.file("tree/sys/class/hwmon/hwmon0/name", "power_meter\n", 0o644);
     lab.file("tree/sys/class/hwmon/hwmon0/power1_average", "50000000\n", 0o644);
     let mut driver = alone(built("injected"));

@@ -1,4 +1,4 @@
-//! Applications that misbehave, and what may happen to them and to the files of their runs.
+//! Applications that misbehave, and the effects on them and on the files of their runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/application.rs"]

@@ -1,12 +1,13 @@
-//! Hosts that close or replace file descriptors, start without standard streams, wipe shared memory, or meet system files
-//! that never answer. The host is not harmed, and every epoch is kept.
+//! Applications that close or replace file descriptors, start without standard streams, wipe shared memory, or meet
+//! system files that never answer. The application is not harmed, and every epoch is kept.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::{EITHER_WAY, Lab, REFUSE, SIM, by, each, is_root_here, powercap};
 use crate::install_tree::{command, have, outcome};
 use std::process::Command;
 
-/// How daemons and sandboxes get rid of descriptors. The last two put a file of the host in the place of each descriptor.
+/// How daemons and sandboxes close descriptors. The last two put a file of the application in the place of each
+/// descriptor.
 const WAYS: [(&str, &str); 5] = [
     ("close_range", "close_range 3 4095"),
     ("closefrom", "closefrom 3"),
@@ -28,7 +29,7 @@ fn in_every_way(test: impl Fn(&Lab, &str, bool)) {
 }
 
 #[test]
-fn an_application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
+fn application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
     in_every_way(|lab, drop_all, is_refused| {
         let create = format!("create {SIM} log_dir=l name=x resume=l prometheus=m.prom");
         let orders = [
@@ -52,9 +53,9 @@ fn an_application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
     });
 }
 
-/// The counter does not move. Numbers in the host's files grow as a counter at about a kilowatt would.
+/// The counter does not move. Numbers in the application's files grow as a counter at about a kilowatt would.
 #[test]
-fn an_applications_file_is_not_read_as_a_counter() {
+fn applications_file_is_not_read_as_a_counter() {
     in_every_way(|lab, drop_all, is_refused| {
         let tree = powercap(lab, "tree");
         let create = format!("create sysroot={} components=cpu interval=0.02 job=off", tree.display());
@@ -62,12 +63,12 @@ fn an_applications_file_is_not_read_as_a_counter() {
             [&create, "epochs 1 50", drop_all, "sleep 5", "files 40 w", "begin", "count 12 30", "end", "epochs 1 50"];
         let printed = lab.run_either_way(is_refused, &[&orders[..], &["report json", "destroy", "check"]].concat());
         let joules = printed.report()["usage"]["energy_j"].as_f64();
-        assert!(joules.unwrap_or(0.0) < 0.01, "{joules:?} J of a counter that stands still: {}", printed.0);
+        assert!(joules.unwrap_or(0.0) < 0.01, "{joules:?} J of a counter that does not move: {}", printed.0);
     });
 }
 
-/// A separate table begins as a copy of the host's: pipes, locks and ports must not stay open in it. A program that the host
-/// starts inherits no descriptor of the library.
+/// A separate table begins as a copy of the application's: pipes, locks and ports must not stay open in it. A program
+/// that the application starts inherits no descriptor of the library.
 #[test]
 fn descriptors_that_the_application_closes_stay_closed() {
     if !have(&["cc", "pkg-config"]) {
@@ -127,10 +128,10 @@ fn output_without_standard_streams_goes_into_no_file_of_the_library() {
             orders.extend(["epochs 1 20", closed, "print 100"]);
         }
         orders.extend(["epochs 1 1", "destroy", "print 100"]);
-        let mut host = lab.host_under(&["sh", "-c", &shell], &orders);
-        lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application_under(&["sh", "-c", &shell], &orders);
+        lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         let logs = lab.logs("l");
-        logs.check_no_words("the host's own");
+        logs.check_no_words("the application's own");
         logs.check_whole(21);
     });
 }
@@ -173,13 +174,13 @@ fn tree_for(lab: &Lab, place: &str) {
     }
 }
 
-/// Runs a host on the tree; returns its output and its peak memory, kB. The time and the memory are limited.
+/// Runs an application on the tree; returns its output and its peak memory, kB. The time and the memory are limited.
 fn begins(lab: &Lab, place: &str) -> (String, u64) {
     let bounded = "ulimit -v 4000000; exec timeout --kill-after=5 20 \"$0\" \"$@\"";
     let create = "create sysroot=tree nvml=/none job=off log_dir=l";
     let memory = "sh grep VmHWM /proc/$PPID/status > peak";
     let orders = [create, "epochs 2 5", "report json", "messages", "destroy", memory];
-    let output = outcome(&mut lab.host_under(&["sh", "-c", bounded], &orders));
+    let output = outcome(&mut lab.application_under(&["sh", "-c", bounded], &orders));
     assert!(output.status.success(), "{place}: {output:?}"); // 124: it hangs
     let printed = std::fs::read_to_string(lab.dir.join("printed")).unwrap();
     std::fs::remove_file(lab.dir.join("printed")).unwrap();
@@ -190,7 +191,7 @@ fn begins(lab: &Lab, place: &str) -> (String, u64) {
 }
 
 #[test]
-fn a_pipe_instead_of_a_system_file_is_refused() {
+fn pipe_instead_of_a_system_file_is_refused() {
     if !have(&["cc", "pkg-config", "mkfifo"]) {
         return;
     }
@@ -209,7 +210,7 @@ fn a_pipe_instead_of_a_system_file_is_refused() {
 
 /// A FUSE file system whose server hangs, as lxcfs may.
 #[test]
-fn a_hanging_file_system_does_not_block_the_application() {
+fn hanging_file_system_does_not_block_the_application() {
     if !have(&["cc", "pkg-config", "unshare"]) {
         return;
     }
@@ -224,14 +225,14 @@ fn a_hanging_file_system_does_not_block_the_application() {
         let create = "create sysroot=tree nvml=/none job=off log_dir=l";
         let starter = [crate::application::built("dead_fuse"), there.clone()].map(|path| path.display().to_string());
         let ordered = [create, "epochs 2 5", "report json", "messages", "destroy", "exit 0"];
-        let mut host = lab.host_under(&[&starter[0], &starter[1]], &ordered);
-        lab.printed(&mut host);
+        let mut application = lab.application_under(&[&starter[0], &starter[1]], &ordered);
+        lab.printed(&mut application);
         assert_eq!(lab.logs("l").journal().epochs(), 2, "{place}");
     });
 }
 
 #[test]
-fn an_endless_system_file_is_not_read_whole() {
+fn endless_system_file_is_not_read_whole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -250,7 +251,7 @@ fn an_endless_system_file_is_not_read_whole() {
 
 /// A plug-in measures in its constructor. The loader holds its lock meanwhile, and no thread of the library can begin.
 #[test]
-fn a_plugin_that_measures_in_its_constructor_does_not_block_the_application() {
+fn plugin_that_measures_in_its_constructor_does_not_block_the_application() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
@@ -258,9 +259,9 @@ fn a_plugin_that_measures_in_its_constructor_does_not_block_the_application() {
     each(by(&["constructor", "destructor", "exit"], &EITHER_WAY), |(ends, is_refused)| {
         let lab = Lab::new(&format!("plugin-{ends}-{is_refused}"));
         let bounded = ["timeout", "--kill-after=5", "30"];
-        let mut host = lab.host_under(&bounded, &[&load, "sleep 300", "unload", "exit 0"]);
-        host.env("CT_OPTIONS", format!("{SIM} log_dir=l")).env("CT_ENDS", ends);
-        lab.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host });
+        let mut application = lab.application_under(&bounded, &[&load, "sleep 300", "unload", "exit 0"]);
+        application.env("CT_OPTIONS", format!("{SIM} log_dir=l")).env("CT_ENDS", ends);
+        lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
         lab.logs("l").check_whole(2);
     });
 }

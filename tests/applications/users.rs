@@ -37,8 +37,8 @@ fn check_untouched(file: &Path) {
     assert_eq!((is.mode() & 0o7777, is.nlink() > 0), (0o600, true));
 }
 
-/// Runs ten epochs as the victim. After the first `before` of them a shell plants something: J is the journal, S is J without
-/// its ending, V is the victim's file.
+/// Runs ten epochs as the victim. After the first `before` of them a shell runs `planting`. J is the journal, S is J
+/// without its ending, V is the victim's file.
 fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printed {
     let folder = lab.folder("l", 0o777);
     let (started, planted) = (lab.dir.join("started"), lab.dir.join("planted"));
@@ -48,7 +48,7 @@ fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printe
         format!("sh sleep 0.1; touch {}; until [ -e {} ]; do sleep 0.01; done", started.display(), planted.display());
     let rest = format!("epochs {} 5", 10 - before);
     let orders = [&create, &first, &wait, &rest, "sleep 100", "messages", "destroy"];
-    let mut host = if is_root() { lab.host_of(VICTIM, &orders) } else { lab.host(&orders) };
+    let mut application = if is_root() { lab.application_of(VICTIM, &orders) } else { lab.application(&orders) };
     let printed = std::thread::scope(|scope| {
         let plant = scope.spawn(|| {
             while !started.exists() {
@@ -60,7 +60,7 @@ fn run_beside(lab: &Lab, before: u32, planting: &str, treasure: &Path) -> Printe
             fs::write(&planted, "").unwrap();
             assert!(output.status.success(), "{output:?}");
         });
-        let printed = lab.printed(host.env_remove("CT_OUT"));
+        let printed = lab.printed(application.env_remove("CT_OUT"));
         plant.join().unwrap();
         printed
     });
@@ -83,7 +83,7 @@ fn check_the_rest(lab: &Lab, planted: &str) {
 }
 
 #[test]
-fn a_link_of_another_user_is_neither_followed_nor_replaced() {
+fn link_of_another_user_is_neither_followed_nor_replaced() {
     if !can_be_others() {
         return;
     }
@@ -107,7 +107,7 @@ fn a_link_of_another_user_is_neither_followed_nor_replaced() {
 }
 
 #[test]
-fn a_file_of_another_user_is_not_replaced() {
+fn file_of_another_user_is_not_replaced() {
     if !can_be_others() {
         return;
     }
@@ -134,7 +134,7 @@ fn a_file_of_another_user_is_not_replaced() {
 
 /// The victim's file has a second name there: replacing that name is harmless, writing through it is not.
 #[test]
-fn a_hard_link_is_not_written_through() {
+fn hard_link_is_not_written_through() {
     if !have(&["cc", "pkg-config", "setpriv"]) {
         return;
     }
@@ -162,7 +162,7 @@ fn links_of_this_user_are_not_followed_for_generated_names() {
 
 /// Without the sticky bit another user can replace the journal itself.
 #[test]
-fn a_file_that_replaces_a_journal_is_not_written() {
+fn file_that_replaces_a_journal_is_not_written() {
     if !can_be_others() {
         return;
     }
@@ -178,7 +178,7 @@ fn a_file_that_replaces_a_journal_is_not_written() {
         let printed = run_beside(&lab, 5, planting, &treasure);
         assert_eq!(fs::read_dir(lab.dir.join("victim")).unwrap().count(), 1, "nothing beside the victim's file");
         printed.one_message(&[".jsonl"]);
-        // Complete in another file, or reported as not written.
+        // The run is complete in another file, or a message reports that it was not written.
         let ours = |path: &PathBuf| {
             fs::symlink_metadata(path).is_ok_and(|is| is.is_file() && is.uid() == VICTIM && is.nlink() == 1)
         };
@@ -198,7 +198,7 @@ fn a_file_that_replaces_a_journal_is_not_written() {
 
 /// A file that another user puts in the place of a log or of the metrics is not written.
 #[test]
-fn a_file_that_replaces_a_log_is_not_written() {
+fn file_that_replaces_a_log_is_not_written() {
     if !can_be_others() {
         return;
     }
@@ -212,7 +212,7 @@ fn a_file_that_replaces_a_log_is_not_written() {
     });
 }
 
-/// The user or the administrator may point `prometheus=` elsewhere by a link.
+/// The user or the administrator may redirect `prometheus=` by a link.
 #[test]
 fn metrics_go_through_links_of_this_user_and_root_only() {
     if !can_be_others() {
@@ -231,7 +231,7 @@ fn metrics_go_through_links_of_this_user_and_root_only() {
         std::os::unix::fs::lchown(&link, Some(owner), Some(owner)).unwrap();
         let create = format!("create {SIM} prometheus={}", link.display());
         let orders = ["umask 077", &create, "epochs 4 5", "sleep 200", "epochs 1 5", "messages", "destroy"];
-        let printed = lab.printed(&mut lab.host_of(VICTIM, &orders));
+        let printed = lab.printed(&mut lab.application_of(VICTIM, &orders));
         assert!(link.is_symlink(), "the link stays");
         let text = fs::read_to_string(&target).unwrap_or_default();
         if is_followed {
@@ -261,7 +261,8 @@ fn metrics_do_not_follow_links_of_another_user() {
     symlink(&theirs, &mine).unwrap();
     std::os::unix::fs::lchown(&mine, Some(VICTIM), Some(VICTIM)).unwrap();
     let create = format!("create {SIM} prometheus={}", mine.display());
-    let printed = lab.printed(&mut lab.host_of(VICTIM, &[&create, "epochs 5 5", "sleep 200", "messages", "destroy"]));
+    let printed =
+        lab.printed(&mut lab.application_of(VICTIM, &[&create, "epochs 5 5", "sleep 200", "messages", "destroy"]));
     check_untouched(&treasure);
     printed.one_message(&[".prom"]);
 }
@@ -270,7 +271,7 @@ fn metrics_do_not_follow_links_of_another_user() {
 fn killed_run(lab: &Lab) -> crate::application::Journal {
     let shared = lab.folder("shared", 0o1777);
     let create = format!("create {SIM} epochs=10 name=baseline log_dir={0} resume={0}", shared.display());
-    let mut killed = lab.host_of(OTHER, &[&create, "epochs 8 10", "sleep 100", "kill"]);
+    let mut killed = lab.application_of(OTHER, &[&create, "epochs 8 10", "sleep 100", "kill"]);
     let output = crate::install_tree::outcome(&mut killed);
     assert!(!output.status.success(), "{output:?}");
     let journal = lab.logs("shared").journal();
@@ -280,7 +281,7 @@ fn killed_run(lab: &Lab) -> crate::application::Journal {
 }
 
 #[test]
-fn a_run_of_another_user_is_not_resumed() {
+fn run_of_another_user_is_not_resumed() {
     if !can_be_others() {
         return;
     }
@@ -290,21 +291,22 @@ fn a_run_of_another_user_is_not_resumed() {
     let create =
         format!("create {SIM} epochs=10 name=baseline log_dir={0} resume={0}", lab.dir.join("shared").display());
     let orders = [&create, "value /run/epochs_done", "epochs 10 5", "messages", "destroy"];
-    let printed = lab.printed(&mut lab.host_of(VICTIM, &orders));
+    let printed = lab.printed(&mut lab.application_of(VICTIM, &orders));
     assert_eq!(printed.value("/run/epochs_done"), 0.0, "{}", printed.0);
-    assert_eq!(fs::read(&theirs.path).unwrap(), before, "theirs is as it was");
+    assert_eq!(fs::read(&theirs.path).unwrap(), before, "the other user's journal is unchanged");
     let journals = lab.logs("shared").journals();
     let ours = journals.iter().find(|journal| journal.path != theirs.path).unwrap();
     assert_eq!((journals.len(), ours.epochs()), (2, 10));
     assert_ne!(ours.id(), theirs.id());
-    // Its own user resumes it.
-    let printed =
-        lab.printed(&mut lab.host_of(OTHER, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]));
+    // The user of the run resumes it.
+    let printed = lab.printed(
+        &mut lab.application_of(OTHER, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]),
+    );
     assert_eq!(printed.value("/run/epochs_done"), 8.0, "{}", printed.0);
 }
 
 #[test]
-fn a_named_journal_of_another_user_makes_a_message_with_the_owner() {
+fn named_journal_of_another_user_makes_a_message_with_the_owner() {
     if !can_be_others() {
         return;
     }
@@ -315,7 +317,8 @@ fn a_named_journal_of_another_user_makes_a_message_with_the_owner() {
         lab.folder("o", 0o777).display(),
         theirs.path.display()
     );
-    let printed = lab
-        .printed(&mut lab.host_of(VICTIM, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]));
+    let printed = lab.printed(
+        &mut lab.application_of(VICTIM, &[&create, "value /run/epochs_done", "epochs 2 5", "messages", "destroy"]),
+    );
     printed.one_message(&[&OTHER.to_string()]);
 }

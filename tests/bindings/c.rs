@@ -1,4 +1,4 @@
-//! The library as C and C++ programs meet it: tests/bindings/c/*.c in every standard of both languages, run against
+//! The C API in C and C++ programs: tests/bindings/c/*.c, compiled in every standard of both languages. They run with
 //! the shared and the static library, natively and under valgrind.
 //!
 //! CT_LIBDIR names the folder of the libraries; without it, cargo builds them.
@@ -14,11 +14,11 @@ use std::process::Command;
 use std::{env, fs};
 
 const SONAME: &str = "libcarbontracker.so.0";
-/// How a program ends whose figures depend on time and are off: see tests/bindings/c/check.h.
+/// The exit status of a program whose measurement was disturbed by a busy machine: see tests/bindings/c/check.h.
 const DISTURBED: Option<i32> = Some(75);
 const TRIES: usize = 3;
 
-/// A language in one of its standards, and how its compiler is called.
+/// A language in one of its standards, and the call of its compiler.
 struct Language {
     name: &'static str,
     standard: &'static str,
@@ -88,7 +88,7 @@ fn valgrind_finds_nothing_with_the_static_library() {
 }
 
 #[test]
-fn the_exported_symbols_are_the_headers_functions() {
+fn exported_symbols_are_the_functions_of_the_header() {
     let listed = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library("libcarbontracker.so"))).unwrap();
     let exported: BTreeSet<String> =
         listed.lines().filter_map(|line| line.split_whitespace().last()).map(str::to_owned).collect();
@@ -101,7 +101,7 @@ fn the_exported_symbols_are_the_headers_functions() {
 }
 
 #[test]
-fn the_shared_library_has_its_soname_and_stays_mapped() {
+fn shared_library_has_its_soname_and_stays_mapped() {
     let dynamic =
         run(Command::new("readelf").args(["--dynamic", "--wide"]).arg(library("libcarbontracker.so"))).unwrap();
     let line = |tag: &str| dynamic.lines().find(|line| line.contains(tag)).unwrap_or_default();
@@ -176,8 +176,8 @@ impl Language {
     }
 }
 
-/// A test's own folder: its programs, their temporary files, and the shared library under the names
-/// it is linked and loaded by.
+/// A test's own folder: its programs, their temporary files, and the shared library under the two names that the
+/// linker and the loader use.
 struct Lab {
     dir: PathBuf,
 }
@@ -201,7 +201,7 @@ impl Lab {
         }
     }
 
-    /// The program as it is to be run; `timeout` ends one that hangs.
+    /// The command that runs the program; `timeout` ends it if it hangs.
     fn command(&self, program: &Path, how: How) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", "120"]);
@@ -272,7 +272,7 @@ fn private_libraries() -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The names before a parenthesis in the header, comments left out.
+/// The names before a parenthesis in the header, without comments.
 fn declared_functions() -> BTreeSet<String> {
     let header = fs::read_to_string(root().join("include/carbontracker.h")).unwrap();
     let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |(_, code)| code)).collect();
@@ -292,12 +292,12 @@ fn run_steadily(program: &mut Command) -> Result<String, String> {
     run(program)
 }
 
-/// Runs a command; what it printed, or everything about its failure.
+/// Runs a command. Returns its output, or a full description of its failure.
 fn run(command: &mut Command) -> Result<String, String> {
     attempt(command).map_err(|(_, failure)| failure)
 }
 
-/// As `run`, with the status that it ended with where it failed.
+/// As `run`, but a failure also has the exit status.
 fn attempt(command: &mut Command) -> Result<String, (Option<i32>, String)> {
     let output = command.output().map_err(|error| (None, format!("{command:?}: {error}; run tests/tools.sh")))?;
     let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();

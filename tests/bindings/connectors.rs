@@ -1,5 +1,5 @@
-//! Programs without changes: relinked with carbontracker_auto.o, or loading the connector for Kokkos. They work as before,
-//! and one report contains their energy.
+//! Unchanged programs, relinked with carbontracker_auto.o or with the connector for Kokkos. They work as before, and
+//! their energy is in one report.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
@@ -34,13 +34,13 @@ fn relinked(compiler: &[&str], source: &str) -> PathBuf {
     build(compiler, source, &rest)
 }
 
-/// Linked to the object and the static library, and to nothing that is shared.
+/// Linked to the object and the static library, without the shared library.
 fn relinked_statically(compiler: &[&str], source: &str) -> PathBuf {
     let rest = ["-static", &lib("carbontracker_auto.o"), &lib("libcarbontracker.a"), "-pthread", "-lm"];
     build(compiler, source, &rest)
 }
 
-/// It runs on a simulated processor of 100 W.
+/// Runs a program on a simulated processor of 100 W.
 fn launch(program: &Path, arguments: &[&str]) -> Command {
     let mut launch = command(program);
     launch.args(arguments).env("CARBONTRACKER_SIM_CPU", "x:100");
@@ -61,7 +61,7 @@ fn reports(folder: &Path) -> Vec<Value> {
     files.map(|text| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))).collect()
 }
 
-/// J and s of a report, which at 100 W are of one number.
+/// The energy, J, and the duration, s, of a report. They must agree with 100 W.
 fn used(report: &Value) -> (f64, f64) {
     let (joules, seconds) = (report["usage"]["energy_j"].as_f64(), report["usage"]["duration_s"].as_f64());
     let (joules, seconds) = (joules.expect("joules"), seconds.expect("seconds"));
@@ -69,14 +69,14 @@ fn used(report: &Value) -> (f64, f64) {
     (joules, seconds)
 }
 
-/// Whether the program works as before and prints one report of its energy.
-fn is_measured(program: &Path, arguments: &[&str], status: i32, says: &str) {
+/// Checks that the program works as before and prints one report of its energy.
+fn is_measured(program: &Path, arguments: &[&str], status: i32, beginning: &str) {
     let folder = scratch("reports").join(program.parent().unwrap().file_name().unwrap());
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let plain = outcome(&mut launch(program, arguments));
     assert_eq!(
-        (plain.status.code(), stdout(&plain).starts_with(says)),
+        (plain.status.code(), stdout(&plain).starts_with(beginning)),
         (Some(status), true),
         "{arguments:?}: {plain:?}"
     );
@@ -94,7 +94,7 @@ fn is_measured(program: &Path, arguments: &[&str], status: i32, says: &str) {
 }
 
 #[test]
-fn a_program_is_measured_however_it_ends_in_order() {
+fn program_is_measured_if_it_ends_in_order() {
     if !have(&["cc"]) {
         return;
     }
@@ -106,7 +106,7 @@ fn a_program_is_measured_however_it_ends_in_order() {
 }
 
 #[test]
-fn a_program_that_does_not_end_in_order_ends_as_it_did() {
+fn program_that_does_not_end_in_order_ends_as_without_the_library() {
     use std::os::unix::process::ExitStatusExt;
     if !have(&["cc"]) {
         return;
@@ -133,7 +133,7 @@ fn cxx_and_fortran_programs_are_measured_too() {
 }
 
 #[test]
-fn a_child_that_runs_a_measured_program_is_counted_for_itself() {
+fn child_that_runs_a_measured_program_is_counted_for_itself() {
     if !have(&["cc"]) {
         return;
     }
@@ -147,7 +147,7 @@ fn a_child_that_runs_a_measured_program_is_counted_for_itself() {
 }
 
 #[test]
-fn nothing_is_written_where_it_does_not_belong() {
+fn files_of_the_program_get_no_output_of_the_library() {
     if !have(&["cc"]) {
         return;
     }
@@ -155,7 +155,7 @@ fn nothing_is_written_where_it_does_not_belong() {
     let file = scratch("reused").join("own");
     let output = outcome(&mut launch(&program, &["reused", "10", file.to_str().unwrap()]));
     assert_eq!(output.status.code(), Some(7), "{output:?}");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "", "another file has standard error's number");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "", "another file has the descriptor number of standard error");
     assert!(stderr(&output).contains(HEAD), "{output:?}");
 
     // Standard error has no reader: the SIGPIPE that would end such a program must not come from the library.
@@ -164,7 +164,7 @@ fn nothing_is_written_where_it_does_not_belong() {
     let status = directly(&program, "quiet").stderr(writer).status().unwrap();
     assert_eq!(status.code(), Some(7), "{status}");
 
-    // A report that cannot be written where it was asked for is written where it can be.
+    // If the report cannot be written to its file, it goes to standard error.
     let output = outcome(launch(&program, &["return"]).env("CARBONTRACKER_REPORT", "/nowhere/report.txt"));
     let text = stderr(&output);
     assert!(
@@ -174,7 +174,7 @@ fn nothing_is_written_where_it_does_not_belong() {
     assert!(text.contains(HEAD), "{text}");
 }
 
-/// Not through `timeout`, which reports the end of a program in its own way.
+/// Runs a program without `timeout`, which would change its exit status.
 fn directly(program: &Path, how: &str) -> Command {
     let mut direct = Command::new(program);
     direct.arg(how).env("LD_LIBRARY_PATH", prefix().join("lib")).env("CARBONTRACKER_SIM_CPU", "x:100");
@@ -188,14 +188,14 @@ fn errors_are_reported_and_harm_nothing() {
     }
     let program = relinked(&C, "tests/bindings/connectors/whole.c");
     let output = outcome(launch(&program, &["return"]).env("CARBONTRACKER_PUE", "0"));
-    let said = "carbontracker: nothing is measured: CARBONTRACKER_PUE='0'";
-    assert!(output.status.code() == Some(7) && stderr(&output).contains(said), "{output:?}");
+    let reason = "carbontracker: nothing is measured: CARBONTRACKER_PUE='0'";
+    assert!(output.status.code() == Some(7) && stderr(&output).contains(reason), "{output:?}");
     let output = outcome(launch(&program, &["return"]).env("CARBONTRACKER_DISABLE", "1"));
     assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(7), "complained\n"));
 }
 
 #[test]
-fn reports_go_where_and_as_they_are_asked_for() {
+fn reports_have_the_requested_file_and_format() {
     if !have(&["cc"]) {
         return;
     }
@@ -219,7 +219,7 @@ fn reports_go_where_and_as_they_are_asked_for() {
         let text = std::fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert!(text.starts_with(begins), "{path}: {text}");
     }
-    // The library knows of more launchers, and which of them is the innermost.
+    // The library knows more launchers, and which of them is the innermost.
     let mut launch = launch(&program, &["moved"]);
     launch.env("JSM_NAMESPACE_RANK", "5").env("SLURM_PROCID", "0").env("CARBONTRACKER_REPORT", "{rank}.json");
     assert_eq!(outcome(launch.current_dir(&folder)).status.code(), Some(7));
@@ -263,9 +263,9 @@ fn ranks_count_each_device_once_and_only_the_counting_rank_reports() {
     }
 }
 
-/// The driver registers what takes it down at exit later than the object registers its report.
+/// The driver registers its exit handler after the object has registered its own. So exit calls the driver's first.
 #[test]
-fn a_driver_that_loads_slowly_stays_loaded_until_the_end() {
+fn driver_that_loads_slowly_stays_loaded_until_the_end() {
     if !have(&["cc"]) {
         return;
     }
@@ -288,20 +288,20 @@ fn a_driver_that_loads_slowly_stays_loaded_until_the_end() {
 }
 
 #[test]
-fn an_epoch_is_a_region_of_kokkos() {
+fn epoch_is_a_region_of_kokkos() {
     if !have(&["cc"]) {
         return;
     }
-    let host = build(
+    let application = build(
         &["cc", "-x", "c", "-std=c99", "-D_GNU_SOURCE", "-pthread"],
-        "tests/bindings/connectors/host.c",
+        "tests/bindings/connectors/application.c",
         &["-ldl"],
     );
     let folder = scratch("regions");
     let play = |region: &str, what: &str| {
-        let mut launch = launch(&host, &[&lib("libkp_carbontracker.so")]);
+        let mut launch = launch(&application, &[&lib("libkp_carbontracker.so")]);
         launch.args(what.split(' ')).env("CARBONTRACKER_KOKKOS_REGION", region);
-        // The connector finds the library beside itself.
+        // The connector finds the library in its own folder.
         launch.env_remove("LD_LIBRARY_PATH").env("CARBONTRACKER_REPORT", folder.join("report.json"));
         let output = outcome(&mut launch);
         assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "done\n"), "{what}: {output:?}");
@@ -320,24 +320,24 @@ fn an_epoch_is_a_region_of_kokkos() {
         ("", "other nap +a - join +a nap -".into(), 2, 1.0),
         ("", "nap nap nap".into(), 1, 3.0),
     ] {
-        let (report, said) = play(region, &what);
+        let (report, errors) = play(region, &what);
         assert_eq!(report["run"]["epochs_done"], epochs, "{region} of {what}: {report}");
         assert!(!report["notes"].to_string().contains("refused"), "{region} of {what}: {report}");
         used(&report);
         let shortest =
             (0..epochs).map(|n| report["epochs"][n]["duration_s"].as_f64().unwrap()).fold(f64::MAX, f64::min);
         assert!(shortest > 0.0499 * naps, "{region} of {what}: {report}");
-        assert!(!said.contains("no region"), "{said}");
+        assert!(!errors.contains("no region"), "{errors}");
     }
     let (report, _) = play("", "nap nap nap +a nap -");
     let between = report["usage"]["between"]["duration_s"].as_f64().unwrap();
-    assert!(between > 0.149, "what came before the first region: {report}");
-    let (report, said) = play("slove", step);
-    assert!(report["run"]["epochs_done"] == 1 && said.contains("so the whole run is one epoch: slove\n"), "{said}");
+    assert!(between > 0.149, "time before the first region: {report}");
+    let (report, errors) = play("slove", step);
+    assert!(report["run"]["epochs_done"] == 1 && errors.contains("so the whole run is one epoch: slove\n"), "{errors}");
 }
 
 #[test]
-fn a_real_kokkos_program_is_measured() {
+fn real_kokkos_program_is_measured() {
     let header = Path::new("/usr/include/trilinos/Kokkos_Core.hpp");
     if !have(&["c++"]) {
         return;
@@ -349,7 +349,7 @@ fn a_real_kokkos_program_is_measured() {
     let program = build(&compiler, "tests/bindings/connectors/kokkos.cpp", &["-ltrilinos_kokkoscore", "-ldl"]);
     let plain = outcome(&mut launch(&program, &[]));
     let mut measured = launch(&program, &[]);
-    // The older of its two names is what this Kokkos looks for.
+    // This Kokkos reads the older of the two variables.
     for name in ["KOKKOS_TOOLS_LIBS", "KOKKOS_PROFILE_LIBRARY"] {
         measured.env(name, lib("libkp_carbontracker.so"));
     }
@@ -360,5 +360,8 @@ fn a_real_kokkos_program_is_measured() {
         text.contains("it's: 5 of 5 epochs on ") && text.contains(": x (simulated-cpu, power by simulated)"),
         "{text}"
     );
-    assert!(text.starts_with("carbontracker: forecast after 1 of 5 epochs, "), "while it runs: {text}");
+    assert!(
+        text.starts_with("carbontracker: forecast after 1 of 5 epochs, "),
+        "the forecast appears while the program runs: {text}"
+    );
 }

@@ -1,4 +1,4 @@
-//! The C++ header as its users meet it: installed, in every standard, with and without exceptions, in real trainers.
+//! The installed C++ header: in every standard, with and without exceptions, and in real training libraries.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
@@ -8,7 +8,7 @@ use std::process::Command;
 const STANDARDS: [&str; 5] = ["c++11", "c++14", "c++17", "c++20", "c++23"];
 const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"];
 const NO_EXCEPTIONS: [&str; 2] = ["-fno-exceptions", "-fno-rtti"];
-/// How a program ends whose figures depend on time and are off: see tests/bindings/c/check.h.
+/// The exit status of a program whose measurement was disturbed by a busy machine: see tests/bindings/c/check.h.
 const DISTURBED: Option<i32> = Some(75);
 
 fn program(name: &str) -> PathBuf {
@@ -26,7 +26,7 @@ fn compile(standard: &str) -> Command {
     command
 }
 
-/// Builds a program of several units, which are followed by what is linked beside the library.
+/// Builds a program of several units, linked with the library and with these arguments.
 fn build(dir: &Path, standard: &str, flags: &[&str], units: &[PathBuf], libraries: &[&str]) -> PathBuf {
     let program = dir.join(format!("{}-{standard}", units[0].file_stem().unwrap().to_str().unwrap()));
     let mut compile = compile(standard);
@@ -34,14 +34,14 @@ fn build(dir: &Path, standard: &str, flags: &[&str], units: &[PathBuf], librarie
     program
 }
 
-/// Runs it, again where the machine was too busy for what it measured.
+/// Runs a program, and again if a busy machine disturbed its measurement.
 fn run_undisturbed(program: &Path, arguments: &[&str]) -> String {
     let disturbed = || outcome(command(program).args(arguments)).status.code() == DISTURBED;
     let _ = (0..2).find(|_| !disturbed());
     run(command(program).args(arguments))
 }
 
-/// Builds and runs the programs that need nothing but the header.
+/// Builds and runs the programs that need only the header.
 fn programs_run(standard: &str) {
     if !have(&[&compiler(), "pkg-config"]) {
         return;
@@ -55,22 +55,22 @@ fn programs_run(standard: &str) {
 }
 
 #[test]
-fn the_programs_run_as_cxx11() {
+fn programs_run_as_cxx11() {
     programs_run("c++11");
 }
 
 #[test]
-fn the_programs_run_as_cxx17() {
+fn programs_run_as_cxx17() {
     programs_run("c++17");
 }
 
 #[test]
-fn the_programs_run_as_cxx23() {
+fn programs_run_as_cxx23() {
     programs_run("c++23");
 }
 
 #[test]
-fn it_compiles_without_a_warning_in_every_standard() {
+fn header_compiles_without_a_warning_in_every_standard() {
     if !have(&[&compiler(), "pkg-config"]) {
         return;
     }
@@ -135,7 +135,7 @@ fn numbers_keep_their_point_where_the_locale_has_a_comma() {
         return;
     }
     let dir = scratch("locale");
-    // A comma, and a point of two bytes.
+    // One decimal point is a comma, the other has two bytes.
     let locales = ["de_DE", "ps_AF"].map(|name| format!("{name}.UTF-8"));
     for name in &locales {
         let (language, charset) = name.split_once('.').unwrap();
@@ -162,7 +162,7 @@ fn sanitizers_find_nothing() {
 }
 
 #[test]
-fn an_epoch_costs_about_what_it_does_in_c() {
+fn epoch_costs_about_as_much_as_in_c() {
     if !have(&[&compiler(), "pkg-config"]) {
         return;
     }
@@ -170,7 +170,7 @@ fn an_epoch_costs_about_what_it_does_in_c() {
     println!("{}", run_undisturbed(&program, &[]));
 }
 
-/// The lines of a run of the training example; the figures only of those that are of the training.
+/// The lines of a run of the training example. Only the lines of training keep their figures.
 fn lines(text: &str) -> Vec<String> {
     let is_figure = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | 'm' | 'µ' | ' ');
     let comparable = |line: &str| match line.starts_with("epoch ") {
@@ -181,7 +181,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_example_prints_what_the_c_program_does() {
+fn example_prints_what_the_c_program_does() {
     let c = std::env::var("CC").unwrap_or("cc".into());
     if !have(&[&compiler(), &c, "pkg-config"]) {
         return;
@@ -205,7 +205,7 @@ fn the_example_prints_what_the_c_program_does() {
 }
 
 #[test]
-fn the_readmes_programs_compile_and_run() {
+fn programs_of_the_readme_compile_and_run() {
     if !have(&[&compiler(), "pkg-config"]) {
         return;
     }
@@ -231,7 +231,7 @@ fn the_readmes_programs_compile_and_run() {
     }
 }
 
-/// Builds a training with a library of its own and runs it; it checks the report itself.
+/// Builds and runs a training with another library. The program checks the report.
 fn trains(name: &str, standard: &str, header: &str, flags: &[&str], libraries: &[&str]) -> Option<String> {
     if !have(&[&compiler(), "pkg-config"]) {
         return None;
@@ -246,7 +246,7 @@ fn trains(name: &str, standard: &str, header: &str, flags: &[&str], libraries: &
 }
 
 #[test]
-fn a_libtorch_training() {
+fn libtorch_training_is_measured() {
     let flags = ["-isystem", "/usr/include/torch/csrc/api/include"];
     let libraries = ["-ltorch", "-ltorch_cpu", "-lc10", "-lglog"];
     if let Some(text) =
@@ -257,14 +257,14 @@ fn a_libtorch_training() {
 }
 
 #[test]
-fn a_dlib_training() {
+fn dlib_training_is_measured() {
     if let Some(text) = trains("dlib", "c++14", "/usr/include/dlib/dnn.h", &[], &["-ldlib", "-l:libblas.so.3"]) {
         assert!(text.contains("dlib: 5 of 5 epochs on"), "{text}");
     }
 }
 
 #[test]
-fn a_lammps_time_loop() {
+fn lammps_time_loop_is_measured() {
     if let Some(text) = trains("lammps", "c++11", "/usr/include/lammps/library.h", &[], &["-llammps"]) {
         assert!(text.contains("melt: 5 of 5 epochs on"), "{text}");
     }

@@ -1,7 +1,7 @@
 //! The Fortran module and the FORTRAN 77 entries, as gfortran and fpm build them from the installed tree.
 //!
-//! tests/bindings/fortran/*.f90 are programs that check themselves. Each is built in several dialects, once with each warning an
-//! error.
+//! The programs tests/bindings/fortran/*.f90 check themselves. Each is built in several dialects, once with warnings as
+//! errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
@@ -11,11 +11,11 @@ use std::process::Output;
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror"];
 const CHECKED: &[&str] = &["-std=f2008", "-O0", "-g", "-fcheck=all", "-ffpe-trap=invalid,zero,overflow"];
 const OPTIMISED: &[&str] = &["-std=f2018", "-O3", "-fopenmp"];
-/// Kinds that are not the usual, names without underscores.
+/// Unusual default kinds, and names without underscores.
 const OTHER_KINDS: &[&str] = &["-std=f2008", "-O1", "-fdefault-real-8", "-fdefault-integer-8", "-fno-underscoring"];
 const DIALECTS: [&[&str]; 3] = [CHECKED, OPTIMISED, OTHER_KINDS];
 
-/// A folder, and how gfortran is called there.
+/// A folder, and the arguments of gfortran there.
 struct Lab {
     dir: PathBuf,
     flags: Vec<&'static str>,
@@ -27,7 +27,7 @@ impl Lab {
         Lab { dir: scratch(name), flags: flags.concat(), libraries: pkg_config(&["--libs"]) }
     }
 
-    /// As in the README: sources, the module's first, and the flags of pkg-config.
+    /// Compiles as the README shows: the module's source first, then the others, and the flags of pkg-config.
     fn build(&self, name: &str, sources: &[PathBuf]) -> PathBuf {
         let program = self.dir.join(name);
         let mut gfortran = command("gfortran");
@@ -46,8 +46,8 @@ fn own(name: &str) -> PathBuf {
     checkout(&format!("tests/bindings/fortran/{name}.f90"))
 }
 
-/// Runs a program that checks itself, on a simulated processor; again where it fails, for some of what it checks is a
-/// matter of time, and the machine may be busy.
+/// Runs a program that checks itself, on a simulated processor. It runs again if it fails, because some checks depend
+/// on time and the machine may be busy.
 fn assert_passes(program: &Path) -> Output {
     let mut output = simulated(program);
     for _ in 0..2 {
@@ -73,7 +73,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn simulated(program: &Path) -> Output {
-    let folder = program.parent().expect("a folder"); // for what it writes
+    let folder = program.parent().expect("a folder"); // for the program's files
     outcome(command(program).current_dir(folder).env("CARBONTRACKER_SIM_CPU", "x:100"))
 }
 
@@ -90,9 +90,9 @@ fn module_programs_pass_in_every_dialect() {
     }
 }
 
-/// Old makefiles keep every variable static, which the module must not be compiled with, and let backslashes escape.
+/// Old makefiles make every variable static and allow escapes by backslash. The module must not be compiled so.
 #[test]
-fn a_module_compiled_apart_serves_programs_with_static_variables() {
+fn module_compiled_apart_serves_programs_with_static_variables() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -133,7 +133,7 @@ fn failures_without_stat_are_lines_on_standard_error() {
 }
 
 #[test]
-fn a_disabled_process_goes_on_without_a_word() {
+fn disabled_process_continues_without_a_message() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -145,7 +145,7 @@ fn a_disabled_process_goes_on_without_a_word() {
 }
 
 #[test]
-fn the_statuses_are_the_headers() {
+fn statuses_are_those_of_the_header() {
     let source = std::fs::read_to_string(module()).unwrap();
     let header = std::fs::read_to_string(prefix().join("include/carbontracker.h")).unwrap();
     let statuses: Vec<(&str, &str)> = header
@@ -202,7 +202,7 @@ fn fortran_77_gets_the_message_of_a_failed_start() {
 }
 
 #[test]
-fn a_program_linked_with_static_runs_and_ends_well() {
+fn program_linked_with_static_runs_and_ends_well() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -220,7 +220,7 @@ fn a_program_linked_with_static_runs_and_ends_well() {
 }
 
 #[test]
-fn the_training_example_prints_what_the_c_program_prints() {
+fn training_example_prints_what_the_c_program_prints() {
     if !have(&["gfortran", "cc"]) {
         return;
     }
@@ -250,8 +250,8 @@ fn the_training_example_prints_what_the_c_program_prints() {
     assert!(usage.status.code() == Some(1) && text(&usage.stderr).starts_with("usage: digits digits.csv"), "{usage:?}");
 }
 
-/// The lines of training stay; elsewhere, figures and units become signs. Forecasts appear
-/// when readings are in, which differs from run to run.
+/// Lines of training stay as they are. In all others, placeholders replace figures and units. Forecasts are left out:
+/// they appear when readings have arrived, which differs from run to run.
 fn without_figures(printed: &str) -> String {
     let mut lines = String::new();
     for line in printed.lines().filter(|line| !line.starts_with("carbontracker: forecast")) {
@@ -289,7 +289,7 @@ fn without_intervals(line: &str) -> String {
 }
 
 #[test]
-fn the_fortran_77_example_tracks_its_loop() {
+fn fortran_77_example_tracks_its_loop() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -306,9 +306,9 @@ fn the_fortran_77_example_tracks_its_loop() {
     assert!((81.0..82.0).contains(&figure("NEAR")), "{printed}");
 }
 
-/// Writes the README's program, and runs its commands beside that and the examples.
+/// Writes the README's program to a folder with the examples, and runs the README's commands there.
 #[test]
-fn the_readme_works_as_it_stands() {
+fn program_of_the_readme_compiles_and_runs() {
     if !have(&["gfortran"]) {
         return;
     }
@@ -328,7 +328,7 @@ fn the_readme_works_as_it_stands() {
     }
 }
 
-/// fpm itself is no package of Debian's: where it is missing, gfortran is called as it would call it.
+/// Debian has no package of fpm. If fpm is missing, the test calls gfortran as fpm would.
 #[test]
 fn fpm_builds_the_package() {
     if !have(&["gfortran"]) {

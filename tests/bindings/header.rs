@@ -1,5 +1,4 @@
-//! include/carbontracker.h is generated and committed: stale, it fails here.
-//! `make header` rewrites it.
+//! include/carbontracker.h is generated and committed. These tests fail if it is stale; `make header` rewrites it.
 
 use std::path::Path;
 
@@ -17,7 +16,7 @@ fn generated() -> String {
     as_c89(&String::from_utf8(text).expect("a header is text"))
 }
 
-/// Without what strict C89 refuses: comments after `//`, and the comma after an enum's last name.
+/// The header without what strict C89 refuses: comments after `//`, and the comma after an enum's last name.
 fn as_c89(header: &str) -> String {
     let comment = |line: &str| match line.split_once("//") {
         Some((code, words)) if !line.contains("*") => format!("{}/* {} */\n", code, words.trim()),
@@ -27,7 +26,7 @@ fn as_c89(header: &str) -> String {
 }
 
 #[test]
-fn the_committed_header_is_the_generated_one() {
+fn committed_header_is_the_generated_one() {
     let path = Path::new(crate::ROOT).join("include/carbontracker.h");
     let fresh = generated();
     if std::env::var_os("CT_UPDATE").is_some() {
@@ -38,7 +37,7 @@ fn the_committed_header_is_the_generated_one() {
 }
 
 #[test]
-fn the_header_is_strict_c89_but_for_stdint() {
+fn header_is_strict_c89_but_for_stdint() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c89");
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("carbontracker.h"), generated()).expect("the header");
@@ -50,7 +49,7 @@ fn the_header_is_strict_c89_but_for_stdint() {
 }
 
 #[test]
-fn the_versions_agree() {
+fn versions_agree() {
     let header = generated();
     let number = |name: &str| -> String {
         let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
@@ -60,7 +59,7 @@ fn the_versions_agree() {
     assert_eq!(version, env!("CARGO_PKG_VERSION"));
     let abi = number("CT_ABI_VERSION");
     let answer = include_str!("../../capi/src/lib.rs");
-    assert!(answer.contains(&format!("const ABI_VERSION: u32 = {abi};")), "ct_abi_version answers another number");
+    assert!(answer.contains(&format!("const ABI_VERSION: u32 = {abi};")), "ct_abi_version returns another number");
     let soname = include_str!("../../capi/build.rs");
     assert!(soname.contains(&format!("libcarbontracker.so.{abi}")));
 }

@@ -1,5 +1,5 @@
-//! The Julia package as its users meet it: from an installed tree, by Pkg and by the load path, and with stand-ins for
-//! the library that detect faults which the real one hides.
+//! The Julia package, from an installed tree, by Pkg and by the load path. Stand-ins for the library detect faults that
+//! the real library hides.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, julia, outcome, prefix, run, scratch};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Julia with two threads and a depot of the tests' own, that knows an empty registry: so nothing asks the network.
+/// Julia with two threads and a separate depot. Its registry is empty, so Julia does not use the network.
 fn with_pkg(julia: &Path) -> Command {
     static DEPOT: OnceLock<PathBuf> = OnceLock::new();
     let depot = DEPOT.get_or_init(|| {
@@ -16,7 +16,8 @@ fn with_pkg(julia: &Path) -> Command {
         std::fs::create_dir_all(&registry).expect("a registry");
         let contents = "name = \"Empty\"\nuuid = \"c7e6c3b4-8a4f-4b52-9d0e-6d2d2c0f7a11\"\nrepo = \"\"\n\n[packages]\n";
         std::fs::write(registry.join("Registry.toml"), contents).expect("a registry");
-        run(on_load_path(with_depot(julia, &depot)).args(["-e", "using CarbonTracker"])); // compiled once, for all tests
+        // compiled once, for all tests
+        run(on_load_path(with_depot(julia, &depot)).args(["-e", "using CarbonTracker"]));
         depot
     });
     with_depot(julia, depot)
@@ -39,7 +40,7 @@ fn with_package(julia: &Path) -> Command {
     on_load_path(with_pkg(julia))
 }
 
-/// A folder outside the checkout's source, which Julia is started in.
+/// A folder outside the checkout's source, in which Julia starts.
 fn scratch_of_user() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| scratch("user")).clone()
@@ -54,7 +55,7 @@ fn standin(name: &str, defines: &[&str]) -> PathBuf {
     library
 }
 
-/// What a program wrote to stderr; it must have succeeded.
+/// The standard error of a program, which must succeed.
 fn warnings(command: &mut Command) -> String {
     let output = outcome(command);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -63,18 +64,18 @@ fn warnings(command: &mut Command) -> String {
 }
 
 #[test]
-fn the_package_passes_its_own_tests_by_pkg() {
+fn package_passes_its_own_tests_by_pkg() {
     let Some(julia) = julia() else { return };
     let package = prefix().join("share/julia/dev/CarbonTracker");
     let program = format!("using Pkg; Pkg.develop(path = {package:?}); Pkg.test(\"CarbonTracker\")");
-    // Beside the package it finds the library without a word about where that is.
+    // Beside the package it finds the library without a setting.
     let output = outcome(with_pkg(&julia).arg("-e").arg(program).env_remove("LD_LIBRARY_PATH"));
     let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
     assert!(output.status.success() && text.contains("CarbonTracker tests passed"), "{text}");
 }
 
 #[test]
-fn the_example_prints_what_the_c_example_prints() {
+fn example_prints_what_the_c_example_prints() {
     let Some(julia) = julia() else { return };
     let examples = checkout("examples");
     let csv = examples.join("digits.csv");
@@ -91,7 +92,7 @@ fn the_example_prints_what_the_c_example_prints() {
     let text = play();
     assert_eq!(training(&text), training(&expected));
     assert!(text.lines().any(|line| line.starts_with("forecast: energy ")), "{text}");
-    // The report's lines are alike but for figures. On a busy machine there may be one more, on what was not measured.
+    // The report's lines differ only in figures. A busy machine may add a line about what was not measured.
     let words = |text: &str| -> Vec<String> {
         let report = text.lines().skip_while(|line| !line.starts_with("digits: 10 of 10 epochs"));
         let is_word = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
@@ -108,7 +109,7 @@ fn the_example_prints_what_the_c_example_prints() {
     assert!(errors.contains("not tracked: unknown option 'epoch': did you mean epochs?"), "{errors}");
 }
 
-/// The code of the first block of the package's README that begins so.
+/// The first block of code in the package's README that begins with these words.
 fn readme_block(beginning: &str) -> String {
     let readme = std::fs::read_to_string(prefix().join("share/julia/dev/CarbonTracker/README.md")).expect("a README");
     let mut blocks = readme.split("```julia\n").skip(1).filter_map(|block| block.split("```").next());
@@ -116,13 +117,13 @@ fn readme_block(beginning: &str) -> String {
 }
 
 #[test]
-fn the_readmes_programs_run() {
+fn programs_of_the_readme_run() {
     let Some(julia) = julia() else { return };
     let program = readme_block("using CarbonTracker");
     let text = run(with_package(&julia).arg("-e").arg(&program).env("CARBONTRACKER_NAME", "readme"));
     assert!(text.contains("readme: 10 of 10 epochs"), "{text}");
 
-    // With Flux's `train!` played: it passes over the data once.
+    // A function plays Flux's `train!`: it passes over the data once.
     let flux = format!(
         "using CarbonTracker
         module Flux; train!(loss, model, data, state) = foreach(x -> loss(model, x), data); end
@@ -143,7 +144,7 @@ fn the_readmes_programs_run() {
 }
 
 #[test]
-fn a_library_of_another_abi_is_refused_and_training_goes_on() {
+fn library_of_another_abi_is_refused_and_training_continues() {
     let Some(julia) = julia() else { return };
     let library = standin("abi", &["-DABI=7"]);
     let program = "using CarbonTracker; t = Tracker(epochs = 3); epoch!(() -> println(42), t); println(isopen(t))";
@@ -153,7 +154,7 @@ fn a_library_of_another_abi_is_refused_and_training_goes_on() {
     let warned = warnings(&mut other);
     assert_eq!(warned.matches("Warning").count(), 1, "{warned}");
     assert!(warned.contains("has ABI version 7, this package needs 0"), "{warned}");
-    // Nor is a library taken that lacks a function.
+    // A library that lacks a function is refused too.
     other.env("CARBONTRACKER_LIB", "libm.so.6");
     assert_eq!(run(&mut other), "42\nfalse\n");
     assert!(warnings(&mut other).contains("ct_abi_version"));
@@ -170,7 +171,7 @@ fn carbontracker_disable_turns_everything_off() {
 }
 
 #[test]
-fn the_package_knows_the_headers_numbers() {
+fn package_has_the_numbers_of_the_header() {
     let read = |path: &str| std::fs::read_to_string(checkout(path)).expect(path);
     let numbers = |text: &str, kind: &str| {
         let lines = text.lines().map(|line| line.trim().replace([',', '(', ')', '='], " ").replace(kind, ""));
@@ -197,7 +198,7 @@ fn no_call_runs_beside_or_after_a_trackers_end() {
 }
 
 #[test]
-fn a_call_that_waits_holds_up_no_garbage_collection() {
+fn waiting_call_delays_no_garbage_collection() {
     let Some(julia) = julia() else { return };
     let library = standin("waiting", &[]);
     let text =

@@ -1,4 +1,4 @@
-//! The Lua binding as its users meet it: the installed tree, every interpreter, both backends. The programs are in
+//! The Lua binding, from the installed tree, with every interpreter and both backends. The programs are in
 //! tests/bindings/lua.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -6,7 +6,7 @@ use crate::install_tree::{by_hand, checkout, command, have, outcome, pkg_config,
 use std::path::Path;
 use std::process::Command;
 
-/// An interpreter, the Lua whose modules it takes, and the backend.
+/// An interpreter, the Lua version of its modules, and the backend.
 #[derive(Clone, Copy, Debug)]
 struct Lua {
     program: &'static str,
@@ -30,7 +30,7 @@ const ALL: [Lua; 6] = [
 ];
 
 impl Lua {
-    /// Runs what follows by `tool`, if one is given, as a user who set Lua's paths to the installed tree.
+    /// The command of a user whose Lua paths name the installed tree. If a `tool` is given, it runs the command.
     fn command_under(self, tool: &[&str], prefix: &Path) -> Command {
         let words: Vec<&str> = tool.iter().copied().chain([self.program]).collect();
         let mut command = command(words[0]);
@@ -80,7 +80,7 @@ fn passes(luas: &[Lua], arguments: &[&str]) {
 }
 
 #[test]
-fn the_interface_is_the_same_everywhere() {
+fn interface_is_the_same_everywhere() {
     if all_here() {
         passes(&ALL, &["api.lua", env!("CARGO_PKG_VERSION")]);
     }
@@ -94,7 +94,7 @@ fn to_be_closed_variables_end_or_cancel() {
 }
 
 #[test]
-fn the_hooks_of_torchnet_are_chained() {
+fn hooks_of_torchnet_are_chained() {
     if all_here() {
         passes(&ALL, &["torchnet.lua"]);
     }
@@ -108,14 +108,14 @@ fn ten_thousand_forgotten_trackers_are_collected() {
 }
 
 #[test]
-fn a_forked_process_gets_an_error_and_can_make_its_own_tracker() {
+fn forked_process_gets_an_error_and_can_make_its_own_tracker() {
     if all_here() {
         passes(&ALL[..2], &["fork.lua"]);
     }
 }
 
 #[test]
-fn a_state_may_end_in_any_way_with_epochs_open() {
+fn state_may_end_in_any_way_with_epochs_open() {
     if !all_here() {
         return;
     }
@@ -150,20 +150,20 @@ fn numbers_do_not_depend_on_the_locale() {
     }
 }
 
-/// The lines of training, and the report without its figures of time and energy.
-fn told_apart(text: &str) -> (Vec<&str>, Vec<String>) {
+/// The lines of training, and the lines of the report without figures of time and energy.
+fn training_and_report(text: &str) -> (Vec<&str>, Vec<String>) {
     let (training, report): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("epoch "));
     let is_figure = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ':' | 'T' | 'Z');
     let words =
         |line: &str| line.split_whitespace().filter(|word| !word.starts_with(is_figure)).collect::<Vec<_>>().join(" ");
-    // Units follow the size of a figure, and a slower language hears of the forecast after another epoch.
-    let is_told = |line: &&str| !line.starts_with("carbontracker: forecast") && !line.starts_with("  time");
+    // Units depend on the size of a figure. A slower language gets the forecast after another epoch.
+    let is_same_in_all = |line: &&str| !line.starts_with("carbontracker: forecast") && !line.starts_with("  time");
     let plain = |line: &str| words(line).replace(" µJ", " J").replace(" mJ", " J").replace(" kJ", " J");
-    (training, report.into_iter().filter(is_told).map(plain).collect())
+    (training, report.into_iter().filter(is_same_in_all).map(plain).collect())
 }
 
 #[test]
-fn the_example_prints_what_the_c_program_prints() {
+fn example_prints_what_the_c_program_prints() {
     if !all_here() || !have(&["cc"]) {
         return;
     }
@@ -177,12 +177,12 @@ fn the_example_prints_what_the_c_program_prints() {
         .arg("-lm"));
     let options = "epochs=10 name=digits sim_cpu=x:100 components=cpu location=DK";
     let expected = run(command(&program).arg(&data).arg(options));
-    let expected = told_apart(&expected);
+    let expected = training_and_report(&expected);
     let untracked = run(command(&program).arg(&data).arg("epoch=10"));
     assert_eq!(expected.0.len(), 10);
     for lua in ALL {
         let text = run(lua.command().arg(checkout("examples/digits.lua")).arg(&data).arg(options));
-        assert_eq!(told_apart(&text), expected, "{lua:?}");
+        assert_eq!(training_and_report(&text), expected, "{lua:?}");
         let text = run(lua.command().arg(checkout("examples/digits.lua")).arg(&data).arg("epoch=10"));
         assert_eq!(text, untracked, "{lua:?}");
     }
@@ -191,7 +191,7 @@ fn the_example_prints_what_the_c_program_prints() {
     assert!(String::from_utf8_lossy(&output.stderr).ends_with("digits.lua digits.csv [OPTIONS]\n"));
 }
 
-/// Declarations one a line, white space evened out.
+/// The declarations, one a line, with single spaces.
 fn declarations(text: &str) -> Vec<String> {
     let code: String =
         text.lines().filter(|line| !line.trim_start().starts_with(['#', '*', '/'])).collect::<Vec<_>>().join(" ");
@@ -201,7 +201,7 @@ fn declarations(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_ffi_declares_what_the_header_declares() {
+fn ffi_declares_what_the_header_declares() {
     let header = std::fs::read_to_string(checkout("include/carbontracker.h")).unwrap();
     let module = std::fs::read_to_string(checkout("bindings/lua/carbontracker/ffi.lua")).unwrap();
     let declared = module.split("ffi.cdef [[").nth(1).unwrap().split("]]").next().unwrap();
@@ -215,7 +215,7 @@ fn the_ffi_declares_what_the_header_declares() {
 }
 
 #[test]
-fn the_statuses_are_the_headers() {
+fn statuses_are_those_of_the_header() {
     let header = std::fs::read_to_string(checkout("include/carbontracker.h")).unwrap();
     let module = std::fs::read_to_string(checkout("bindings/lua/carbontracker.lua")).unwrap();
     let table = module.split("local STATUS = {").nth(1).unwrap().split('}').next().unwrap();
@@ -229,7 +229,7 @@ fn the_statuses_are_the_headers() {
 }
 
 #[test]
-fn the_readmes_loop_runs() {
+fn loop_of_the_readme_runs() {
     if !all_here() {
         return;
     }
@@ -247,7 +247,7 @@ fn the_readmes_loop_runs() {
 }
 
 #[test]
-fn the_backend_is_chosen_or_forced() {
+fn backend_is_chosen_or_forced() {
     if !all_here() {
         return;
     }
@@ -262,7 +262,7 @@ fn the_backend_is_chosen_or_forced() {
             .contains("expected ffi or c")
         );
     }
-    // In a moved tree the C module finds the library by its own place, where the FFI finds none.
+    // In a moved tree the C module finds the library relative to its own folder. The FFI finds none.
     let print = "print(require 'carbontracker'.backend)";
     let mut moved = JIT_FFI.command();
     moved.env_remove("CARBONTRACKER_LUA_BACKEND").env_remove("LD_LIBRARY_PATH").args(["-e", print]);
@@ -270,7 +270,7 @@ fn the_backend_is_chosen_or_forced() {
 }
 
 #[test]
-fn the_environment_turns_tracking_off() {
+fn environment_turns_tracking_off() {
     if !all_here() {
         return;
     }
@@ -284,7 +284,7 @@ fn the_environment_turns_tracking_off() {
 }
 
 #[test]
-fn a_missing_library_is_named_with_its_cure() {
+fn missing_library_is_named_with_its_fix() {
     if !all_here() {
         return;
     }
@@ -313,7 +313,7 @@ fn passes_with(mut command: Command) {
 }
 
 #[test]
-fn a_library_of_another_abi_is_refused() {
+fn library_of_another_abi_is_refused() {
     if !all_here() || !have(&["cc"]) {
         return;
     }
@@ -335,7 +335,7 @@ fn a_library_of_another_abi_is_refused() {
 }
 
 #[test]
-fn the_c_module_compiles_without_a_warning_and_runs_clean_under_valgrind() {
+fn c_module_compiles_without_a_warning_and_runs_clean_under_valgrind() {
     if !all_here() || !have(&["cc", "valgrind"]) {
         return;
     }

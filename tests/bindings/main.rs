@@ -1,4 +1,4 @@
-//! The languages: programs that are built against the C library and run.
+//! The bindings: programs in each language that are built against the C library and run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../common/c_library.rs"]

@@ -1,5 +1,6 @@
-//! MPI runs against the installed tree, with Open MPI and MPICH: whatever the ranks do, the run's number is what its
-//! devices, and all ranks get the same sums. The counters' energy is known at every instant (tests/bindings/mpi/served.h).
+//! MPI runs with the installed tree, Open MPI and MPICH. Whatever the ranks do, the run's energy is that of its
+//! devices, and all ranks get the same sums. The counters' energy is known at every instant
+//! (tests/bindings/mpi/served.h).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
@@ -30,11 +31,11 @@ fn sums_what_was_used(mpi: &Mpi) {
     };
     let plain: &[(usize, &[&str])] = match mpi.name {
         "openmpi" => &[(1, &["checks"]), (2, &["checks"]), (4, &[])],
-        _ => &[(1, &["checks"]), (2, &[])], // its ranks spin while they wait: more of them than processors are slow
+        _ => &[(1, &["checks"]), (2, &[])], // its waiting ranks spin, so more ranks than processors are slow
     };
     let odd: &[(usize, &[&str])] = &[
         (4, &["late=1", "never=2", "disabled=3", "whole"]),
-        // The safety net alone: ranks that do not know of each other.
+        // Only the last safeguard: the ranks have not found each other.
         (2, &["checks", "whole"]),
     ];
     for &(n, how) in plain.iter().chain(odd) {
@@ -73,8 +74,8 @@ fn sums_what_was_used(mpi: &Mpi) {
     }
 }
 
-/// The first rank leaves its loop early and waits, while another goes on, or begins only then. The total has what the other
-/// used to its end, however long the tail is and however seldom devices are read.
+/// The first rank leaves its loop early and waits, while another continues, or begins only then. The total includes the
+/// energy of the other rank up to its end. This holds for a long tail and for rare readings.
 #[test]
 fn ranks_that_wait_yield_their_devices() {
     if !OPEN_MPI.is_here() {
@@ -97,13 +98,13 @@ fn ranks_that_wait_yield_their_devices() {
         };
         let output = tried(launch, |output| output.drew(0, 100.0));
         let (forecast, energy) = (output.number(0, "/forecast/energy_j/high").1, output.number(0, "/usage/energy_j").1);
-        assert!(forecast > 0.99 * energy, "no forecast is below what was used: {}", output.0);
+        assert!(forecast > 0.99 * energy, "the forecast is at least the used energy: {}", output.0);
         let remaining = output.number(0, "/forecast/remaining/energy_j/high").1;
-        assert!(near(forecast, energy + remaining), "what was used does not remain: {}", output.0);
+        assert!(near(forecast, energy + remaining), "used energy is not remaining energy: {}", output.0);
     }
 }
 
-/// Each rank stops after two epochs and counts for a time of its own; the one that comes late counts an epoch alone.
+/// Each rank stops after two epochs and counts its devices for some time. The late rank counts one epoch alone.
 #[test]
 fn ranks_that_have_stopped_are_added() {
     if !OPEN_MPI.is_here() {
@@ -143,7 +144,7 @@ fn counts_each_gpu_once(mpi: &Mpi) {
         .arg(&driver));
     let options = format!("{} nvml='{}'", options(&root), driver.display());
     let simulated = "epochs=4 sim_cpu=x:100 sim_gpu=g:300";
-    // Every rank sees both GPUs of 300 W, or one each, or has one that is simulated; ranks know of each other, or not.
+    // Each rank sees both GPUs of 300 W, or one of them, or has a simulated one. Ranks have found each other, or not.
     let both = r#"exec "$0" "$@""#;
     let each_its_own = r#"CUDA_VISIBLE_DEVICES=${PMI_RANK:-$OMPI_COMM_WORLD_RANK} exec "$0" "$@""#;
     for job in ["", "off"] {
@@ -185,7 +186,7 @@ fn two_runs_side_by_side_are_two() {
 
 /// Ranks of two jobs, or one without a job, have no record in common: both count the device.
 #[test]
-fn a_device_counts_once_where_ranks_have_no_record_in_common() {
+fn device_counts_once_where_ranks_have_no_record_in_common() {
     if !OPEN_MPI.is_here() {
         return;
     }
@@ -209,10 +210,10 @@ fn a_device_counts_once_where_ranks_have_no_record_in_common() {
     tried(one_without, |output| output.drew(0, 100.0));
 }
 
-/// Ranks that share a record, and ranks without one, have the right sum if no text of the library can be understood. With an
-/// older library, the energy of ranks that have not found each other is unknown, and never counted twice.
+/// The sum does not depend on texts of the library, for ranks that share a record and for ranks without one. With an
+/// older library, the energy of ranks that have not found each other is unknown. It is never counted twice.
 #[test]
-fn sums_depend_on_no_words() {
+fn sums_do_not_depend_on_texts() {
     if !OPEN_MPI.is_here() || !have(&["cc"]) {
         return;
     }
@@ -281,7 +282,7 @@ fn nodes_are_added_and_nodes_without_energy_are_reported() {
 }
 
 #[test]
-fn the_header_compiles_in_every_standard_of_both_languages() {
+fn header_compiles_in_every_standard_of_both_languages() {
     let dir = scratch("standards");
     let source = "#include <carbontracker_mpi.h>\nint other(void);\nint other(void) { return 0; }\n";
     for (file, compiler, standards) in
@@ -294,7 +295,7 @@ fn the_header_compiles_in_every_standard_of_both_languages() {
             }
             for standard in standards {
                 let mut compile = command(mpi.tool(compiler));
-                // Open MPI's own C++ interface, long withdrawn, does not compile without a warning.
+                // Open MPI's old C++ interface does not compile without a warning.
                 compile
                     .args(WARNINGS)
                     .args(["-Wpedantic", "-DOMPI_SKIP_MPICXX", "-c", "-o", "a.o", file])

@@ -7,14 +7,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 #[test]
-fn the_energy_of_a_killed_rank_is_in_the_reports_of_the_others() {
+fn energy_of_a_killed_rank_is_in_the_reports_of_the_others() {
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let program = mpi.build("mpicc", &["-std=c99"], &[checkout("tests/bindings/mpi/killed.c")]);
         let root = machine(&format!("{}-killed", mpi.name), &[100]);
         let mut sums = Vec::new();
         for _ in 0..TRIES {
             let folder = scratch(&format!("{}-reports", mpi.name));
-            // The launchers end a job one of whose processes died by a signal: the shell outlives it.
+            // A launcher ends the job if a signal kills one of its processes. So a shell runs each process.
             let mut launch = mpi.launch(3, Path::new("sh"));
             launch.args(["-c", r#""$@"; sleep 2"#, "sh"]).arg(&program).arg(options(&root)).arg(&folder);
             outcome(&mut launch);
@@ -38,7 +38,7 @@ fn the_energy_of_a_killed_rank_is_in_the_reports_of_the_others() {
 
 const MODULES: [&str; 3] = ["carbontracker.f90", "carbontracker_mpi.f90", "carbontracker_mpi_f08.f90"];
 
-/// What a Fortran program over MPI needs beside its source and the modules.
+/// The needs of a Fortran program over MPI, beside its source and the modules.
 struct Fortran {
     /// The flag that names the folder of MPI's own modules.
     modules: String,
@@ -64,14 +64,14 @@ fn glue(mpi: &Mpi, compiler: &str) -> Option<PathBuf> {
     is_here.then(|| mpi.build("mpicc", &flags, &[prefix().join("include/carbontracker_mpi.c")]))
 }
 
-/// The folder of an MPI's Fortran modules, which Debian's wrapper of MPICH does not name.
+/// The folder of an MPI's Fortran modules. Debian's compiler wrapper of MPICH does not name it.
 fn modules(mpi: &Mpi) -> Option<PathBuf> {
     let libraries = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path().join("fortran"));
     let compilers = libraries.filter_map(|path| std::fs::read_dir(path).ok()).flatten().flatten();
     compilers.map(|entry| entry.path().join(mpi.name)).find(|path| path.join("mpi_f08.mod").is_file())
 }
 
-/// The README's loop, in C or Fortran, into a file that a program of tests/bindings/mpi includes.
+/// Writes the README's loop, in C or Fortran, to a file that a program of tests/bindings/mpi includes.
 fn readmes_loop(language: &str) -> PathBuf {
     let readme = std::fs::read_to_string(checkout("bindings/mpi/README.md")).unwrap();
     let restarts = readme.split("## Restarts").nth(1).expect("a section of its own");
@@ -81,12 +81,13 @@ fn readmes_loop(language: &str) -> PathBuf {
     folder
 }
 
-/// Rank 0 is killed after its fifth epoch while rank 1 is in it; in the next process rank 1 after its seventh while rank 0
-/// is in it. Each process begins with the same epoch on all ranks, and the run ends with eight epochs on all ranks.
+/// Rank 0 is killed after its fifth epoch, while rank 1 is in that epoch. In the next attempt rank 1 is killed after
+/// its seventh, while rank 0 is in it. Each attempt begins with the same epoch on all ranks. The run ends with eight
+/// epochs on all ranks.
 fn restarts_with_one_epoch_on_all_ranks(mpi: &Mpi, program: &Path) {
     let folder = scratch(&format!("{}-{}", mpi.name, program.file_name().unwrap().display()));
     let options = format!("epochs=8 name=x sim_cpu=x:100 log_dir='{0}' resume='{0}'", folder.display());
-    // The launchers may put two ranks' lines into one.
+    // A launcher may join the lines of two ranks.
     let lines = |text: &[u8]| {
         let text = String::from_utf8_lossy(text).replace("rank ", "\nrank ");
         let lines = text.lines().map(str::trim).filter(|line| line.starts_with("rank "));
@@ -114,7 +115,7 @@ fn restarts_with_one_epoch_on_all_ranks(mpi: &Mpi, program: &Path) {
 }
 
 #[test]
-fn a_killed_run_begins_again_with_one_epoch_on_all_ranks() {
+fn killed_run_continues_with_the_same_epoch_on_all_ranks() {
     let include = format!("-I{}", readmes_loop("c").display());
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let flags = [&WARNINGS[..], &["-std=c99", "-Wpedantic", &include]].concat();
@@ -126,7 +127,7 @@ fn a_killed_run_begins_again_with_one_epoch_on_all_ranks() {
 }
 
 #[test]
-fn a_killed_fortran_run_begins_again_with_one_epoch_on_all_ranks() {
+fn killed_fortran_run_continues_with_the_same_epoch_on_all_ranks() {
     let include = format!("-I{}", readmes_loop("fortran").display());
     for mpi in [&OPEN_MPI, &MPICH] {
         let Some(Fortran { modules, glue }) = Fortran::of(mpi) else { continue };
@@ -137,8 +138,8 @@ fn a_killed_fortran_run_begins_again_with_one_epoch_on_all_ranks() {
     }
 }
 
-/// Outside a batch system Open MPI's processes and those that they spawn are one job: each device is counted once, before any
-/// sum over a communicator. Debian's MPICH is built without MPI_Comm_spawn.
+/// Outside a batch system Open MPI's processes and those that they spawn are one job: each device is counted once,
+/// before any sum over a communicator. Debian's MPICH is built without MPI_Comm_spawn.
 #[test]
 fn spawned_processes_count_with_those_that_spawned_them() {
     if !OPEN_MPI.is_here() {
@@ -208,7 +209,7 @@ fn fortran_ranks_get_the_same_sum() {
 }
 
 #[test]
-fn the_example_runs() {
+fn example_runs() {
     for mpi in [&OPEN_MPI, &MPICH].into_iter().filter(|mpi| mpi.is_here()) {
         let flags = [&WARNINGS[..], &["-std=c99", "-Wpedantic"]].concat();
         let heat = mpi.build("mpicc", &flags, &[prefix().join("share/doc/carbontracker/examples/mpi_heat.c")]);
@@ -220,6 +221,6 @@ fn the_example_runs() {
             let plural = if ranks == 1 { "" } else { "s" };
             assert!(text.contains(&format!("run of {ranks} rank{plural} on 1 node\n")), "{text}");
         }
-        assert_eq!(temperatures[0], temperatures[1], "as many ranks as you like give the same plate");
+        assert_eq!(temperatures[0], temperatures[1], "the result does not depend on the number of ranks");
     }
 }

@@ -1,7 +1,7 @@
-//! One recorded run, played through every language: the same JSON, bit for bit, but for the run's id and times.
+//! A recorded run is played in every language. The JSON is the same, bit for bit, except for the run's id and times.
 //!
-//! The energies of the record are laid into a powercap tree, each well inside its epoch, while a program in the
-//! language makes the calls it is given.
+//! A program in each language makes the calls. Meanwhile the test writes the recorded energies into a powercap tree,
+//! each well inside its epoch.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// A run's epochs: µJ of the package and of memory inside, µJ of the package between it and the next, and whether it
-/// was cancelled.
+/// A run's epochs: µJ of the package and of memory inside the epoch, µJ of the package between it and the next, and
+/// whether it was cancelled.
 #[rustfmt::skip]
 const RECORD: [(u64, u64, u64, bool); 8] = [
     (407_660, 20_589, 61, false),
@@ -26,22 +26,22 @@ const RECORD: [(u64, u64, u64, bool); 8] = [
     (401_158, 20_301, 29, false),
 ];
 const OPTIONS: &str = "epochs=7 interval=0.005 components=cpu,dram location=DK pue=1.12 name='parity run'";
-/// Samples are 5 ms apart: so long after a change each counter has been read, and at rest since.
+/// Samples are 5 ms apart. After this time the change of each counter has been read, and the counters are at rest.
 const SETTLED: Duration = Duration::from_millis(40);
-/// Where the counters go round, and where they start: the package's passes its range in the record.
+/// The ranges of the counters, and their first values. The package's counter wraps during the record.
 const RANGE_UJ: u64 = 262_143_328_850;
 const START_UJ: u64 = RANGE_UJ - 1_500_000;
 
 /// A program that makes the calls it reads, line by line.
 struct Player {
     child: Child,
-    told: ChildStdin,
+    input: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Player {
-    fn tell(&mut self, line: &str) -> String {
-        writeln!(self.told, "{line}").unwrap();
+    fn call(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").unwrap();
         let mut answer = String::new();
         self.answers.read_line(&mut answer).unwrap();
         assert!(!answer.is_empty(), "{line}: no answer, {:?}", self.child.try_wait());
@@ -56,7 +56,7 @@ fn set(root: &Path, zone: &str, microjoules: u64) {
     std::fs::rename(dir.join(".new"), dir.join("energy_uj")).unwrap();
 }
 
-/// Plays the record to a program; its report, and the energy that it read by pointer.
+/// Plays the record with a program. Returns its report, and the energy that it read by pointer.
 fn play(program: &mut Command, root: &Path) -> (Value, f64) {
     let _ = std::fs::remove_dir_all(root);
     for (zone, name) in [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")] {
@@ -68,8 +68,8 @@ fn play(program: &mut Command, root: &Path) -> (Value, f64) {
     }
     program.env("CARBONTRACKER_SYSROOT", root).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = program.spawn().unwrap_or_else(|error| panic!("{program:?}: {error}"));
-    let (told, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-    let mut player = Player { child, told, answers };
+    let (input, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut player = Player { child, input, answers };
     let (mut package, mut memory) = (START_UJ, START_UJ);
     let mut use_energy = |package_uj: u64, memory_uj: u64| {
         std::thread::sleep(SETTLED);
@@ -79,27 +79,27 @@ fn play(program: &mut Command, root: &Path) -> (Value, f64) {
         std::thread::sleep(SETTLED);
     };
     for (inside, memory_uj, between, is_cancelled) in RECORD {
-        player.tell("begin");
+        player.call("begin");
         use_energy(inside, memory_uj);
-        player.tell("progress");
-        player.tell(if is_cancelled { "cancel" } else { "end" });
+        player.call("progress");
+        player.call(if is_cancelled { "cancel" } else { "end" });
         use_energy(between, 0);
     }
-    let energy_j = player.tell("value").trim().parse().unwrap();
-    let report = serde_json::from_str(&player.tell("report")).unwrap();
-    writeln!(player.told, "quit").unwrap();
+    let energy_j = player.call("value").trim().parse().unwrap();
+    let report = serde_json::from_str(&player.call("report")).unwrap();
+    writeln!(player.input, "quit").unwrap();
     assert!(player.child.wait().unwrap().success());
     (report, energy_j)
 }
 
-/// The report without what is of its process alone, its identifiers, and what is time: seconds, watts, the day, the share of time that was covered, and what
-/// divides the run by time, as the forecasts do that were made in its course.
+/// The report without fields that differ between processes: identifiers, and everything that depends on time. These are
+/// seconds, watts, the date, the coverage, and divisions of the run by time, such as earlier forecasts.
 fn timeless(value: &Value) -> Value {
     const TIME: [&str; 8] = ["id", "started", "coverage", "power", "forecasts", "process", "record", "since"];
     let is_time = |key: &str| TIME.contains(&key) || key.ends_with("_s") || key.ends_with("_w");
     match value {
         Value::Object(fields) => {
-            // A component's id is the device's.
+            // A component's id is that of the device.
             let keeps = |key: &str| !is_time(key) || (key == "id" && !fields.contains_key("epochs_done"));
             Value::Object(fields.iter().filter(|(key, _)| keeps(key)).map(|(k, v)| (k.clone(), timeless(v))).collect())
         }
@@ -115,9 +115,13 @@ fn every_language_gives_the_same_report_of_the_same_run() {
         let mut reports = Vec::new();
         for (language, mut player) in in_every_language(&checkout("tests/bindings/parity/player"), &dir) {
             let (report, energy_j) = play(player.arg(OPTIONS), &dir.join("root"));
-            assert_eq!(report["usage"]["energy_j"].as_f64(), Some(energy_j), "{language}: by pointer as in the report");
+            assert_eq!(
+                report["usage"]["energy_j"].as_f64(),
+                Some(energy_j),
+                "{language}: the value is that of the report"
+            );
             let timeless = timeless(&report);
-            // The report is the same text, not merely equal in value.
+            // The reports are equal as texts, not only in their values.
             reports.push((language, player, serde_json::to_string_pretty(&timeless).unwrap()));
         }
         let (_, _, first) = &reports[0];

@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import numpy
 from carbontracker import parser, report
 
-# The report's bitmaps take seconds at its 600 dots an inch, and nobody looks at these.
+# The report's bitmaps take seconds at 600 dots an inch. These tests do not use them.
 savefig = report.plt.savefig
 report.plt.savefig = lambda file, **options: savefig(file, **{**options, "dpi": 40})
 
@@ -23,15 +23,15 @@ def plain(value):
 
 def pdf(log):
     read = report.LogParser(open(log).read())
-    told = {"version": read.version, "pue": read.pue, "location": read.location, "intensity": read.carbon_intensity}
+    head = {"version": read.version, "pue": read.pue, "location": read.location, "intensity": read.carbon_intensity}
     try:
         report.generate_report_from_log(log, log + ".pdf")
     except ValueError as refused:
-        return {**told, "refused": str(refused)}
-    return {**told, **read.calculate_energy_metrics(), "begins": open(log + ".pdf", "rb").read(5).decode()}
+        return {**head, "refused": str(refused)}
+    return {**head, **read.calculate_energy_metrics(), "begins": open(log + ".pdf", "rb").read(5).decode()}
 
 
-def told(folder):
+def answers(folder):
     began = time.perf_counter()
     logs = parser.parse_all_logs(folder)
     parse_s = time.perf_counter() - began
@@ -41,5 +41,5 @@ def told(folder):
 
 
 with contextlib.redirect_stdout(sys.stderr):
-    folders = [told(folder) for folder in sys.argv[1:]]
+    folders = [answers(folder) for folder in sys.argv[1:]]
 print(json.dumps(folders, default=plain).replace("NaN", "null"))

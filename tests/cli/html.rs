@@ -143,7 +143,8 @@ fn numbers_on_the_page_are_those_of_the_report() {
             let shown = number["value"].as_str().map(|value| value.parse::<f64>().unwrap());
             assert_eq!(shown, there.as_f64(), "{name}: {pointer}");
             assert_eq!(shown.is_none(), text == "unknown", "{name}: {pointer} {text}");
-            // A table's column has its unit in the heading, a change has the opposite sign, and energies in kWh need no conversion.
+            // A table's column has its unit in the heading, a change has the opposite sign, and energies in kWh need no
+            // conversion.
             let is_plain = !pointer.starts_with("/epochs/") && !pointer.contains("saves") && !pointer.contains("kwh");
             let is_plain = is_plain && !pointer.contains("embodied/kg") && !pointer.contains("level");
             if let Some((value, read)) = shown.zip(read(text)).filter(|_| is_plain) {

@@ -1,5 +1,6 @@
-//! `carbontracker import` on logs of several runs, and on real-world layouts: each run counts once, and runs that cannot be
-//! separated are refused with a message. The logs are made here, in the format of Carbontracker 1.1.6, 1.2.5 and 2.4.7.
+//! `carbontracker import` on logs of several runs, and on real-world layouts: each run counts once, and runs that
+//! cannot be separated are refused with a message. The logs are made here, in the format of Carbontracker 1.1.6, 1.2.5
+//! and 2.4.7.
 
 use serde_json::Value;
 use std::fs;

@@ -1,5 +1,5 @@
-//! `carbontracker run`: the program is not affected, and the report is correct. The test program itself is the program that
-//! uses the library.
+//! `carbontracker run`: the program is not affected, and the report is correct. The test program itself is the program
+//! that uses the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::retry::steadily;

@@ -1,6 +1,6 @@
-//! The JSON Schemas in docs/src/reference describe what is written: real reports and journals of every state pass, and so do
-//! those of 0.1.0. Each property occurs, and what a schema does not name is refused. The tables of the pages are generated:
-//! `CT_UPDATE=1 cargo test --test cli schema` rewrites them.
+//! The JSON Schemas in docs/src/reference describe what is written: real reports and journals of every state pass, and
+//! so do those of 0.1.0. Each property occurs, and what a schema does not name is refused. The tables of the pages are
+//! generated: `CT_UPDATE=1 cargo test --test cli schema` rewrites them.
 
 mod documents;
 mod pages;

@@ -1,5 +1,5 @@
-//! Variables of other programs that select GPUs: the selected cards count, and no value stops a program or the measurement
-//! of its processors.
+//! Variables of other programs that select GPUs: the selected cards count, and no value stops a program or the
+//! measurement of its processors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use carbontracker::measurement::gpu_selection::VARIABLES;

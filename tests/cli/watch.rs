@@ -1,5 +1,5 @@
-//! `carbontracker watch`: through a pipe, in terminals of 40 and 120 columns, and on a file that does not exist yet, grows or
-//! is replaced.
+//! `carbontracker watch`: through a pipe, in terminals of 40 and 120 columns, and on a file that does not exist yet,
+//! grows or is replaced.
 
 use carbontracker::tracker::Tracker;
 use serde_json::{Value, json};

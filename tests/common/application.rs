@@ -1,4 +1,5 @@
-//! An application that follows orders (tests/applications/programs/host.c), for tests of misuse, and the files of its runs.
+//! An application that follows orders (tests/applications/programs/application.c), for tests of misuse, and the files
+//! of its runs.
 #![allow(dead_code)] // each test program uses a part
 
 use crate::install_tree::{checkout, command, outcome, pkg_config, prefix, run, scratch};
@@ -13,9 +14,9 @@ use std::sync::Mutex;
 use std::{env, fs};
 
 pub const SIM: &str = "sim_cpu=A:100 job=off";
-/// Whether the kernel refuses a thread a descriptor table of its own.
+/// Whether the kernel refuses a separate descriptor table for a thread.
 pub const EITHER_WAY: [bool; 2] = [false, true];
-/// This variable makes it refuse: see tests/applications/programs/refuse.h.
+/// The variable that makes the kernel refuse it: see tests/applications/programs/refuse.h.
 pub const REFUSE: &str = "CT_REFUSE";
 
 /// Runs a test with every case, and reports all cases that failed.
@@ -60,7 +61,7 @@ fn built_as(name: &str, flags: &[&str]) -> PathBuf {
     built.entry(name.to_owned()).or_insert_with(build).clone()
 }
 
-/// A folder that a host works in.
+/// A folder that an application works in.
 pub struct Lab {
     pub dir: PathBuf,
     /// The folder of the library that it loads.
@@ -73,21 +74,21 @@ impl Lab {
     #[track_caller]
     pub fn new(name: &str) -> Lab {
         born();
-        Lab { dir: scratch(name), lib: prefix().join("lib"), program: built("host"), is_temporary: false }
+        Lab { dir: scratch(name), lib: prefix().join("lib"), program: built("application"), is_temporary: false }
     }
 
-    /// A folder that every user may read and write, with the host and the library in it.
+    /// A folder that every user may read and write, with the application and the library in it.
     #[track_caller]
     pub fn for_all_users(name: &str) -> Lab {
         let caller = Path::new(std::panic::Location::caller().file()).file_stem().expect("a name").display();
         let dir = env::temp_dir().join(format!("ct-{caller}-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
-        let lab = Lab { lib: dir.join("lib"), program: dir.join("lib/host"), dir, is_temporary: true };
+        let lab = Lab { lib: dir.join("lib"), program: dir.join("lib/application"), dir, is_temporary: true };
         lab.folder("lib", 0o755);
         open_to(&lab.dir, 0o1777);
         fs::copy(prefix().join("lib/libcarbontracker.so.0"), lab.lib.join("libcarbontracker.so.0"))
             .expect("the library");
-        fs::copy(built("host"), &lab.program).expect("the host");
+        fs::copy(built("application"), &lab.program).expect("the application");
         lab
     }
 
@@ -108,47 +109,47 @@ impl Lab {
         path
     }
 
-    /// The command of a host with these orders.
-    pub fn host(&self, orders: &[&str]) -> Command {
-        self.host_under(&[], orders)
+    /// The command of an application with these orders.
+    pub fn application(&self, orders: &[&str]) -> Command {
+        self.application_under(&[], orders)
     }
 
-    /// The command of a host that another program starts.
-    pub fn host_under(&self, starter: &[&str], orders: &[&str]) -> Command {
+    /// The command of an application that another program starts.
+    pub fn application_under(&self, starter: &[&str], orders: &[&str]) -> Command {
         let mut words: Vec<PathBuf> = starter.iter().map(PathBuf::from).collect();
         words.push(self.program.clone());
-        let mut host = command(&words[0]);
-        host.args(&words[1..]).args(orders).current_dir(&self.dir).env("LD_LIBRARY_PATH", &self.lib);
-        host.env("CT_OUT", self.dir.join("printed")).env("HOST", &self.program);
-        host
+        let mut application = command(&words[0]);
+        application.args(&words[1..]).args(orders).current_dir(&self.dir).env("LD_LIBRARY_PATH", &self.lib);
+        application.env("CT_OUT", self.dir.join("printed")).env("APPLICATION", &self.program);
+        application
     }
 
-    /// The command of a host of another user, by number; needs root.
-    pub fn host_of(&self, user: u32, orders: &[&str]) -> Command {
+    /// The command of an application of another user, by number; needs root.
+    pub fn application_of(&self, user: u32, orders: &[&str]) -> Command {
         let [user, group] = ["--reuid", "--regid"].map(|option| format!("{option}={user}"));
-        let mut host = self.host_under(&["setpriv", &user, &group, "--clear-groups"], orders);
-        host.env_remove("CT_OUT"); // it goes to standard output
-        host
+        let mut application = self.application_under(&["setpriv", &user, &group, "--clear-groups"], orders);
+        application.env_remove("CT_OUT"); // the output goes to standard output
+        application
     }
 
-    /// Runs a host with these orders, which must not be harmed.
+    /// Runs an application with these orders, which must not be harmed.
     pub fn run(&self, orders: &[&str]) -> Printed {
-        self.printed(&mut self.host(orders))
+        self.printed(&mut self.application(orders))
     }
 
-    /// Runs a host, which must not be harmed, and may be refused separate descriptor tables.
+    /// Runs an application, which must not be harmed, and may be refused separate descriptor tables.
     pub fn run_either_way(&self, is_refused: bool, orders: &[&str]) -> Printed {
-        let mut host = self.host(orders);
-        self.printed(if is_refused { host.env(REFUSE, "1") } else { &mut host })
+        let mut application = self.application(orders);
+        self.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application })
     }
 
-    /// Runs this host, which must not be harmed.
-    pub fn printed(&self, host: &mut Command) -> Printed {
+    /// Runs this application, which must not be harmed.
+    pub fn printed(&self, application: &mut Command) -> Printed {
         let file = self.dir.join("printed");
         let _ = fs::remove_file(&file);
-        let output = run(host);
+        let output = run(application);
         let printed = Printed(fs::read_to_string(file).unwrap_or_default() + &output);
-        assert!(!printed.0.contains("harmed"), "{host:?}\n{}", printed.0);
+        assert!(!printed.0.contains("harmed"), "{application:?}\n{}", printed.0);
         printed
     }
 
@@ -183,7 +184,7 @@ pub fn is_root_here() -> bool {
     is_root()
 }
 
-/// The output of a host.
+/// The output of an application.
 pub struct Printed(pub String);
 
 impl Printed {
@@ -213,7 +214,7 @@ impl Printed {
         serde_json::from_str(report).unwrap_or_else(|error| panic!("{error}: {report}"))
     }
 
-    /// How many epochs the host had ended when it exited.
+    /// The number of epochs that the application had ended at its exit.
     pub fn ended(&self) -> u64 {
         self.after("ended ").last().and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{}", self.0))
     }
@@ -326,8 +327,8 @@ pub fn json(path: &Path) -> Value {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What shared memory still holds of these runs: files in /dev/shm named after a run, and System V segments that one of these
-/// processes created.
+/// The leftovers of these runs in shared memory: files in /dev/shm named after a run, and System V segments that one of
+/// these processes created.
 pub fn left_in_memory(ids: &[String], processes: &[u32]) -> Vec<String> {
     let files =
         fs::read_dir("/dev/shm").into_iter().flatten().flatten().map(|entry| entry.path().display().to_string());
@@ -342,14 +343,14 @@ pub fn left_in_memory(ids: &[String], processes: &[u32]) -> Vec<String> {
     left
 }
 
-/// When this program began to make hosts, s since 1970.
+/// When this program began to make applications, s since 1970.
 fn born() -> u64 {
     static BORN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     let now = || std::time::UNIX_EPOCH.elapsed().expect("a date").as_secs();
     *BORN.get_or_init(now)
 }
 
-/// The processes of these runs, as the names of their files have them: PREFIX_HOST_PID_DATE_ID.
+/// The processes of these runs, from the names of their files: PREFIX_HOST_PID_DATE_ID.
 pub fn processes(journals: &[Journal]) -> Vec<u32> {
     let process = |journal: &Journal| {
         let name = journal.path.file_stem()?.to_str()?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The folder of libcarbontracker.so and libcarbontracker.a: CT_LIBDIR, else what cargo builds now.
+/// The folder of libcarbontracker.so and libcarbontracker.a: CT_LIBDIR, or else the folder in which cargo builds now.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {

@@ -1,5 +1,4 @@
-//! A run with figures of a live provider that is played on this machine: the provider's answers, and checks of the
-//! report.
+//! A run with figures of a live provider, which a local server plays: the provider's answers, and checks of the report.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)] // each test program uses a part
 
 use super::grid_server::{Behaviour, Server};
@@ -41,7 +40,7 @@ pub fn hours(zone: &str, list: &str, from_h: i32, to_h: i32, figure: impl Fn(i32
     })
 }
 
-/// A day back and a day ahead.
+/// The past day and the next day.
 pub fn electricity_maps(zone: &str, figure: fn(i32) -> f64) -> Behaviour {
     Behaviour::Paths(vec![
         ("/latest", hours(zone, "latest", 0, 1, figure)),
@@ -55,7 +54,7 @@ pub fn url(server: &Server) -> String {
     format!("{}/{}", server.url(), carbontracker::os::random_u64())
 }
 
-/// 3.6 kW, so that energy follows from time.
+/// 3.6 kW: energy follows from time.
 pub fn tracker(options: &str) -> Tracker {
     Tracker::create(&format!("sim_cpu=x:3600 {options}")).unwrap().unwrap()
 }
@@ -119,8 +118,8 @@ pub fn sample(name: &str) -> Behaviour {
     Behaviour::text(&of_days_ago(&std::fs::read_to_string(path).unwrap()))
 }
 
-/// Moves a sample's first day to three days before today, and with it all others: the two that a forecast goes ahead then
-/// end yesterday, whatever the hour is.
+/// Moves a sample's first day to three days before today, and all other days with it. So the two days of a forecast end
+/// yesterday, at any hour.
 fn of_days_ago(sample: &str) -> String {
     const DAY_S: f64 = 86_400.0;
     let day_of = |days: f64| stamp(days * DAY_S)[..10].to_owned();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const XEON: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz\nphysical id\t: 0\nsiblings\t: 2\ncpu cores\t: 2\nflags\t\t: fpu\n\n";
 
-/// A file, and its content by the time since the start, s. None: the file does not exist then.
+/// A file, and its content as a function of the time since the start, s. None: the file does not exist then.
 pub type Moving = (String, Box<dyn Fn(f64) -> Option<String> + Send>);
 
 /// A file with a number that depends on the time since the start, s.

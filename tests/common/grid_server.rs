@@ -163,7 +163,7 @@ impl Server {
             thread::sleep(Duration::from_millis(2));
         }
         let asked = self.requests();
-        assert!(asked.len() >= number, "asked {} times, not {number}", asked.len());
+        assert!(asked.len() >= number, "{} requests, not {number}", asked.len());
         asked
     }
 }
@@ -351,7 +351,8 @@ fn authority() -> &'static (Issuer<'static, KeyPair>, String) {
     AUTHORITY.get_or_init(|| {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority for tests"); // no leaf's own
+        // differs from the names of its certificates
+        params.distinguished_name.push(DnType::CommonName, "an authority for tests");
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         (Issuer::new(params, key), pem)

@@ -1,13 +1,13 @@
-//! What a user of any language starts from: the tree that `make install` lays down, moved afterwards, and the
-//! language's own tools. Nothing here looks into the checkout.
+//! The environment of a user: the tree of `make install`, moved afterwards, and the tools of each language. Nothing
+//! here reads the checkout.
 #![allow(dead_code)] // each test program uses a part
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The installed tree that CT_PREFIX names; without it, one made once a test program, at a place that `make install` was not
-/// given.
+/// The installed tree that CT_PREFIX names. Without it, each test program makes a tree once and moves it to another
+/// place than the prefix of `make install`.
 pub fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
@@ -25,8 +25,8 @@ pub fn prefix() -> &'static Path {
     })
 }
 
-/// A build as a user starts it: without the variables of the make and the cargo that run these tests. Build scripts of
-/// crates look at cargo's, so with them it would compile again what is built.
+/// A build as a user starts it, without the variables of the make and the cargo that run these tests. Build scripts of
+/// crates read cargo's variables, which would cause a second build.
 pub fn by_hand(build: &mut Command) -> &mut Command {
     for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "OUT_DIR", "CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"] {
         build.env_remove(name);
@@ -40,30 +40,30 @@ pub fn by_hand(build: &mut Command) -> &mut Command {
     build
 }
 
-/// An empty folder of the calling test file's own, below the build folder.
+/// An empty folder for the calling test file, below the build folder.
 #[track_caller]
 pub fn scratch(name: &str) -> PathBuf {
     let program = std::env::current_exe().expect("this program's path");
     let program = program.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program).join(caller()).join(name);
     let _ = std::fs::remove_dir_all(&dir);
-    std::fs::create_dir_all(&dir).expect("a folder to work in");
+    std::fs::create_dir_all(&dir).expect("an empty folder");
     dir
 }
 
-/// The name of the test file that calls, for folders: test files of one program may choose the same names.
+/// The name of the calling test file, for folders: test files of one program may choose the same names.
 #[track_caller]
 fn caller() -> &'static str {
     let file = Path::new(std::panic::Location::caller().file());
     file.file_stem().and_then(|stem| stem.to_str()).expect("a name")
 }
 
-/// A file of the checkout that a test plays through the installed tree, such as a program of its own.
+/// A file of the checkout, such as a program that a test builds against the installed tree.
 pub fn checkout(path: &str) -> PathBuf {
     Path::new(crate::ROOT).join(path)
 }
 
-/// Whether all these commands are here. If not, it prints so and the test must end; an error with CI=true.
+/// Whether all these commands exist. If not, it prints a line, and the test must end. With CI=true it fails.
 pub fn have(tools: &[&str]) -> bool {
     let is_absent = |tool: &&str| !on_path(tool);
     let absent: Vec<&str> = tools.iter().copied().filter(is_absent).collect();
@@ -73,7 +73,7 @@ pub fn have(tools: &[&str]) -> bool {
     absent.is_empty()
 }
 
-/// The Julia on PATH, or else the one that tests/julia.sh fetched; prints a line if there is none.
+/// The Julia on PATH, or else the one that tests/julia.sh has fetched. Prints a line if there is none.
 pub fn julia() -> Option<PathBuf> {
     let fetched = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the build folder").join("julia/julia");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -85,8 +85,8 @@ pub fn julia() -> Option<PathBuf> {
     found
 }
 
-/// Prints, past the test harness that hides a passing test's output, that something was skipped. With CI=true, where
-/// everything can be installed, it fails.
+/// Prints that something was skipped. It bypasses the test harness, which hides the output of passing tests. With
+/// CI=true it fails, because everything can be installed there.
 pub fn skipped(why: &str) {
     use std::io::Write;
     assert!(std::env::var("CI").as_deref() != Ok("true"), "skipped: {why}");
@@ -98,7 +98,7 @@ fn on_path(tool: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
 }
 
-/// A command that finds the installed library as a user who set its paths would, ended if it hangs.
+/// A command with the paths of the installed library, as a user sets them. It is ended if it hangs.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let lib = prefix().join("lib");
     let mut command = Command::new("timeout");
@@ -110,14 +110,14 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// What `pkg-config` answers, in words.
+/// The output of `pkg-config`, split into words.
 pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
     let text = run(command("pkg-config").args(arguments).arg("carbontracker"));
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// A program that stands beside itself in every language, built where need be, as each that is here runs it: the path is
-/// that of its sources without their endings.
+/// The command of a program in every installed language, built if necessary. The path is that of its sources without
+/// their endings.
 pub fn in_every_language(program: &Path, dir: &Path) -> Vec<(&'static str, Command)> {
     let source = |ending: &str| program.with_extension(ending);
     let built = |compiler: &str, sources: &[PathBuf]| {
@@ -162,7 +162,7 @@ pub fn in_every_language(program: &Path, dir: &Path) -> Vec<(&'static str, Comma
     programs
 }
 
-/// Runs a command that must succeed; returns what it printed to stdout.
+/// Runs a command that must succeed. Returns its standard output.
 pub fn run(command: &mut Command) -> String {
     let output = outcome(command);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -171,7 +171,7 @@ pub fn run(command: &mut Command) -> String {
     text
 }
 
-/// Runs a command, however it ends.
+/// Runs a command. It may fail.
 pub fn outcome(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run tests/tools.sh"))
 }

@@ -24,22 +24,23 @@ use std::sync::Arc;
 pub const NOON: f64 = 1_772_452_800.0;
 const S: f64 = 1e9;
 
-/// What a device draws at a time, s from the run's begin, W.
+/// The power of a device, W, at a time, s from the run's begin.
 pub type Watts = fn(f64) -> f64;
 
 /// A run.
 pub struct Staged {
     pub name: &'static str,
     pub options: &'static str,
-    /// Ended epochs: how long the n-th takes, s.
+    /// The number of ended epochs.
     pub epochs: usize,
+    /// The duration of the n-th epoch, s.
     pub epoch_s: fn(usize) -> f64,
-    /// Between two, s.
+    /// The time between two epochs, s.
     pub gap_s: f64,
     pub devices: Vec<(DeviceKind, &'static str, Watts)>,
-    /// How far off the figures of a kind may be; None: they are measured.
+    /// The error interval of a kind's figures. None: they are measured.
     pub error: fn(DeviceKind) -> Option<ErrorBand>,
-    /// gCO2e/kWh by the hour from noon; None: the yearly average.
+    /// gCO2e/kWh by the hour from noon. None: the yearly average.
     pub hourly: Option<fn(i32) -> f64>,
     /// An epoch is open for this time, s.
     pub open_s: f64,
@@ -67,14 +68,14 @@ impl Default for Staged {
     }
 }
 
-/// A grid with sun at noon and wind at times, of which all to come is a forecast.
+/// A grid with sun at noon and wind at times. Its future hours are forecasts.
 pub fn sunny(hour: i32) -> f64 {
     let of_day = f64::from((hour + 12).rem_euclid(24));
     280.0 - 160.0 * (-((of_day - 13.0) / 4.0).powi(2)).exp() + 40.0 * (f64::from(hour) / 17.0).sin()
 }
 
 impl Staged {
-    /// Its report.
+    /// The report of the run.
     pub fn report(&self) -> Report {
         let options = Options::parse(&format!("name='{}' {}", self.name.replace('\'', "\\'"), self.options), |_| None)
             .expect("options");
@@ -122,7 +123,7 @@ impl Staged {
             GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..state.carbon.grid.clone() };
     }
 
-    /// Marks and readings; returns when it is now.
+    /// Enters marks and readings. Returns the present time.
     fn play(&self, state: &mut RunState) -> MonoNs {
         let mut at = S;
         for n in 0..self.epochs {
@@ -144,7 +145,7 @@ impl Staged {
         MonoNs(at as u64)
     }
 
-    /// Readings every so often.
+    /// Readings at intervals.
     fn draw(&self, state: &mut RunState, from: f64, to: f64) {
         let parts = (((to - from) / S).ceil() as usize).clamp(1, 40);
         let step = (to - from) / parts as f64;

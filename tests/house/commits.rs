@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_is_an_area_and_an_imperative() {
+    fn subject_is_an_area_and_an_imperative() {
         let good = ["journal: lock before reading", "report/html, cli: pass zones", "os: embed the table"];
         assert!(good.iter().all(|subject| fault(subject).is_none()));
         let long = format!("journal: {}", "a".repeat(64));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_judged_line_by_line_and_a_folder_without_history_is_not() {
+    fn log_is_judged_line_by_line_and_a_folder_without_history_is_not() {
         assert_eq!(
             judged("abc journal: lock it\ndef It was so\n").problems,
             ["def has no area before a colon: It was so"]

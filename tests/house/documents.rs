@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_option_without_a_row_and_a_page_that_is_missing_fail() {
+    fn option_without_a_row_and_a_page_that_is_missing_fail() {
         let page = [(OPTIONS, "| `epochs`, `budget_kwh=X` | ... |\n```\n`hidden`\n```\n")];
         let found = options(&Tree::of(&page), ["epochs", "budget_kwh", "budget", "hidden"].into_iter());
         assert_eq!(found.problems, [format!("{OPTIONS} lacks `budget`"), format!("{OPTIONS} lacks `hidden`")]);

@@ -58,13 +58,13 @@ pub fn faults(findings: &[Finding]) -> String {
 }
 
 #[test]
-fn a_bound_holds_up_to_its_value() {
+fn bound_includes_its_value() {
     assert!(Finding::at_most("files", 8, 8, "").problems.is_empty());
     assert_eq!(Finding::at_most("files", 9, 8, "").problems, ["9 measured, 8 allowed"]);
 }
 
 #[test]
-fn the_table_and_the_faults_name_the_goal_the_value_and_the_fix() {
+fn table_and_the_faults_name_the_goal_the_value_and_the_fix() {
     let findings = [Finding::at_most("files", 9, 8, "Move one."), Finding::none_of("circles", vec![], "Cut them.")];
     let (table, faults) = (table(&findings), faults(&findings));
     assert!(table.contains("LOST files") && table.contains("<= 8") && table.contains("met  circles"), "{table}");

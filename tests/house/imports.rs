@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_downwards_is_fine_and_one_upwards_is_not() {
+    fn import_downwards_is_allowed_and_one_upwards_is_not() {
         let down = ("src/report/mod.rs", "use crate::os::Pid; use crate::units; fn a() { crate::error::b() }");
         assert!(upwards(&library(&[down])).problems.is_empty());
         let found = upwards(&library(&[("src/os/mod.rs", "use crate::report::Row;")])).problems;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_or_new_fails() {
+    fn folder_that_is_missing_or_new_fails() {
         let found =
             upwards(&Tree::of(&[("src/lib.rs", "mod os; mod extra;"), ("src/os.rs", ""), ("src/extra.rs", "")]))
                 .problems;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_and_its_children_are_no_circle() {
+    fn parent_and_its_children_are_no_circle() {
         let parent = ("src/lib.rs", "pub mod a;");
         let child = ("src/a/mod.rs", "mod b; mod c; pub use b::B; pub struct A; fn f() { c::g() }");
         let files = [
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_three_through_a_folder_is_found_once() {
+    fn circle_of_three_through_a_folder_is_found_once() {
         let root = ("src/lib.rs", "mod a; mod b; mod c;");
         let files = [
             root,

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_opens_with_in_out_never() {
+    fn folder_opens_with_in_out_never() {
         let good = "//! Devices.\n//!\n//! In: a device. Out: a reading.\n//! - **Never:** prints.\n\npub mod a;";
         let bad = "//! In: a device.\n//! Out: a reading.\n\n//! Never: prints.";
         let files: Vec<(String, &str)> = imports::ORDER

@@ -1,5 +1,6 @@
 //! The house check: measures the goals of layout, names, language and documents, and fails when one is lost.
-//! `cargo test --test house -- --nocapture` prints the table of goals. A failure lists the faults and the way to fix them.
+//! `cargo test --test house -- --nocapture` prints the table of goals. A failure lists the faults and the way to fix
+//! them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod commits;
@@ -27,6 +28,7 @@ fn findings(root: &Path) -> Vec<Finding> {
     findings.extend(language::readme(&tree));
     findings.extend([
         language::comments(&tree),
+        language::comment_columns(&tree),
         language::messages(&tree),
         language::documents(&tree),
         documents::options(&tree, carbontracker::options::keys()),

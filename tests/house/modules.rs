@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_re_export_and_a_glob_are_followed_to_the_definition() {
+    fn re_export_and_a_glob_are_followed_to_the_definition() {
         let files = [
             ("src/lib.rs", "mod a; mod b;"),
             ("src/a.rs", "use crate::b::*;\nuse crate::b::X;\nfn f() -> Y { Y::new() }"),

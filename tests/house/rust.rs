@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_is_as_long_as_from_its_signature_to_its_brace() {
+    fn function_is_measured_from_its_signature_to_its_brace() {
         let code = "/// Doc.\n#[inline]\nfn a() {\n    b();\n}\nimpl C { fn d() {} }\ntrait E { fn f(); fn g() {\n} }";
         let found: Vec<_> = functions(&parse("a.rs", code)).into_iter().map(|f| (f.name, f.line, f.lines)).collect();
         assert_eq!(found, [("a".into(), 3, 3), ("d".into(), 6, 1), ("g".into(), 7, 2)]);

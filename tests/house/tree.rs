@@ -132,7 +132,7 @@ impl Tree {
 }
 
 #[test]
-fn a_place_holds_what_is_below_it_and_no_namesake() {
+fn place_holds_what_is_below_it_and_no_namesake() {
     let tree = Tree::of(&[("src/a.rs", ""), ("src/b/c.rs", ""), ("srcs/d.rs", ""), ("cli/src/main.rs", "")]);
     let under: Vec<&str> = tree.under("src").map(|(path, _)| path).collect();
     assert_eq!(under, ["src/a.rs", "src/b/c.rs"]);

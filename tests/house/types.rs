@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_in_two_crates_is_found_with_both_places() {
+    fn name_in_two_crates_is_found_with_both_places() {
         let files = [
             ("src/a.rs", "\npub struct Run;"),
             ("cli/src/b.rs", "pub(crate) enum Run {}"),
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_by_condition_is_one_type_and_an_empty_tree_fails() {
+    fn choice_by_condition_is_one_type_and_an_empty_tree_fails() {
         let choice = "#[cfg(unix)] pub struct A; #[cfg(not(unix))] pub struct A;";
         assert!(unique(&Tree::of(&[("src/a.rs", choice)])).problems.is_empty());
         assert_eq!(unique(&Tree::default()).problems.len(), 1);

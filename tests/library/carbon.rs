@@ -209,7 +209,8 @@ fn numbers(at: &str, value: &Value, all: &mut Vec<(String, f64)>) {
     }
 }
 
-/// A single number is worked out with less than the whole report: it is the same all the same, whatever the run's state.
+/// A single number is worked out with less than the whole report: it is the same all the same, whatever the run's
+/// state.
 #[test]
 fn each_number_by_pointer_equals_the_one_in_the_report() {
     let now = unix_s();

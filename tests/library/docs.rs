@@ -1,5 +1,5 @@
-//! The documents hold together: each link of each page leads to a file and a heading, each page of the book is in its summary,
-//! and the book is built where mdBook is installed.
+//! The documents hold together: each link of each page leads to a file and a heading, each page of the book is in its
+//! summary, and the book is built where mdBook is installed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;

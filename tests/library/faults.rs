@@ -178,6 +178,7 @@ fn device_that_hangs_delays_neither_calls_nor_the_report_nor_the_end() {
         tracker.destroy();
         assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
         DELAY_US.store(0, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_secs(6)); // the reading that hangs is in this program, so the test waits for its end
+        // the reading that hangs is in this program, so the test waits for its end
+        std::thread::sleep(Duration::from_secs(6));
     });
 }

@@ -1,5 +1,5 @@
-//! The documents agree with the library: the options, functions and statuses of the reference, and the programs of README and
-//! tutorial, which compile and run.
+//! The documents agree with the library: the options, functions and statuses of the reference, and the programs of
+//! README and tutorial, which compile and run.
 
 use std::path::Path;
 use std::process::Command;

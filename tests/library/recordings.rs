@@ -246,7 +246,8 @@ fn trace(path: &Path, (time, unit): (&str, f64), watts: &str) -> Vec<Sample> {
 fn recordings() -> Option<PathBuf> {
     let folder = env::var_os("CT_DATA").map(|data| Path::new(&data).join("power")).filter(|folder| folder.is_dir());
     if folder.is_none() {
-        let _ = writeln!(std::io::stderr(), "skipped: no recordings (CT_DATA)"); // shown even if the test's output is captured
+        // shown even if the test's output is captured
+        let _ = writeln!(std::io::stderr(), "skipped: no recordings (CT_DATA)");
     }
     folder
 }

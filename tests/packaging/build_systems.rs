@@ -22,7 +22,7 @@ impl Project {
         Self { build }
     }
 
-    /// CMake as a user runs it: the place of the library is known from the project only.
+    /// CMake as a user runs it. Only the project names the place of the library.
     fn tool() -> Command {
         let mut cmake = command("cmake");
         by_hand(cmake.env_remove("LD_LIBRARY_PATH").env_remove("PKG_CONFIG_PATH"));

@@ -11,18 +11,19 @@
 !>     print '(a)', run%report()
 !>     call run%stop()
 !>
-!> **Errors.** Every procedure takes `stat` and `errmsg` as ALLOCATE does. `stat` is 0 (`ct_ok`) on success. It is positive
-!> if the call succeeded with a remark (`ct_disabled`, `ct_over_budget`). It is negative if the call failed and changed
-!> nothing; `errmsg` then holds the reason. Without `stat`, a failure prints one line on standard error and the program
-!> continues.
+!> **Errors.** Every procedure takes `stat` and `errmsg` as ALLOCATE does. `stat` is 0 (`ct_ok`) on success. It is
+!> positive if the call succeeded with a remark (`ct_disabled`, `ct_over_budget`). It is negative if the call failed and
+!> changed nothing; `errmsg` then holds the reason. Without `stat`, a failure prints one line on standard error and the
+!> program continues.
 !>
-!> **Disabled.** A tracker is disabled if it was not started, was stopped or could not start. Every call on it does nothing.
+!> **Disabled.** A tracker is disabled if it was not started, was stopped or could not start. Every call on it does
+!> nothing.
 !>
-!> **Scope.** A tracker ends its run when it goes out of scope, as at END BLOCK. Variables of a main program or with SAVE
-!> never go out of scope. After `a = b` both name one run, which then ends only with `stop` on either of them.
+!> **Scope.** A tracker ends its run when it goes out of scope, as at END BLOCK. Variables of a main program or with
+!> SAVE never go out of scope. After `a = b` both name one run, which then ends only with `stop` on either of them.
 !>
-!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop a tracker on one thread. Call
-!> `report` on one thread at a time.
+!> **Threads.** Any thread may call; calls on one tracker are serialised. Start, copy and stop a tracker on one thread.
+!> Call `report` on one thread at a time.
 !>
 !> **Units** are in every name: _s seconds, _j joules, _kwh kilowatt-hours, _w watts, _g grams of CO2e.
 module carbontracker
@@ -37,7 +38,7 @@ module carbontracker
 
    integer, parameter :: ct_ok = 0           !! Done.
    integer, parameter :: ct_disabled = 1     !! Nothing to do: the tracker is disabled, or CARBONTRACKER_DISABLE=1.
-   integer, parameter :: ct_over_budget = 2  !! The epoch ended; the run's forecast, or its energy so far, exceeds a budget.
+   integer, parameter :: ct_over_budget = 2  !! The epoch ended; the run's forecast or its energy exceeds a budget.
    integer, parameter :: ct_einval = -1      !! An argument or option is invalid.
    integer, parameter :: ct_estate = -2      !! Invalid call order: an epoch is already open, or none is.
    integer, parameter :: ct_erange = -3      !! A text did not fit; this module handles it.
@@ -170,9 +171,9 @@ contains
 
    !> Starts a run. It first releases a run that this tracker holds. Takes well under 5 ms.
    !>
-   !> `options` are `key=value` pairs separated by blanks; `option` makes a pair from a variable. The library's documentation
-   !> lists the keys. Each key is also an environment variable, CARBONTRACKER_<KEY>; `options` override it.
-   !> `ct_einval`: an unknown key or a bad value; `errmsg` names it. `ct_disabled`: CARBONTRACKER_DISABLE=1.
+   !> `options` are `key=value` pairs separated by blanks; `option` makes a pair from a variable. The library's
+   !> documentation lists the keys. Each key is also an environment variable, CARBONTRACKER_<KEY>; `options` override
+   !> it. `ct_einval`: an unknown key or a bad value; `errmsg` names it. `ct_disabled`: CARBONTRACKER_DISABLE=1.
    !> If no device can be measured, the call still succeeds, and a message explains how to enable measurement.
    subroutine start(self, options, stat, errmsg)
       class(tracker), intent(inout) :: self
@@ -200,8 +201,8 @@ contains
       call pass_status(ct_epoch_begin(handle_of(self)), stat, errmsg)
    end subroutine epoch_begin
 
-   !> Ends the open epoch. `ct_over_budget`: it ended, and the run's forecast exceeds budget_kwh, budget_g or budget_h; this
-   !> status may come one epoch late. `ct_estate`: no epoch is open.
+   !> Ends the open epoch. `ct_over_budget`: it ended, and the run's forecast exceeds budget_kwh, budget_g or budget_h;
+   !> this status may come one epoch late. `ct_estate`: no epoch is open.
    subroutine epoch_end(self, stat, errmsg)
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
@@ -217,8 +218,9 @@ contains
       call pass_status(ct_epoch_cancel(handle_of(self)), stat, errmsg)
    end subroutine epoch_cancel
 
-   !> For a loop over `epochs` epochs in which CYCLE leaves no epoch open: ends the epoch `epoch` and begins the next one.
-   !> Returns .false. after the last. Set `epoch` to 0 first. `stat` is the status of the end, or of the begin if that is 0.
+   !> For a loop over `epochs` epochs in which CYCLE leaves no epoch open: ends the epoch `epoch` and begins the next
+   !> one. Returns .false. after the last. Set `epoch` to 0 first. `stat` is the status of the end, or of the begin if
+   !> that is 0.
    !>
    !>     epoch = 0
    !>     do while (run%next_epoch(epoch, 10))
@@ -254,8 +256,8 @@ contains
       call self%progress(int(done, int64), int(total, int64), stat, errmsg)
    end subroutine progress_int32
 
-   !> Sets the progress of the open epoch: `done` of `total` batches or time steps. It costs as little as a store; call it as
-   !> often as you like. If `epochs` is set, a forecast is available from 5 % of the first epoch on.
+   !> Sets the progress of the open epoch: `done` of `total` batches or time steps. It costs as little as a store; call
+   !> it as often as you like. If `epochs` is set, a forecast is available from 5 % of the first epoch on.
    !> `ct_einval`: total is less than 1 or less than done. `ct_estate`: no epoch is open.
    subroutine progress_int64(self, done, total, stat, errmsg)
       class(tracker), intent(in) :: self
@@ -268,7 +270,8 @@ contains
 
    !> One number of the JSON report by its JSON Pointer: '/usage/energy_j', '/forecast/energy_j/high',
    !> '/epochs/3/duration_s' (the fourth). For an unknown number it returns `default`, or -1, which no known number is;
-   !> `stat` is then `ct_enoent`, or `ct_disabled` for a disabled tracker. It waits up to 1 s for the last epoch's reading.
+   !> `stat` is then `ct_enoent`, or `ct_disabled` for a disabled tracker. It waits up to 1 s for the last epoch's
+   !> reading.
    real(c_double) function value_of(self, pointer, default, stat, errmsg)
       class(tracker), intent(in) :: self
       character(*), intent(in) :: pointer
@@ -286,9 +289,9 @@ contains
       call pass_status(status, stat, errmsg)
    end function value_of
 
-   !> The report as 'text', 'json', 'csv' (a row per epoch), 'prometheus' or 'html'. It has no last newline: PRINT adds one.
-   !> It is empty for a disabled tracker. It waits up to 1 s for the last epoch's reading. Call it on one thread at a time:
-   !> gfortran keeps the length of the result in one place for all threads.
+   !> The report as 'text', 'json', 'csv' (a row per epoch), 'prometheus' or 'html'. It has no last newline: PRINT adds
+   !> one. It is empty for a disabled tracker. It waits up to 1 s for the last epoch's reading. Call it on one thread at
+   !> a time: gfortran keeps the length of the result in one place for all threads.
    function report(self, format, stat, errmsg) result(text)
       class(tracker), intent(in) :: self
       character(*), intent(in), optional :: format
@@ -324,8 +327,8 @@ contains
       call pass_status(status, stat, errmsg)
    end function message
 
-   !> Ends the run. All copies of the tracker are disabled from then on. It returns within 250 ms, even if a device hangs.
-   !> Take the report and the messages before.
+   !> Ends the run. All copies of the tracker are disabled from then on. It returns within 250 ms, even if a device
+   !> hangs. Take the report and the messages before.
    subroutine stop_run(self)
       class(tracker), intent(in) :: self
       type(c_ptr) :: handle
@@ -348,7 +351,7 @@ contains
       call copy_text(c_version(), text)
    end function ct_version
 
-   ! Makes a copy of a tracker. A count of copies would be wrong: compilers make bitwise copies, and finalise some of them.
+   ! Makes a copy of a tracker. A count of copies would be wrong: compilers make bitwise copies and finalise some.
    impure elemental subroutine share(self, other)
       class(tracker), intent(inout) :: self
       type(tracker), intent(in) :: other
@@ -439,8 +442,8 @@ contains
       end do
    end subroutine copy_text
 
-   ! These results have a fixed length and spare blanks: gfortran keeps the length of a deferred-length result in one place
-   ! for all threads. PURE excludes -fno-automatic, with which gfortran loses the length of `report`.
+   ! These results have a fixed length and spare blanks: gfortran keeps the length of a deferred-length result in one
+   ! place for all threads. PURE excludes -fno-automatic, with which gfortran loses the length of `report`.
 
    pure function option_text(key, value) result(text)
       character(*), intent(in) :: key, value

@@ -46,7 +46,8 @@ function __init__()
     return
 end
 
-# The paths to try: CARBONTRACKER_LIB alone if it is set; or the system's library, then the one installed with this file.
+# The paths to try: CARBONTRACKER_LIB alone if it is set; or the system's library, then the one installed with this
+# file.
 function candidates()
     named = get(ENV, "CARBONTRACKER_LIB", "")
     isempty(named) || return [named]
@@ -75,7 +76,8 @@ end
 
 is_loaded() = lib.ct_create != C_NULL
 
-# For a call that may wait: other threads may collect garbage in the meantime. Its arguments must be converted and rooted.
+# For a call that may wait: other threads may collect garbage in the meantime. Its arguments must be converted and
+# rooted.
 macro gc_safe(call)
     quote
         state = ccall(:jl_gc_safe_enter, Int8, ())

@@ -29,8 +29,9 @@ function epoch_cancel!(tracker::Tracker)
     return
 end
 
-# A begin cancels the open epoch of a callback or a loop. A callback begins an epoch in advance. A loop may leave its epoch
-# open, or this epoch begins inside it: then the library refuses and counts the first call, and a message reports it.
+# A begin cancels the open epoch of a callback or a loop. A callback begins an epoch in advance. A loop may leave its
+# epoch open, or this epoch begins inside it: then the library refuses and counts the first call, and a message reports
+# it.
 function begin_epoch(tracker::Tracker, begun_by::Int)
     tracker.begun_by == BY_CALLBACK && cancel_epoch(tracker)
     status = mark(lib.ct_epoch_begin, tracker)
@@ -45,13 +46,13 @@ end
 
 # The state changes first: after the cancellation another thread may begin the next epoch.
 function cancel_epoch(tracker::Tracker)
-    tracker.begun_by = BY_NOBODY
+    tracker.begun_by = BY_NONE
     return mark(lib.ct_epoch_cancel, tracker)
 end
 
 function end_epoch(tracker::Tracker, may_be_ended::Bool)
-    may_be_ended && tracker.begun_by == BY_NOBODY && return tracker.is_over_budget
-    tracker.begun_by = BY_NOBODY
+    may_be_ended && tracker.begun_by == BY_NONE && return tracker.is_over_budget
+    tracker.begun_by = BY_NONE
     status = mark(lib.ct_epoch_end, tracker)
     may_be_ended && status == CT_ESTATE && return tracker.is_over_budget
     check(status)
@@ -78,7 +79,7 @@ function epoch!(f, tracker::Tracker)
     value = try
         f()
     catch
-        tracker.begun_by == BY_NOBODY || cancel_epoch(tracker) # a failure to cancel must not hide the user's exception
+        tracker.begun_by == BY_NONE || cancel_epoch(tracker) # a failure to cancel must not hide the user's exception
         rethrow()
     end
     end_if_open(tracker)
@@ -115,7 +116,7 @@ end
 
 # Marks the progress if an epoch is open, and does nothing otherwise.
 function mark_if_open(tracker::Tracker, done::Integer, total::Integer)
-    tracker.begun_by == BY_NOBODY || mark_progress(tracker, done, total)
+    tracker.begun_by == BY_NONE || mark_progress(tracker, done, total)
     return
 end
 

@@ -1,8 +1,8 @@
-# The tracker, and the gate that lets no call run beside or after the end of a tracker.
+# The tracker, and the gate that lets no call run during or after the end of a tracker.
 
-# How the open epoch was begun. A loop may be left at any time, and a callback begins an epoch in advance. The next begin
-# cancels such an epoch.
-const BY_NOBODY = 0
+# How the open epoch was begun. A loop may be left at any time, and a callback begins an epoch in advance. The next
+# begin cancels such an epoch.
+const BY_NONE = 0
 const BY_HAND = 1
 const BY_LOOP = 2
 const BY_CALLBACK = 3
@@ -44,7 +44,7 @@ mutable struct Tracker
     home::UInt # its own address; 0 if disabled
 
     function Tracker(ptr::Ptr{Cvoid}, log::Bool)
-        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, BY_NOBODY, false, 0)
+        tracker = new(ptr, Threads.Atomic{Int}(ptr == C_NULL ? CLOSED : 0), log, BY_NONE, false, 0)
         ptr == C_NULL && return tracker
         tracker.home = address(tracker)
         return finalizer(release, tracker)
@@ -102,8 +102,9 @@ option_text(value) = string(value)
 option_text(value::Union{Rational,AbstractIrrational}) = string(float(value))
 option_text(values::Union{AbstractVector,Tuple,AbstractSet}) = join(map(option_text, collect(values)), ",")
 
-# The gate is one number: CALL for each call that is in the library, plus CLOSED if the tracker is closed. No call enters a
-# closed gate. The call that closes it while it is empty, or the last that leaves it, ends the tracker: exactly one does.
+# The gate is one number: CALL for each call that is in the library, plus CLOSED if the tracker is closed. No call
+# enters a closed gate. The call that closes it while it is empty, or the last that leaves it, ends the tracker: exactly
+# one does.
 const CLOSED = 1
 const CALL = 2
 
@@ -130,8 +131,8 @@ function destroy(tracker::Tracker)
     return
 end
 
-# The finalizer. Inside the garbage collector it must not lock, switch tasks, print or wait. At exit it may run while other
-# threads still make calls; then the last call to leave ends the tracker.
+# The finalizer. Inside the garbage collector it must not lock, switch tasks, print or wait. At exit it may run while
+# other threads still make calls; then the last call to leave ends the tracker.
 function release(tracker::Tracker)
     if Threads.atomic_or!(tracker.gate, CLOSED) == 0
         ccall(lib.ct_release, Cvoid, (Ptr{Cvoid},), tracker.ptr)
@@ -139,8 +140,8 @@ function release(tracker::Tracker)
     return
 end
 
-# Makes a call if the tracker is open, and returns its status. `f` gets the library's pointer; it must not throw or switch
-# tasks.
+# Makes a call if the tracker is open, and returns its status. `f` gets the library's pointer; it must not throw or
+# switch tasks.
 function attempt(f::F, tracker::Tracker) where {F}
     is_copy(tracker) && refuse_copy()
     enter(tracker) || return CT_DISABLED

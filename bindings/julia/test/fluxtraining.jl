@@ -2,8 +2,8 @@
     @test_throws ErrorException("fluxtraining_callback: load FluxTraining first") fluxtraining_callback(Tracker(nothing))
 end
 
-# The real package cannot be installed everywhere, Julia before 1.9 loads no extensions, and a mock is no weak dependency.
-# So the test includes the extension beside the mock.
+# The real package cannot be installed everywhere, Julia before 1.9 loads no extensions, and a mock is no weak
+# dependency. So the test includes the extension beside the mock.
 include("mock/FluxTraining.jl")
 let extension = joinpath(@__DIR__, "..", "ext", "CarbonTrackerFluxTrainingExt.jl")
     source = read(extension, String)

@@ -1,5 +1,6 @@
-/* The C module carbontracker.core: the functions of the library for Lua 5.1 to 5.4 and LuaJIT. carbontracker/ffi.lua has
- * the same functions, and carbontracker.lua is the interface. A call returns its status as a number, or nil and the status. */
+/* The C module carbontracker.core: the functions of the library for Lua 5.1 to 5.4 and LuaJIT. carbontracker/ffi.lua
+ * has the same functions, and carbontracker.lua is the interface. A call returns its status as a number, or nil and the
+ * status. */
 
 #include <carbontracker.h>
 #include <lua.h>

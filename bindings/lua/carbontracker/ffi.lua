@@ -1,5 +1,5 @@
--- The functions of the library through LuaJIT's FFI. carbontracker/core.c has the same functions, and carbontracker.lua is
--- the interface.
+-- The functions of the library through LuaJIT's FFI. carbontracker/core.c has the same functions, and carbontracker.lua
+-- is the interface.
 local ffi = require "ffi"
 
 -- The declarations of carbontracker.h; a test compares them. It is harmless to declare them twice.
@@ -45,8 +45,8 @@ end
 -- A handle that the garbage collector releases; it holds NULL for a disabled or ended tracker.
 local new_handle = ffi.typeof "ct_tracker *[1]"
 
--- A closure and not the C function itself: when a state closes, finalizers of other objects may still use the handle. The
--- closure must not refer to a handle, and it reads the function from the library only once.
+-- A closure and not the C function itself: when a state closes, finalizers of other objects may still use the handle.
+-- The closure must not refer to a handle, and it reads the function from the library only once.
 local ct_release = C.ct_release
 local function release(handle)
   ct_release(handle[0])

@@ -39,8 +39,8 @@ impl Estimated {
     }
 }
 
-/// A sum of known values, their number, and the ends of the interval. The errors of estimates are added, since all may be
-/// off in the same direction.
+/// A sum of known values, their number, and the ends of the interval. The errors of estimates are added, since all may
+/// be off in the same direction.
 #[derive(Clone, Copy, Default)]
 pub struct Sum {
     sum: f64,

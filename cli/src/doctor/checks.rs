@@ -101,7 +101,7 @@ fn perf(root: &Path) -> Check {
     if has_unit && level > 0 { check.fixed_by("sudo sysctl kernel.perf_event_paranoid=0") } else { check }
 }
 
-/// Checks NVIDIA's library and its versions. A thread of its own asks, so that a hanging driver does not stop this one.
+/// Checks NVIDIA's library and its versions. A separate thread asks, so that a hanging driver does not stop this one.
 fn nvml(library: Option<&str>) -> Check {
     let path: OsString = library.unwrap_or("libnvidia-ml.so.1").into();
     let (sender, answer) = mpsc::channel();

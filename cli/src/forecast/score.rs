@@ -85,8 +85,8 @@ impl Scores {
     }
 }
 
-/// The width, percent, of the plain interval that covers the same share of outcomes: a fixed percentage on either side of
-/// the forecast, equal for all runs.
+/// The width, percent, of the plain interval that covers the same share of outcomes: a fixed percentage on either side
+/// of the forecast, equal for all runs.
 fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
     let weigh = |set: &Vec<Outcome>| {
         let count = 1.0 / set.len() as f64;

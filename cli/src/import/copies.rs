@@ -1,5 +1,5 @@
-//! Keeps each run once. A log of Carbontracker 1.x also holds all later runs of its process, and files may be copies. Two
-//! runs are the same if their epochs have the same times, durations and powers. Pure.
+//! Keeps each run once. A log of Carbontracker 1.x also holds all later runs of its process, and files may be copies.
+//! Two runs are the same if their epochs have the same times, durations and powers. Pure.
 
 use super::pairs::{LogFile, LoggedRun};
 use std::cmp::Reverse;
@@ -28,7 +28,8 @@ pub fn once(runs: Vec<LoggedRun>, logs: &[LogFile]) -> (Vec<LoggedRun>, Option<S
     (named(kept), message)
 }
 
-/// Sorts complete runs before incomplete ones, runs with a head before those without, and a run's own file before others.
+/// Sorts complete runs before incomplete ones, runs with a head before those without, and a run's own file before
+/// others.
 fn sorted(mut runs: Vec<LoggedRun>) -> Vec<LoggedRun> {
     runs.sort_by_cached_key(|run| {
         let standard = run.standard.as_ref();
@@ -95,8 +96,8 @@ fn is_same(best: &LoggedRun, run: &LoggedRun, logs: &[LogFile]) -> bool {
         }
 }
 
-/// The runs in a class of equal ones. They are different runs if one file holds them in a way that copying cannot explain:
-/// lines repeated a different number of times, or one run within the lines of another.
+/// The runs in a class of equal ones. They are different runs if one file holds them in a way that copying cannot
+/// explain: lines repeated a different number of times, or one run within the lines of another.
 fn of_class(class: Vec<LoggedRun>, logs: &[LogFile]) -> Vec<LoggedRun> {
     let mut by_file: BTreeMap<usize, Vec<LoggedRun>> = BTreeMap::new();
     for run in &class {

@@ -87,8 +87,8 @@ const ANNOUNCED: &str = "The following components were found:";
 /// Largest number that is accepted in a log.
 const MAX_VALUE: f64 = 1e100;
 
-/// The events of a file's lines, in order. Repeated messages are one event: a logger with two handlers for one file writes
-/// each line twice.
+/// The events of a file's lines, in order. Repeated messages are one event: a logger with two handlers for one file
+/// writes each line twice.
 pub fn events(lines: &[LogLine]) -> Vec<LogEvent> {
     let mut reader = EventReader::default();
     lines.iter().for_each(|line| reader.take(line));

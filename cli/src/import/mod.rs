@@ -1,5 +1,5 @@
-//! Reads the logs of Python's Carbontracker. In steps: bytes to lines, lines to events, events to the runs of a file, these
-//! to the runs of all files, each once, and runs to reports. The output is reports, a recording or a table.
+//! Reads the logs of Python's Carbontracker. In steps: bytes to lines, lines to events, events to the runs of a file,
+//! these to the runs of all files, each once, and runs to reports. The output is reports, a recording or a table.
 
 mod copies;
 mod epochs;
@@ -28,8 +28,8 @@ use std::process::ExitCode;
 /// Read the logs of Python's Carbontracker: every *_carbontracker.log and *_carbontracker_output.log of a folder
 ///
 /// By default it prints a table: start, epochs, time, energy with PUE, and CO2e of each run; below it, known faults of
-/// Carbontracker's figures. Unknown values stay unknown, and nothing is corrected. Each run counts once: logs of 1.x also
-/// hold all later runs of their process, and files may be copies.
+/// Carbontracker's figures. Unknown values stay unknown, and nothing is corrected. Each run counts once: logs of 1.x
+/// also hold all later runs of their process, and files may be copies.
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub struct ImportArgs {
@@ -138,8 +138,8 @@ fn log(path: &Path) -> std::io::Result<LogFile> {
     Ok(LogFile::read(path.display().to_string(), stem.to_owned(), is_output, &bytes))
 }
 
-/// Messages on what cannot be read. With verbose=0, Carbontracker leaves an empty output log: that is no fault unless the
-/// standard log is empty too.
+/// Messages on what cannot be read. With verbose=0, Carbontracker leaves an empty output log: that is no fault unless
+/// the standard log is empty too.
 fn faults(logs: &[LogFile]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut empty: BTreeMap<&str, bool> = BTreeMap::new();
@@ -163,7 +163,8 @@ fn faults(logs: &[LogFile]) -> Vec<String> {
     faults
 }
 
-/// Writes a report for each run. An existing file may be the run's own report and is not overwritten. Returns the failures.
+/// Writes a report for each run. An existing file may be the run's own report and is not overwritten. Returns the
+/// failures.
 fn write(out: &Path, runs: &[Imported]) -> Vec<String> {
     if let Err(error) = fs::create_dir_all(out) {
         return vec![format!("{}: {error}", out.display())];

@@ -101,7 +101,7 @@ fn of_group(group: &[(usize, &LogFile)]) -> Vec<LoggedRun> {
             runs.push(run(*file, place, Some(standard.clone()), output));
         }
     }
-    // If a run was refused, its blocks are unknown: no block is taken as a run of its own.
+    // If a run was refused, its blocks are unknown: no block counts as a separate run.
     let is_left = |output: &OutputRun| {
         runs.is_empty() || output.actual_at.as_deref().is_some_and(|at| !runs.iter().any(|run| run.is_around(at)))
     };
@@ -165,8 +165,8 @@ impl LoggedRun {
     }
 }
 
-/// The process in a stem: `4711.99` in `name_4711.99_2026-11-29T165153Z`, or the rank in `name_r3` of this library's logs.
-/// Stems of Carbontracker 1.1 have neither.
+/// The process in a stem: `4711.99` in `name_4711.99_2026-11-29T165153Z`, or the rank in `name_r3` of this library's
+/// logs. Stems of Carbontracker 1.1 have neither.
 fn process(stem: &str) -> Option<String> {
     let parts: Vec<&str> = stem.split('_').collect();
     let is_number = |part: &str, also: char| {

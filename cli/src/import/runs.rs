@@ -1,7 +1,7 @@
 //! Turns the events of a standard log into runs: finds the tracker that wrote each line. Pure; any events can be read.
 //!
-//! In Carbontracker 1.x all trackers of a process share a logger. So a file holds its own run and all later ones. Trackers
-//! that overlap mix their lines.
+//! In Carbontracker 1.x all trackers of a process share a logger. So a file holds its own run and all later ones.
+//! Trackers that overlap mix their lines.
 
 use super::epochs::{BadLine, EpochReader, LoggedEpoch};
 use super::events::{EventKind, FoundDevices, LogEvent, LoggedIntensity};
@@ -181,7 +181,8 @@ impl RunReader {
         }
     }
 
-    /// The run whose next epoch this is. None if the lines are repeated. An error lists the runs if several are possible.
+    /// The run whose next epoch this is. None if the lines are repeated. An error lists the runs if several are
+    /// possible.
     fn run_of(&mut self, epoch: &EpochReader) -> Result<Option<usize>, Vec<usize>> {
         let alive = self.alive.iter().filter_map(|place| Some((*place, self.runs.get(*place)?)));
         let mut may_be: Vec<(usize, &RunBuilder)> =
@@ -201,8 +202,8 @@ impl RunReader {
         }
     }
 
-    /// The run of an epoch with an unexpected number: its log has a gap, this library resumed it, or a run begins without a
-    /// head.
+    /// The run of an epoch with an unexpected number: its log has a gap, this library resumed it, or a run begins
+    /// without a head.
     fn without_its_turn(&mut self, epoch: &EpochReader) -> Option<usize> {
         match self.runs.get(self.current) {
             Some(run) if epoch.entry.first > run.last() => Some(self.current),

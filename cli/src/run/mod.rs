@@ -35,8 +35,8 @@ const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait for the energy of the last epochs.
 const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
-/// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume this
-/// one, or write into its files.
+/// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume
+/// this one, or write into its files.
 const FILE_VARIABLES: [&str; 3] = ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
 
 const HELP: &str = "\
@@ -351,9 +351,9 @@ impl Epochs {
     }
 }
 
-/// The job whose `run` commands on one node count each device once, if a launcher named it. It differs from the job of the
-/// programs inside and from that of nested `run` commands, which count by themselves. All processes of a job hash this
-/// text, so its words must not change.
+/// The job whose `run` commands on one node count each device once, if a launcher named it. It differs from the job of
+/// the programs inside and from that of nested `run` commands, which count by themselves. All processes of a job hash
+/// this text, so its words must not change.
 fn job(option: Option<&str>) -> Option<String> {
     let job = Job::find(option, &os::variable, os::kin()).filter(|job| job.is_named)?;
     Some(format!("{}, run {} deep", job.words, process_tree::depth()))

@@ -19,7 +19,8 @@ use view::{SILENCE_S, WatchView};
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub struct WatchArgs {
-    /// The run's journal or report, which may not exist yet; or a folder: its newest run in progress, with all ranks of its job
+    /// The run's journal or report, which may not exist yet; or a folder: its newest run in progress, with all ranks of
+    /// its job
     #[arg(value_name = "FILE|DIR")]
     path: PathBuf,
     /// Show the run once, and end
@@ -144,7 +145,8 @@ struct Follower {
 }
 
 impl Follower {
-    /// Looks for changes. Returns the reason if there is no run to show yet. A file that cannot become a run is an error.
+    /// Looks for changes. Returns the reason if there is no run to show yet. A file that cannot become a run is an
+    /// error.
     fn look(&mut self, once: bool) -> Result<Option<String>, String> {
         if Instant::now() < self.next_look {
             return Ok(None);
@@ -165,8 +167,8 @@ impl Follower {
         Ok(None)
     }
 
-    /// Takes the run that was followed; if it is silent, the newest. A run that is over is taken only with --once, or if it
-    /// was followed before.
+    /// Takes the run that was followed; if it is silent, the newest. A run that is over is taken only with --once, or
+    /// if it was followed before.
     fn look_into_folder(&mut self, once: bool) -> Result<Option<String>, String> {
         let followed = self.seen.as_ref().filter(|seen| !seen.view().is_silent());
         let (file, is_job) = match followed.map(|seen| (of_one(seen.file()), seen.is_job())) {

@@ -4,7 +4,8 @@ use crate::report_files::number;
 use carbontracker::measurement::channel::DeviceKind;
 use serde_json::{Map, Value, json};
 
-/// Field for the current power of a job's ranks. The power lines of ranks end up to a minute apart, so their sum is stored.
+/// Field for the current power of a job's ranks. The power lines of ranks end up to a minute apart, so their sum is
+/// stored.
 const POWER_NOW: &str = "power_now_w";
 
 /// Stores the sum over a job's ranks of their current power, W, by kind of device.

@@ -1,12 +1,13 @@
 /*
- * churn SEED ROUNDS [make]: a host that closes, replaces and opens descriptors below 64 at random instants, whether they
- * are its own or not. It checks each byte of its files, pipes and sockets, and which file each of its descriptors is.
+ * churn SEED ROUNDS [make]: an application that closes, replaces and opens descriptors below 64 at random instants,
+ * whether they are its own or not. It checks each byte of its files, pipes and sockets, and which file each of its
+ * descriptors is.
  *
- * Meanwhile three trackers measure short epochs and write journals: by a counter in a file (tree rapl), by perf events (tree
- * perf), and simulated. With `make` another thread makes and destroys further trackers.
+ * Meanwhile three trackers measure short epochs and write journals: by a counter in a file (tree rapl), by perf events
+ * (tree perf), and simulated. With `make` another thread makes and destroys further trackers.
  *
- * With CT_REFUSE=1 the library shares the host's table. The host then waits a millisecond between a close and the next use
- * of that number.
+ * With CT_REFUSE=1 the library shares the application's table. The application then waits a millisecond between a close
+ * and the next use of that number.
  */
 #include "refuse.h"
 
@@ -16,7 +17,7 @@
 
 enum { NUMBERS = 64, THINGS = 512, TRACKERS = 3 };
 
-/* What a descriptor of the host refers to: a file, a pipe, or a pair of sockets. */
+/* What a descriptor of the application refers to: a file, a pipe, or a pair of sockets. */
 struct thing {
     char is_there, is_file;
     unsigned id;        /* determines its bytes */
@@ -40,16 +41,16 @@ static unsigned random_below(unsigned most) {
     return (unsigned)((seed >> 11) % most);
 }
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-static void say(const char *format, ...) {
+static void print_line(const char *format, ...) {
     va_list values;
     va_start(values, format);
     vdprintf(out, format, values);
     va_end(values);
 }
 
-#define HARMED(...) (harmed++ < 20 ? say("harmed: " __VA_ARGS__) : (void)0)
+#define HARMED(...) (harmed++ < 20 ? print_line("harmed: " __VA_ARGS__) : (void)0)
 
 /* Numbers that look like a counter. */
 static char byte_of(const struct thing *thing, long at) {
@@ -71,11 +72,12 @@ static void check_content(const struct thing *thing) {
     close(fd);
     for (n = 0; n < length && text[n] == byte_of(thing, n); n++) {
     }
-    if (length != thing->written) HARMED("%s has %ld bytes, and the host wrote %ld\n", path, length, thing->written);
-    else if (n < length) HARMED("%s holds what the host never wrote: %.60s\n", path, text + n);
+    if (length != thing->written) HARMED("%s has %ld bytes, and the application wrote %ld\n", path, length, thing->written);
+    else if (n < length) HARMED("%s holds what the application never wrote: %.60s\n", path, text + n);
 }
 
-/* Reads a pipe or socket: the host's bytes and no others, then the end if the host has closed the writing end. */
+/* Reads a pipe or socket: the application's bytes and no others, then the end if the application has closed the writing
+   end. */
 static void drain(struct thing *thing, int fd) {
     char text[4096];
     long length, n;
@@ -84,7 +86,7 @@ static void drain(struct thing *thing, int fd) {
         while ((length = read(fd, text, sizeof text)) > 0) {
             for (n = 0; n < length; n++) {
                 if (text[n] == byte_of(thing, thing->read + n)) continue;
-                HARMED("a pipe holds what the host never wrote: %.*s\n", (int)(length - n), text + n);
+                HARMED("a pipe holds what the application never wrote: %.*s\n", (int)(length - n), text + n);
                 break;
             }
             thing->read += length;
@@ -92,8 +94,8 @@ static void drain(struct thing *thing, int fd) {
         if (thing->ends[1] > 0 || length == 0 || now_s() > until) break;
         sleep_ms(1);
     }
-    if (thing->read != thing->written) HARMED("%ld bytes came out of a pipe, and the host wrote %ld\n", thing->read, thing->written);
-    if (thing->ends[1] == 0 && length != 0) HARMED("a pipe that the host closed does not end: %s\n", strerror(errno));
+    if (thing->read != thing->written) HARMED("%ld bytes came out of a pipe, and the application wrote %ld\n", thing->read, thing->written);
+    if (thing->ends[1] == 0 && length != 0) HARMED("a pipe that the application closed does not end: %s\n", strerror(errno));
 }
 
 static void check_number(int number) {
@@ -220,7 +222,8 @@ static void replace(int number) {
     if (own[from].thing == NULL) return;
     if (own[number].thing != NULL || is_refusing()) close_number(number);
     if (own[from].thing == NULL) return; /* its pipe had no other end */
-    while (dup2(from, number) < 0) CHECK_INT(errno, EBUSY); /* a thread is about to open a file of that number (dup(2)) */
+    /* a thread is about to open a file of that number (dup(2)) */
+    while (dup2(from, number) < 0) CHECK_INT(errno, EBUSY);
     have(number, own[from].thing, own[from].end);
 }
 
@@ -255,7 +258,7 @@ static void count(long long uj) {
     close(fd);
 }
 
-/* Another thread of the host makes and destroys trackers. */
+/* Another thread of the application makes and destroys trackers. */
 static atomic_int is_making;
 static long made;
 
@@ -307,18 +310,18 @@ int main(int arguments, char **words) {
     }
     atomic_store(&is_making, 0);
     CHECK_INT(pthread_join(maker, NULL), 0);
-    say("made %ld\ncounted %.6f\n", made, (double)uj * 1e-6);
+    print_line("made %ld\ncounted %.6f\n", made, (double)uj * 1e-6);
     for (n = 0; n < TRACKERS; n++) {
         double joules = -1; /* no counter can be opened */
         (void)ct_value(trackers[n], "/usage/energy_j", &joules);
-        say("tracker %d %.0f %.6f %.6f\n", n, value_of(trackers[n], "/run/epochs_done"), joules, value_of(trackers[n], "/usage/duration_s"));
-        while (ct_message(trackers[n], message, sizeof message, NULL) == CT_OK) say("message: %s\n", message);
+        print_line("tracker %d %.0f %.6f %.6f\n", n, value_of(trackers[n], "/run/epochs_done"), joules, value_of(trackers[n], "/usage/duration_s"));
+        while (ct_message(trackers[n], message, sizeof message, NULL) == CT_OK) print_line("message: %s\n", message);
     }
     for (n = 0; n < TRACKERS; n++) ct_destroy(trackers[n]);
     for (n = 0; n < NUMBERS; n++) check_number(n);
     for (n = 0; n < NUMBERS; n++) {
         if (own[n].thing != NULL) close_number(n);
     }
-    say("ended %ld\n", ended);
+    print_line("ended %ld\n", ended);
     return 0;
 }

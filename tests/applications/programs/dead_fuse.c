@@ -1,6 +1,6 @@
 /*
- * dead_fuse FOLDER PROGRAM ARGUMENTS...: runs a program with a FUSE file system on the folder whose server never answers.
- * After the program, or after 40 s, the connection is closed, so that no process stays blocked.
+ * dead_fuse FOLDER PROGRAM ARGUMENTS...: runs a program with a FUSE file system on the folder whose server never
+ * answers. After the program, or after 40 s, the connection is closed, so that no process stays blocked.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

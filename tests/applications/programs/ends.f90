@@ -33,7 +33,7 @@ program ends
 
 contains
 
-   ! Some 30 ms.
+   ! About 30 ms.
    subroutine rest()
       use, intrinsic :: iso_fortran_env, only: int64
       integer(int64) :: began, now, rate

@@ -1,4 +1,4 @@
--- Ends by os.exit, which by default closes no state: nothing is collected, no finalizer runs.
+-- Ends by os.exit. By default it closes no state: nothing is collected, and no finalizer runs.
 local ct = require "carbontracker"
 
 local function rest()

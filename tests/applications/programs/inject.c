@@ -1,9 +1,9 @@
 /*
- * A shim to preload: it makes calls from libcarbontracker.so into libc fail. It knows them by their return address, and
- * passes all other calls on.
+ * A shim to preload: it makes calls from libcarbontracker.so into libc fail. It recognises them by their return
+ * address, and forwards all other calls.
  *
- *     inject_arm(function, error, nth, from)   the nth call from now fails, with `from` all later ones too
- *     inject_calls()                           how often that function was called since
+ *     inject_arm(function, error, nth, from)   the nth call from now fails; with `from` also all later ones
+ *     inject_calls()                           the number of calls of that function since then
  *     inject_disarm()                          no call fails any more
  */
 #define _GNU_SOURCE
@@ -31,7 +31,7 @@
 /* Not an error: the call transfers only a part of the bytes. */
 enum { PART = -1 };
 
-/* The functions with the errors that each fails with. Some are parts of a function: of fcntl, of syscall. */
+/* The functions and their errors. Some are parts of a function, of fcntl or syscall. */
 #define FUNCTIONS(ONE) \
     ONE(open64, EMFILE, EACCES) ONE(open, EMFILE, EACCES) ONE(openat, EMFILE, EACCES) ONE(openat64, EMFILE, EACCES) \
     ONE(opendir, EMFILE, EACCES) ONE(fdopendir, EMFILE, 0) ONE(readdir64, EIO, 0) \
@@ -104,7 +104,7 @@ void inject_disarm(void) {
     plan.function = -1;
 }
 
-/* Whether this call is to fail: 0, an errno, or PART. */
+/* The failure of this call: an errno, PART, or 0 for none. */
 static int fault(const void *caller, int function) {
     long call;
     if (function != plan.function || (uintptr_t)caller < low || (uintptr_t)caller >= high) return 0;
@@ -218,7 +218,7 @@ void *mmap64(void *at, size_t length, int rights, int flags, int fd, off64_t fro
     return MAP_FAILED;
 }
 
-/* The descriptor is closed all the same: network file systems report a late write error so. */
+/* The descriptor is closed in spite of the error, as when a network file system reports a late write error. */
 int close(int fd) {
     static void *real_close;
     int error = fault(__builtin_return_address(0), IS_close), closed = REAL(close)(fd);

@@ -1,11 +1,11 @@
 /*
- * injected WORKERS: makes each call of the library into libc fail in turn, once or from there on, in a new run and in one that
- * resumes a killed run. Needs inject.so preloaded, and a folder `tree` for sysroot=.
+ * injected WORKERS: makes each call of the library into libc fail in turn, once or from there on, in a new run and in
+ * one that resumes a killed run. Needs inject.so preloaded, and a folder `tree` for sysroot=.
  *
  * Each run is a child process. The driver checks that
  *   - the child ends by itself, with status 0;
  *   - every ended epoch is in the journal, or the library reported a failure by a message, an error or a note; if the call
- *     fails after the last message was read, it is enough that the count that outlives a kill has the epoch;
+ *     fails after the last message was read, it is enough that the crash counter has the epoch;
  *   - a later process without faults resumes with the ended epochs, unless a failure was reported.
  * It prints a line "FAULT ..." for each run that breaks a rule.
  */
@@ -101,8 +101,8 @@ static void hear_notes(char *report) {
     }
 }
 
-/* A call may fail with CT_EIO and a text. CT_EPANIC is allowed for getrandom alone: libc never answers EAGAIN there, and the
- * test uses it to make threads of the library panic. */
+/* A call may fail with CT_EIO and a text. CT_EPANIC is allowed for getrandom alone: libc never answers EAGAIN there,
+ * and the test uses it to make threads of the library panic. */
 static void refused(const char *call, int status) {
     int is_panic = status == CT_EPANIC && strcmp(inject_name(run->function), "getrandom") == 0;
     if (status >= 0) return;
@@ -146,7 +146,7 @@ static void be_faulted(void) {
         mark_epochs(tracker, EPOCHS, 2);
         refused("ct_report", ct_report(tracker, "json", text, sizeof text, NULL));
         hear_notes(text);
-        sleep_ms(10); /* the writer may still be at the last line */
+        sleep_ms(10); /* the writer may still write the last line */
         run->is_early = inject_calls() >= run->nth;
         while (ct_message(tracker, text, sizeof text, NULL) == CT_OK) hear(text);
         ct_destroy(tracker);
@@ -164,7 +164,7 @@ static void be_later(void) {
     _exit(0);
 }
 
-/* Runs a process; NULL if it ended well, else what happened. */
+/* Runs a process. NULL: it succeeded; else a text that describes its end. */
 static const char *outcome_of(void (*body)(void), char *words, size_t cap) {
     double until = now_s() + PATIENCE_S;
     pid_t child = fork();
@@ -263,7 +263,7 @@ static void judge(const char *ending) {
     long ended = run->ended, lines;
     char left[300];
     lines = written(left, sizeof left);
-    if (ending != NULL) return fault_of_run("the host %s", ending);
+    if (ending != NULL) return fault_of_run("the application %s", ending);
     if (run->refused_calls > 0) return fault_of_run("a call fails without words or with the wrong ones");
     if (lines > ended) return fault_of_run("%ld epochs have lines, and %ld were ended", lines, ended);
     if (run->is_resumed && run->created >= 0 && run->began_at != BEFORE && !run->is_reported) {
@@ -278,7 +278,7 @@ static void judge(const char *ending) {
     atomic_fetch_add(&shared->counted_only, 1);
 }
 
-/* Makes one run; returns whether to go on with the next call. */
+/* Makes one run. Returns whether the next call follows. */
 static int try_one(int function, int error, long nth, int from, int is_resumed) {
     char words[100];
     const char *ending;

@@ -1,6 +1,7 @@
 /*
- * A plug-in whose constructor makes a tracker and marks two epochs: inside dlopen, so under the loader's lock, which each new
- * thread needs. CT_OPTIONS has the options; CT_ENDS has what ends the tracker: "constructor", "destructor" or "exit".
+ * A plug-in whose constructor makes a tracker and marks two epochs. dlopen calls it under the loader's lock, which each
+ * new thread needs. CT_OPTIONS has the options. CT_ENDS names the end of the tracker: "constructor", "destructor" or
+ * "exit".
  */
 #include "check.h"
 

@@ -1,6 +1,6 @@
 /*
- * With CT_REFUSE=1 in the environment the program installs a seccomp filter: unshare(2) and close_range(2) fail with EPERM, as
- * in some sandboxes. Then the library's threads cannot have a descriptor table of their own.
+ * With CT_REFUSE=1 in the environment the program installs a seccomp filter: unshare(2) and close_range(2) fail with
+ * EPERM, as in some sandboxes. Then the library's threads cannot have a separate descriptor table.
  */
 #ifndef REFUSE_H
 #define REFUSE_H

@@ -23,7 +23,7 @@ static void two_epochs(carbontracker::tracker &tracker) {
     }
 }
 
-// Marks another epoch while statics are destroyed.
+// Marks another epoch while static objects are destroyed.
 struct late {
     ~late() {
         carbontracker::tracker &tracker = the_tracker();

@@ -1,4 +1,4 @@
-/* The sampler runs where the host's own threads may, and nowhere else. */
+/* The sampler runs only on the processors that the application's own threads may use. */
 #include "check.h"
 
 #include <pthread.h>
@@ -8,7 +8,7 @@ static int released;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t change = PTHREAD_COND_INITIALIZER;
 
-/* Another thread of the host's, bound to a processor, that does nothing. */
+/* Another thread of the application. It is bound to a processor and does nothing. */
 static void *elsewhere(void *argument) {
     CHECK_INT(sched_setaffinity(0, sizeof(cpu_set_t), (cpu_set_t *)argument), 0);
     pthread_mutex_lock(&lock);
@@ -41,10 +41,10 @@ static void the_sampler_stays_within(const cpu_set_t *allowed, int sampler) {
     CHECK_INT(sched_getaffinity(sampler, sizeof has, &has), 0);
     CPU_AND(&both, &has, allowed);
     thread_status(sampler, "Cpus_allowed_list:", line, sizeof line);
-    if (!CPU_EQUAL(&both, &has)) check_failed(__FILE__, __LINE__, "ct-sampler may run on%s, which the host may not", line);
+    if (!CPU_EQUAL(&both, &has)) check_failed(__FILE__, __LINE__, "ct-sampler may run on%s, which the application may not", line);
 }
 
-/* Main on one processor, another thread on `there`: their union is all that the sampler may have. */
+/* The main thread is on one processor, another thread on `there`. The sampler may use only these two. */
 static void with_a_thread_on(int here, int there) {
     cpu_set_t main_set = only(here), other_set = only(there), both;
     pthread_t thread;
@@ -66,7 +66,7 @@ static void with_a_thread_on(int here, int there) {
         sleep_ms(10);
         CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     }
-    /* The host's own mask is as it was. */
+    /* The application's own mask has not changed. */
     CHECK_INT(sched_getaffinity(0, sizeof both, &both), 0);
     CHECK(CPU_EQUAL(&both, &main_set));
     ct_destroy(tracker);

@@ -1,11 +1,13 @@
-/* More epochs than the ring of marks holds, without a pause, and the run ends at once: the report and the journal have all. */
+/* Marks more epochs than the ring holds, without a pause, and ends the run at once. The report and the journal have
+   all of them. */
 #include "check.h"
 
 #include <sys/mman.h>
 
 enum way { DESTROY, RELEASE, EXIT, WAYS };
 
-/* How each way ends a run, and how long it waits for the run's files: a machine that takes longer has disturbed the test. */
+/* The ways to end a run, and how long each waits for the run's files. If the machine takes longer, the test was
+   disturbed. */
 static const struct {
     const char *name;
     double patience_s;
@@ -54,7 +56,7 @@ static long long number_after(const char *text, const char *label) {
     return found == NULL ? -1 : atoll(found + strlen(label));
 }
 
-/* How many epochs the journal has a line of, alone or with others. */
+/* The number of epochs in the journal. A line may have several. */
 static long long epochs_of(const char *journal) {
     static const char label[] = "{\"index\":";
     long long done = 0;

@@ -23,12 +23,12 @@ static void passed(const char *options, const char *budget, double us) {
     ct_tracker *tracker = create(options);
     long epochs = epochs_until_over_budget(tracker, us);
     char message[4096];
-    int told = 0;
+    int reported = 0;
     CHECK_INT(value_of(tracker, "/run/epochs_done"), epochs);
     while (ct_message(tracker, message, sizeof message, NULL) == CT_OK) {
-        if (strncmp(message, budget, strlen(budget)) == 0) told++;
+        if (strncmp(message, budget, strlen(budget)) == 0) reported++;
     }
-    CHECK_INT(told, 1);
+    CHECK_INT(reported, 1);
     CHECK_TEXT(ct_last_error(), "no message is queued"); /* over budget is no failure */
     ct_destroy(tracker);
 }
@@ -50,7 +50,7 @@ int main(void) {
     passed("epochs=100 sim_cpu=x:100 budget_kwh=1e-6", "budget_kwh", 20000.0);
     passed("epochs=100 sim_cpu=x:100 budget_g=1e-3", "budget_g", 20000.0);
     passed("epochs=1000000 sim_cpu=x:100 budget_h=0.001", "budget_h", 20000.0);
-    /* Shorter than the time that a reading takes, one right after the other. */
+    /* The epochs are shorter than a reading and follow each other without a pause. */
     passed("epochs=1000000000 sim_cpu=x:100 budget_h=1e-6", "budget_h", 10.0);
     passed("epochs=1000000000 sim_cpu=x:100 budget_h=1e-6", "budget_h", 0.0);
     return 0;

@@ -1,7 +1,7 @@
-/* Texts into the caller's buffer by snprintf's rules, and numbers by pointer. */
+/* The library writes texts into the caller's buffer as snprintf does, and numbers through a pointer. */
 #include "check.h"
 
-/* The name has characters of two and three bytes: none is to be cut in two. */
+/* The name has characters of two and three bytes. None of them may be cut in two. */
 #define OPTIONS "epochs=10 sim_cpu=x:10 name='\xc3\xa9t\xc3\xa9 \xe2\x82\xac \\\\ \"q\"'"
 
 static ct_tracker *after_an_epoch(void) {
@@ -9,22 +9,22 @@ static ct_tracker *after_an_epoch(void) {
     CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
     sleep_ms(20);
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
-    /* Until the epoch's last reading is in: from then on reports do not change. */
+    /* Waits for the epoch's last reading. From then on reports do not change. */
     CHECK_BETWEEN(value_of(tracker, "/epochs/0/energy_j"), 0.0, 1e6);
     return tracker;
 }
 
-/* One call's outcome for a buffer of `cap` bytes, with the whole text known. */
+/* Checks one call with a buffer of `cap` bytes against the whole text. */
 static void check_cut(ct_status status, const char *got, size_t cap, size_t needed, const char *whole) {
     size_t length = strlen(whole), kept;
     CHECK_INT(needed, length + 1);
     CHECK_STATUS(status, cap > length ? CT_OK : CT_ERANGE);
-    CHECK_INT(got[cap], '#'); /* not a byte beyond the buffer */
+    CHECK_INT(got[cap], '#'); /* nothing is written beyond the buffer */
     if (cap == 0) return;
     kept = strlen(got);
     CHECK(kept < cap && strncmp(got, whole, kept) == 0);
     CHECK(((unsigned char)whole[kept] & 0xc0) != 0x80);                  /* no character is cut in two ... */
-    CHECK(kept + 4 > (cap - 1 < length ? cap - 1 : length));             /* ... and no more than one is left out */
+    CHECK(kept + 4 > (cap - 1 < length ? cap - 1 : length));             /* ... and at most one is left out */
 }
 
 static void reports(ct_tracker *tracker) {
@@ -81,7 +81,7 @@ static void messages(ct_tracker *tracker) {
     int forecasts = 0;
     CHECK_STATUS(ct_message(tracker, NULL, 0, &needed), CT_ERANGE);
     CHECK(needed > 1 && needed < sizeof whole);
-    /* The first message stays queued however often it does not fit, and is then had whole. */
+    /* The first message stays queued as long as it does not fit. Then the call returns it whole. */
     for (cap = 0; cap < needed; cap++) {
         size_t again = 0;
         memset(got, '#', sizeof got);
@@ -90,7 +90,7 @@ static void messages(ct_tracker *tracker) {
         CHECK_INT(got[cap], '#');
         if (cap > 0) CHECK(strlen(got) < cap);
     }
-    memcpy(whole, got, sizeof whole); /* the longest part had so far */
+    memcpy(whole, got, sizeof whole); /* the longest part so far */
     CHECK_STATUS(ct_message(tracker, got, needed, NULL), CT_OK);
     CHECK_INT(strlen(got) + 1, needed);
     CHECK(strncmp(got, whole, strlen(whole)) == 0);

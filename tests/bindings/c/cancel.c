@@ -1,4 +1,4 @@
-/* A thread that is cancelled leaves our calls in peace and ends at the next cancellation point of its own. */
+/* A cancelled thread does not end inside a call of the library. It ends at its own next cancellation point. */
 #include "check.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /*
  * Shared by the programs here: checks that print their place and values, a clock, a fake device.
- * Include it first. Everything is written in what C99 and C++11 have in common.
+ * Include it first. It is valid in C99 and in C++11.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -32,7 +32,8 @@
 #define CHECK_TEXT(actual, expected) check_text((actual), (expected), #actual, __FILE__, __LINE__)
 #define CHECK_HAS(text, part) check_has((text), (part), #text, __FILE__, __LINE__)
 
-/* How a program ends whose figures depend on time and are off: the machine may be to blame, so it is run again. */
+/* The exit status if a figure that depends on time is wrong. A busy machine may be the cause, so the test runs
+   again. */
 enum { DISTURBED = 75 };
 
 #define check_failed(...) check_ended(EXIT_FAILURE, __VA_ARGS__)
@@ -43,7 +44,7 @@ static inline void check_ended(int status, const char *file, int line, const cha
 #endif
     ;
 
-/* At once by _exit: after a failure nothing else is to run, least of all a forked child's exit handlers. */
+/* Ends by _exit: after a failure nothing else may run, above all no exit handlers of a forked child. */
 static inline void check_ended(int status, const char *file, int line, const char *format, ...) {
     va_list values;
     fflush(stdout);
@@ -54,7 +55,7 @@ static inline void check_ended(int status, const char *file, int line, const cha
     fputc('\n', stderr);
     fflush(stderr);
     if (status == DISTURBED) {
-        /* As another program: valgrind would put its own status, for what is left allocated, in place of this one. */
+        /* Runs another program: valgrind would replace this status by its own, because memory is still allocated. */
         char command[16];
         snprintf(command, sizeof command, "exit %d", status);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
@@ -77,10 +78,10 @@ static inline void check_status(int actual, int expected, const char *what, cons
     }
 }
 
-/* Bounds that are one ask for that very number, which no machine disturbs. */
+/* If both bounds are equal, the number is exact, and a busy machine cannot be the cause of a failure. */
 static inline void check_between(double actual, double low, double high, const char *what, const char *file, int line) {
     if (actual >= low && actual <= high) return;
-    /* Under valgrind time is not what it is: what counts there is memory. */
+    /* Under valgrind time is distorted. Only memory is checked there. */
     if (low < high && getenv("CT_VALGRIND") != NULL) return;
     check_ended(low < high ? DISTURBED : EXIT_FAILURE, file, line, "%s is %.17g, not from %.17g to %.17g", what, actual, low, high);
 }
@@ -93,7 +94,7 @@ static inline void check_has(const char *text, const char *part, const char *wha
     if (strstr(text, part) == NULL) check_failed(file, line, "%s lacks \"%s\": \"%s\"", what, part, text);
 }
 
-/* Under valgrind, which runs twenty times slower, loops go round this much less often. */
+/* The number of rounds of a loop: fewer under valgrind, which is about twenty times slower. */
 static inline int rounds(int natively) {
     return getenv("CT_VALGRIND") == NULL ? natively : natively / 20 + 1;
 }
@@ -158,7 +159,7 @@ static inline char *report_of(ct_tracker *tracker, const char *format) {
     return text;
 }
 
-/* How many entries a folder has. */
+/* The number of entries in a folder. */
 static inline int entries_of(const char *folder) {
     int count = 0;
     struct dirent *entry;
@@ -183,7 +184,7 @@ static inline int read_text(const char *path, char *out, size_t cap) {
     return 1;
 }
 
-/* The sampler thread's id. It names itself, so a moment after it was born. */
+/* The id of the sampler's thread. The thread sets its own name, a moment after it starts. */
 static inline int sampler_tid(void) {
     double deadline = now_s() + 10.0;
     while (now_s() < deadline) {
@@ -204,7 +205,7 @@ static inline int sampler_tid(void) {
     return 0;
 }
 
-/* What follows `label` on its line of a thread's status. */
+/* The text after `label` on its line of a thread's status. */
 static inline void thread_status(int tid, const char *label, char *out, size_t cap) {
     char path[64], text[8192];
     const char *found;
@@ -216,7 +217,7 @@ static inline void thread_status(int tid, const char *label, char *out, size_t c
     print_to(out, cap, "%.*s", (int)strcspn(found, "\n"), found);
 }
 
-/* Waits for a child and wants it to have ended well; its disturbance is ours. */
+/* Waits for a child, which must succeed. If the child was disturbed, this program was. */
 static inline void check_child(pid_t child) {
     int status = 0;
     pid_t waited;
@@ -230,13 +231,13 @@ static inline void check_child(pid_t child) {
     CHECK_INT(WEXITSTATUS(status), 0);
 }
 
-/* A package's energy counter as the kernel shows it, under a folder of our own: sysroot=<root>. */
+/* A package's energy counter as the kernel shows it, in a folder of the test: sysroot=<root>. */
 struct powercap {
     char root[256];
     char zone[320];
 };
 
-/* Replaces a file of the zone in one step, so that no reader gets half a number. */
+/* Replaces a file of the zone in one step, so that no reader gets a part of a number. */
 static inline void powercap_write(const struct powercap *tree, const char *file, const char *text) {
     char path[400], fresh[400];
     FILE *out;
@@ -249,7 +250,7 @@ static inline void powercap_write(const struct powercap *tree, const char *file,
     CHECK(rename(fresh, path) == 0);
 }
 
-/* Makes an empty folder of this test's own. */
+/* Makes an empty folder for this test. */
 static inline void make_folder(char *folder, size_t cap) {
     const char *temp = getenv("TMPDIR");
     print_to(folder, cap, "%s/ct-XXXXXX", temp == NULL ? "/tmp" : temp);

@@ -1,6 +1,6 @@
 /*
- * A host that loads the library as a plug-in and lets it go, with a tracker alive or without. The library
- * is the file that CT_SO or the first argument names; this program is not linked to it.
+ * An application that loads the library as a plug-in and unloads it, with a live tracker or without one. CT_SO or the
+ * first argument names the library; this program is not linked to it.
  */
 #include "check.h"
 
@@ -48,14 +48,14 @@ static void an_epoch(const struct api *api, ct_tracker *tracker, int done) {
 int main(int argc, char **argv) {
     const char *path = argc > 1 ? argv[1] : getenv("CT_SO");
     int n;
-    if (path == NULL) check_failed(__FILE__, __LINE__, "which library? say CT_SO=");
+    if (path == NULL) check_failed(__FILE__, __LINE__, "no library is named: set CT_SO=");
     for (n = 0; n < rounds(40); n++) {
         struct api api = load(path);
         ct_tracker *tracker = NULL;
         CHECK_INT(api.create("sim_cpu=x:10 interval=0.001", &tracker), CT_OK);
         an_epoch(&api, tracker, 1);
         if (n % 2 == 0) {
-            /* Let go with the sampler at work, then taken up again. */
+            /* Unloads it while the sampler works, then loads it again. */
             CHECK_INT(dlclose(api.library), 0);
             sleep_ms(10);
             api = load(path);

@@ -1,7 +1,8 @@
-/* Calls in a wrong order whose answers a program ignores: a message for the first, a note of the report for all. */
+/* Calls in a wrong order, in a program that ignores their statuses. A message reports the first; a note in the report
+   counts all. */
 #include "check.h"
 
-/* Takes all messages; how many hold `part`. The last of those is in `found`. */
+/* Takes all messages. Returns how many contain `part`, and the last of these in `found`. */
 static int messages_with(ct_tracker *tracker, const char *part, char *found, size_t cap) {
     int count = 0;
     char message[4096];
@@ -22,7 +23,7 @@ static void has(ct_tracker *tracker, const char *format, const char *part, int i
     free(report);
 }
 
-/* Waits until the sampler knows of the open epoch. */
+/* Waits until the sampler has seen the open epoch. */
 static void await_open(ct_tracker *tracker) {
     double progress;
     CHECK_STATUS(ct_progress(tracker, 1, 2), CT_OK);

@@ -1,5 +1,5 @@
-/* The host's memory is used up, to the last small block: every call answers, the library's threads live, nothing that was
- * counted is lost, and all works again once there is memory. */
+/* The application's memory is used up, to the last small block. Every call returns, the library's threads continue, and
+ * no counted energy is lost. When there is memory again, everything works. */
 #include "check.h"
 
 #include <sys/resource.h>
@@ -29,7 +29,7 @@ static void free_all(void) {
     }
 }
 
-/* Limits the program to what is mapped now and `spare_kb` more. */
+/* Limits the program to the memory that is mapped now, and `spare_kb` more. */
 static void limit_to(long spare_kb) {
     struct rlimit limit;
     char line[256];
@@ -59,7 +59,7 @@ static int messages_with(ct_tracker *tracker, const char *part) {
     return count;
 }
 
-/* Each call in turn; none of those that take memory has any. */
+/* Makes each call in turn. The calls that need memory get none. */
 static void call_all(ct_tracker *tracker) {
     static const char *const formats[] = {"text", "json", "csv", "prometheus", "html"};
     static const char *const pointers[] = {"/usage/energy_j", "/what_if/zones/0/co2eq_g", "/epochs/0/energy_j", "/power/from/0"};
@@ -92,7 +92,7 @@ static void call_all(ct_tracker *tracker) {
     CHECK(ct_status_string(CT_EIO) != NULL && ct_version() != NULL);
 }
 
-/* How often `part` is in the folder's files whose names end in `suffix`. */
+/* Counts `part` in the folder's files whose names end in `suffix`. */
 static int count_in(const char *folder, const char *suffix, const char *part) {
     static char text[1 << 20];
     struct dirent *entry;
@@ -122,7 +122,7 @@ int main(void) {
     char folder[256], of_destroyed[256];
     ct_tracker *kept, *destroyed, *released;
     char *json;
-    if (getenv("CT_VALGRIND") != NULL) return 0; /* valgrind's own memory falls under the limit */
+    if (getenv("CT_VALGRIND") != NULL) return 0; /* the limit would include valgrind's own memory */
     kept = create_with_files(folder, sizeof folder);
     destroyed = create_with_files(of_destroyed, sizeof of_destroyed);
     released = create("sim_cpu=x:100");
@@ -135,7 +135,7 @@ int main(void) {
     epochs(kept, 20);
     epochs(destroyed, 20);
     call_all(kept);
-    sleep_ms(200); /* the library's threads work on */
+    sleep_ms(200); /* the library's threads continue */
     epochs(kept, 2);
     ct_release(released);
     ct_destroy(destroyed);

@@ -1,9 +1,9 @@
-/* Hosts that leave without a word: no destroy, an epoch open, the sampler at work. Each in a child of its own. */
+/* Applications that exit without ct_destroy, while an epoch is open and the sampler works. Each is a child process. */
 #include "check.h"
 
 #include <pthread.h>
 
-static ct_tracker *tracker; /* static, so that nothing is lost: it is still pointed to */
+static ct_tracker *tracker; /* static: the pointer stays reachable, so valgrind finds no leak */
 
 static void start(void) {
     tracker = create("epochs=10 sim_cpu=x:10 interval=0.001");
@@ -24,7 +24,7 @@ static void *exit_beside(void *unused) {
     return NULL;
 }
 
-/* Calls from a thread's last moments, when its own thread-locals may be gone. */
+/* Calls the library while the thread ends. Its own thread-local variables may be destroyed already. */
 static void last_words(void *unused) {
     (void)unused;
     CHECK_STATUS(ct_epoch_begin(tracker), CT_ESTATE);
@@ -33,7 +33,7 @@ static void last_words(void *unused) {
     CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
 }
 
-static void *thread_with_last_words(void *key) {
+static void *thread_that_calls_as_it_ends(void *key) {
     CHECK_INT(pthread_setspecific(*(pthread_key_t *)key, key), 0);
     return NULL;
 }
@@ -64,7 +64,7 @@ static int leave(int way) {
     default:
         start();
         CHECK_INT(pthread_key_create(&key, last_words), 0);
-        CHECK_INT(pthread_create(&thread, NULL, thread_with_last_words, &key), 0);
+        CHECK_INT(pthread_create(&thread, NULL, thread_that_calls_as_it_ends, &key), 0);
         CHECK_INT(pthread_join(thread, NULL), 0);
         return 0;
     }

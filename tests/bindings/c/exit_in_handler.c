@@ -1,4 +1,5 @@
-/* A signal handler calls exit at any instant: within malloc, whose lock the exit must not need, or within a call of the library. */
+/* A signal handler calls exit at any instant: within malloc, or within a call of the library. The exit must not need
+   malloc's lock. */
 #include "check.h"
 
 #include <signal.h>
@@ -15,7 +16,7 @@ static void leave(int number) {
     exit(0);
 }
 
-/* Has the handler called once, after this time. */
+/* Arranges one call of the handler after this time. */
 static void leave_after(long us) {
     struct sigaction action;
     struct itimerval timer;
@@ -27,7 +28,7 @@ static void leave_after(long us) {
     CHECK_INT(setitimer(ITIMER_REAL, &timer, NULL), 0);
 }
 
-/* More blocks of small sizes than a thread's own cache holds: most are taken and given under malloc's lock. */
+/* Allocates more small blocks than a thread's own cache holds. So malloc takes its lock for most of them. */
 static void allocate(void) {
     static void *volatile blocks[2000];
     size_t n;
@@ -39,7 +40,7 @@ static void allocate(void) {
 }
 
 static void in_the_child(unsigned seed) {
-    CHECK_INT(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* where a child hangs, the others end with this program */
+    CHECK_INT(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* if a child hangs, the others end with this program */
     srand(seed);
     tracker = create("sim_cpu=x:10 interval=0.001 job=off");
     leave_after(1000 + rand() % 100000);

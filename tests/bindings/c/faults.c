@@ -1,6 +1,6 @@
 /*
- * A package's counter that fails in every way known, at a power we know: it reads empty, as garbage, goes
- * and comes back, is set back, jumps. The host's calls stay fine, and the energy stays what was used.
+ * A package's counter at a known power fails in every known way: its file is empty, holds garbage, is removed and comes
+ * back; its value is reset or jumps. The application's calls succeed, and the report has the energy that was used.
  */
 #include "check.h"
 
@@ -18,7 +18,7 @@ struct device {
     enum trouble trouble;
     double offset_uj;
     int stop;
-    double longest_s; /* between two writes: what this machine, and not the library, is to blame for */
+    double longest_s; /* between two writes: the machine causes this error, not the library */
 };
 
 static void write_counter(struct device *device, double since) {
@@ -91,7 +91,7 @@ static ct_tracker *tracker_of(const struct device *device) {
     return create(options);
 }
 
-/* What this run's energy may be off by: a few percent, and what a late writer makes of the power around a fault. */
+/* The allowed error of this run's energy: a few percent, and the power near a fault that a late writer distorts. */
 static double slack_j(const struct device *device, double truth_j) {
     return 0.04 * truth_j + 4.0 * WATTS * (device->longest_s + 0.01);
 }
@@ -105,7 +105,7 @@ static void faults_that_pass(void) {
     ct_tracker *tracker;
     double began, truth_j, slack;
     char *json, message[1024];
-    size_t n, told = 0;
+    size_t n, reported = 0;
     device_start(&device);
     tracker = tracker_of(&device);
     began = now_s();
@@ -138,9 +138,9 @@ static void faults_that_pass(void) {
     CHECK_HAS(json, "\"status\":\"reset\"");
     free(json);
     while (ct_message(tracker, message, sizeof message, NULL) == CT_OK) {
-        if (strstr(message, "package-0") != NULL) told++;
+        if (strstr(message, "package-0") != NULL) reported++;
     }
-    CHECK(told > 0);
+    CHECK(reported > 0);
     ct_destroy(tracker);
     device_stop(&device);
 }
@@ -173,7 +173,7 @@ static void a_device_that_stays_away(void) {
     device_stop(&device);
 }
 
-/* A pipe in the place of the counter: to read it would wait for ever. */
+/* A pipe replaces the counter: a read of it would wait for ever. */
 static void a_pipe_instead_of_a_counter(void) {
     struct powercap tree;
     ct_tracker *tracker;

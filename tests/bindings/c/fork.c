@@ -1,4 +1,4 @@
-/* A live tracker and fork: the child gets an error and creates its own tracker, the parent goes on. */
+/* A fork with a live tracker: the child gets an error and creates its own tracker; the parent continues. */
 #include "check.h"
 
 #include <pthread.h>
@@ -59,7 +59,7 @@ static void *busy(void *argument) {
     return NULL;
 }
 
-/* Whatever lock a thread holds at the moment of the fork, the child must not wait for it. */
+/* A thread may hold any lock at the moment of the fork. The child must not wait for it. */
 static void fork_beside_a_busy_thread(void) {
     ct_tracker *tracker = create("epochs=100000 sim_cpu=x:10 interval=0.01");
     pthread_t thread;
@@ -87,7 +87,7 @@ int main(void) {
     if (child == 0) in_the_child(tracker, other);
     check_child(child);
     child = fork();
-    if (child == 0) exit(0); /* with exit handlers, and nothing tidied up */
+    if (child == 0) exit(0); /* exit handlers run, and nothing was closed before */
     check_child(child);
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     CHECK_INT(value_of(tracker, "/run/epochs_done"), 1);

@@ -1,7 +1,6 @@
 /*
- * A host with floating-point traps, a rounding direction and flush-to-zero of its own, as -ffpe-trap and
- * -ffast-math make them: it is not trapped by the library, its environment stays as it was, and the
- * library's numbers do not depend on it.
+ * An application sets floating-point traps, a rounding direction and flush-to-zero, as -ffpe-trap and -ffast-math do.
+ * The library causes no trap and does not change this environment. The library's numbers do not depend on it.
  */
 #include "check.h"
 
@@ -12,7 +11,7 @@
 
 enum { TRAPS = FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW, FLUSH = 0x8040 /* flush to zero, denormals are zero */ };
 
-/* All that a host may have set, and the flags raised so far. */
+/* Everything that an application can set, and the flags raised so far. */
 struct floats {
     int rounding;
     int raised;
@@ -59,7 +58,7 @@ static void everything(void) {
     int round;
     feclearexcept(FE_ALL_EXCEPT);
     QUIETLY(CHECK_STATUS(ct_create("pue=half", &tracker), CT_EINVAL));
-    /* 1.15 and 0.7 lie above their nearest doubles: read with rounding upward they would come out as the next ones. */
+    /* 1.15 and 0.7 are above their nearest doubles. A reader that rounds upward would return the next doubles. */
     QUIETLY(CHECK_STATUS(ct_create("epochs=100 interval=0.001 sim_cpu=x:100:0.7 sim_gpu=y:0:0 pue=1.15 budget_kwh=0.1", &tracker), CT_OK));
     for (round = 0; round < 20; round++) {
         QUIETLY(CHECK_STATUS(ct_epoch_begin(tracker), CT_OK));
@@ -97,11 +96,11 @@ int main(void) {
 #ifdef __SSE__
         _mm_setcsr(_mm_getcsr() | FLUSH);
 #endif
-        /* valgrind keeps to the default environment, and only the calls themselves are of use. */
+        /* valgrind always uses the default environment. Only the calls themselves are tested. */
         if (getenv("CT_VALGRIND") == NULL && traps) CHECK_INT(fegetexcept() & TRAPS, TRAPS);
         everything();
     }
-    /* Flags the host has raised itself stay raised. */
+    /* Flags that the application has raised stay raised. */
     (void)fedisableexcept(FE_ALL_EXCEPT);
     feraiseexcept(FE_DIVBYZERO);
     before = floats_now();

@@ -1,4 +1,4 @@
-/* ct_last_error: each thread's own, kept until that thread fails again. */
+/* Each thread has its own ct_last_error, and keeps it until a call fails in that thread again. */
 #include "check.h"
 
 #include <pthread.h>
@@ -24,7 +24,7 @@ int main(void) {
     CHECK_TEXT(mine, "");
 
     CHECK_STATUS(ct_epoch_end(tracker), CT_ESTATE);
-    CHECK(ct_last_error() == mine); /* one buffer, so a pointer kept stays good */
+    CHECK(ct_last_error() == mine); /* one buffer: an older pointer stays valid */
     CHECK_HAS(mine, "ct_epoch_end");
     print_to(first, sizeof first, "%s", mine);
 

@@ -1,6 +1,6 @@
-/* A host that loads the library as a plug-in has used up its memory, and a thread calls for the first time: glibc would
- * have to allocate the library's thread-local variables for it, and ends a program where it cannot. The library is the
- * file that CT_SO or the first argument names. */
+/* An application that loads the library as a plug-in has used up its memory, and a thread makes its first call. glibc
+ * would have to allocate the library's thread-local variables, and ends the program if it cannot. CT_SO or the first
+ * argument names the library. */
 #include "check.h"
 
 #include <dlfcn.h>
@@ -51,9 +51,9 @@ int main(int argc, char **argv) {
     size_t size;
     double joules;
     pthread_t thread;
-    if (getenv("CT_VALGRIND") != NULL) return 0; /* valgrind's own memory falls under the limit */
-    if (path == NULL) check_failed(__FILE__, __LINE__, "which library? say CT_SO=");
-    (void)mallopt(M_ARENA_MAX, 1); /* another thread's arena has address space of its own left */
+    if (getenv("CT_VALGRIND") != NULL) return 0; /* the limit would include valgrind's own memory */
+    if (path == NULL) check_failed(__FILE__, __LINE__, "no library is named: set CT_SO=");
+    (void)mallopt(M_ARENA_MAX, 1); /* another thread's arena would have free address space */
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) check_failed(__FILE__, __LINE__, "dlopen: %s", dlerror());
     look_up(library, "ct_create", &create_, sizeof create_);
@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
     look_up(library, "ct_last_error", &last_error, sizeof last_error);
     CHECK_INT(pthread_create(&thread, NULL, late, NULL), 0);
     CHECK_INT(create_("sim_cpu=x:10 components=cpu", &tracker), CT_OK);
-    CHECK(sampler_tid() > 0); /* it has its variables by now */
+    CHECK(sampler_tid() > 0); /* it already has its variables */
 
     CHECK(read_text("/proc/self/statm", line, sizeof line));
     CHECK_INT(sscanf(line, "%ld", &pages), 1);

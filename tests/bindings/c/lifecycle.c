@@ -1,4 +1,4 @@
-/* From ct_create to ct_destroy: the order of calls, what a wrong order answers, and that nothing stays behind. */
+/* From ct_create to ct_destroy: the order of calls, the statuses of a wrong order, and that no resource is left. */
 #include "check.h"
 
 #include <signal.h>
@@ -19,7 +19,7 @@ static void the_order_of_calls(void) {
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     CHECK_STATUS(ct_epoch_end(tracker), CT_ESTATE);
     CHECK_INT(value_of(tracker, "/run/epochs_done"), 1);
-    /* The second begin has not moved the first one's stamp. */
+    /* The second begin has not changed the time stamp of the first. */
     CHECK_BETWEEN(value_of(tracker, "/epochs/0/duration_s"), 0.02, 60.0);
 
     CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
@@ -39,7 +39,8 @@ static void progress(void) {
     CHECK_STATUS(ct_progress(tracker, 0, 0), CT_EINVAL);
     CHECK_STATUS(ct_progress(tracker, 5, 4), CT_EINVAL);
     CHECK_HAS(ct_last_error(), "5 of 4");
-    for (share = 42.0; ct_value(tracker, "/run/progress", &share) == CT_ENOENT;) sleep_ms(1); /* until the sampler knows of the begin */
+    /* until the sampler has seen the begin */
+    for (share = 42.0; ct_value(tracker, "/run/progress", &share) == CT_ENOENT;) sleep_ms(1);
     CHECK_BETWEEN(share, 0.25, 0.25);
     CHECK_STATUS(ct_progress(tracker, UINT64_MAX, UINT64_MAX), CT_OK);
     CHECK_BETWEEN(value_of(tracker, "/run/progress"), 1.0, 1.0);
@@ -101,7 +102,7 @@ static void a_part_of_the_epochs_is_enough(void) {
     ct_destroy(tracker);
 }
 
-/* In a child, for the limit cannot be taken back. */
+/* In a child process, because the limit cannot be raised again. */
 static void no_thread_to_be_had(void) {
     pid_t child = fork();
     if (child == 0) {
@@ -110,7 +111,7 @@ static void no_thread_to_be_had(void) {
         sigset_t mask;
         none.rlim_cur = none.rlim_max = 0;
         CHECK_INT(setrlimit(RLIMIT_NPROC, &none), 0);
-        if (geteuid() == 0) CHECK_INT(setuid(65534), 0); /* the limit is not for root */
+        if (geteuid() == 0) CHECK_INT(setuid(65534), 0); /* the limit does not apply to root */
         CHECK_STATUS(ct_create("sim_cpu=x:10", &tracker), CT_EIO);
         CHECK(tracker == (ct_tracker *)&tracker);
         CHECK_HAS(ct_last_error(), "thread");

@@ -1,4 +1,5 @@
-/* However little memory is left, ct_create and ct_report work or fail with CT_EIO, and the host lives on. */
+/* With any amount of free memory, ct_create and ct_report succeed or fail with CT_EIO, and the application
+   continues. */
 #include "check.h"
 
 #include <malloc.h>
@@ -37,7 +38,7 @@ static int track_within(long spare_kb) {
     return TRACKED;
 }
 
-/* The largest reports there are, of as many epochs as are kept. */
+/* The largest possible reports: they have as many epochs as the library keeps. */
 static int report_within(long spare_kb) {
     static const char *const formats[] = {"text", "json", "csv", "prometheus", "html"};
     static char report[4 << 20];
@@ -60,7 +61,7 @@ static int report_within(long spare_kb) {
     return refused > 0 ? REFUSED : TRACKED;
 }
 
-/* In a child each, as a limit is not taken back; both outcomes come. */
+/* Each case is a child process, because a limit cannot be raised again. Both outcomes occur. */
 static void within(int (*work)(long spare_kb), long most_kb, long step_kb) {
     int done = 0, refused = 0;
     long spare;
@@ -81,8 +82,8 @@ static void within(int (*work)(long spare_kb), long most_kb, long step_kb) {
 }
 
 int main(void) {
-    if (getenv("CT_VALGRIND") != NULL) return 0; /* valgrind's own memory falls under the limit */
-    /* Each thread's arena reserves 64 MB of address space: with those a report would always find room. */
+    if (getenv("CT_VALGRIND") != NULL) return 0; /* the limit would include valgrind's own memory */
+    /* Each thread's arena reserves 64 MB of address space, in which a report would always find room. */
     (void)mallopt(M_ARENA_MAX, 1);
     within(track_within, 16000, 400);
     within(report_within, 32000, 4000);

@@ -1,4 +1,4 @@
-/* NULL in every place where a pointer goes. */
+/* NULL for every pointer argument. */
 #include "check.h"
 
 static void a_null_tracker_is_a_disabled_one(void) {
@@ -51,7 +51,7 @@ static void a_live_tracker_says_what_is_missing(void) {
     CHECK_STATUS(ct_report(tracker, "text", NULL, 0, &needed), CT_ERANGE);
     CHECK(needed > 1 && needed != 77);
     CHECK_STATUS(ct_report(tracker, "text", NULL, 1000000, NULL), CT_ERANGE);
-    /* No location is given, so that the world's average is assumed is queued. */
+    /* No location is set, so a message about the world's average is queued. */
     needed = 77;
     CHECK_STATUS(ct_message(tracker, NULL, 0, &needed), CT_ERANGE);
     CHECK(needed > 1 && needed != 77);

@@ -1,4 +1,4 @@
-/* Options by name: what is refused, in which words, and that the string wins over the environment. */
+/* Options by name: which are refused, and with which message. The string takes precedence over the environment. */
 #include "check.h"
 
 struct refusal {
@@ -53,7 +53,7 @@ static const struct refusal refusals[] = {
     {"name=\xff", "options", "UTF-8"},
 };
 
-/* The tracker pointer as it was: a refused ct_create does not touch it. */
+/* A refused ct_create does not change the tracker pointer. */
 static ct_tracker *untouched(void) {
     static char here;
     return (ct_tracker *)(void *)&here;
@@ -116,7 +116,7 @@ static void the_environment(void) {
     CHECK_HAS(ct_last_error(), "CARBONTRACKER_PUE");
     CHECK_HAS(ct_last_error(), "half");
     CHECK(setenv("CARBONTRACKER_PUE", "\xff", 1) == 0);
-    refused("epochs=9"); /* a value that is no text is a bad one, not none */
+    refused("epochs=9"); /* a value that is not text is invalid; it does not count as absent */
     CHECK_HAS(ct_last_error(), "CARBONTRACKER_PUE");
     CHECK(unsetenv("CARBONTRACKER_PUE") == 0);
     CHECK(unsetenv("CARBONTRACKER_EPOCHS") == 0);
@@ -126,7 +126,7 @@ static void misspelt_variables(void) {
     static const char *const names[] = {"CARBONTRACKER_EPOCH", "CARBONTRACKER_APIKEY", "CARBONTRACKER_LIB", "CARBONTRACKER_REPORT"};
     ct_tracker *tracker;
     char message[4096], *json;
-    int said = 0;
+    int notes = 0;
     size_t n;
     for (n = 0; n < sizeof names / sizeof *names; n++) CHECK(setenv(names[n], "geheim", 1) == 0);
     tracker = create("sim_cpu=x:10 intensity=50");
@@ -136,10 +136,10 @@ static void misspelt_variables(void) {
     CHECK(strstr(json, "geheim") == NULL && strstr(json, "CARBONTRACKER_LIB ") == NULL);
     free(json);
     while (ct_message(tracker, message, sizeof message, NULL) == CT_OK) {
-        if (strstr(message, "has no effect") != NULL) said++;
+        if (strstr(message, "has no effect") != NULL) notes++;
         CHECK(strstr(message, "geheim") == NULL);
     }
-    CHECK_INT(said, 2);
+    CHECK_INT(notes, 2);
     ct_destroy(tracker);
     for (n = 0; n < sizeof names / sizeof *names; n++) CHECK(unsetenv(names[n]) == 0);
 }
@@ -159,7 +159,7 @@ static void what_turns_it_off(void) {
     CHECK(unsetenv("CARBONTRACKER_DISABLE") == 0);
 }
 
-/* A value from the environment is named by its variable, also where it is looked at after all options are read. */
+/* A message names the variable of a value from the environment, even if the value is checked after all options. */
 static void where_a_wrong_value_came_from(void) {
     static const char *const wrong[][2] = {
         {"CARBONTRACKER_LOCATION", "Atlantis"}, {"CARBONTRACKER_WHAT_IF", "Atlantis"},  {"CARBONTRACKER_DEVICES", "some"},

@@ -1,4 +1,4 @@
-/* A forecast inside the first epoch, from marks of progress; what stopping early saves. */
+/* A forecast inside the first epoch, from calls of ct_epoch_progress, and the energy that an early stop saves. */
 #include "check.h"
 
 #define BATCHES 20
@@ -16,7 +16,7 @@ int main(void) {
             sleep_ms(epoch == 0 && batch <= 5 ? 50 : 10); /* the first quarter takes five times as long */
             CHECK_STATUS(ct_progress(tracker, (uint64_t)batch, BATCHES), CT_OK);
             if (epoch == 0 && batch == 1) {
-                /* A twentieth is done, and slowly. */
+                /* 5 % are done, slowly. */
                 CHECK_BETWEEN(value_of(tracker, "/forecast/after_epochs"), 0.0, 0.0);
                 total = value_of(tracker, "/forecast/energy_j/value");
                 CHECK_BETWEEN(total, 490.0, 5000.0);
@@ -28,7 +28,7 @@ int main(void) {
             if (epoch == 0 && batch == BATCHES / 2) {
                 CHECK_BETWEEN(value_of(tracker, "/forecast/duration_s/value"), 1.0, 2.5);
                 CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/value"), 100.0, 250.0);
-                /* What is used of the open epoch is no longer to come. */
+                /* The energy that the open epoch has used is not in the remaining energy. */
                 total = value_of(tracker, "/forecast/duration_s/value");
                 CHECK_BETWEEN(value_of(tracker, "/forecast/remaining/duration_s/value"), total - (now_s() - began) - 0.05, total - 0.2);
             }

@@ -1,4 +1,4 @@
-/* A program whose main thread ends by pthread_exit with a live tracker: the process ends with its last own thread. */
+/* The main thread ends by pthread_exit with a live tracker. The process ends with the program's last own thread. */
 #include "check.h"
 
 #include <pthread.h>
@@ -10,7 +10,7 @@ static void *work(void *unused) {
 }
 
 static void run(void) {
-    static ct_tracker *tracker; /* static, so that nothing is lost: it is still pointed to */
+    static ct_tracker *tracker; /* static: the pointer stays reachable, so valgrind finds no leak */
     pthread_t thread;
     tracker = create("sim_cpu=x:10 interval=3600");
     CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);

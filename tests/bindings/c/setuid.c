@@ -1,4 +1,4 @@
-/* A program with more rights than its user ignores every variable of the library, known or not. */
+/* In a program with more rights than its user, the library ignores all of its variables, known or unknown. */
 #include "check.h"
 
 #include <sys/auxv.h>

@@ -1,4 +1,4 @@
-/* The host's signals are the host's: none reaches the sampler, and a storm of them harms no call. */
+/* No signal of the application reaches the sampler, and many signals in a short time disturb no call. */
 #include "check.h"
 
 #include <pthread.h>
@@ -6,19 +6,19 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-static pid_t host_tid;
+static pid_t application_tid;
 static volatile sig_atomic_t handled, strayed;
 
 static void on_signal(int number) {
     (void)number;
     handled = handled + 1;
-    if ((pid_t)syscall(SYS_gettid) != host_tid) strayed = strayed + 1;
+    if ((pid_t)syscall(SYS_gettid) != application_tid) strayed = strayed + 1;
 }
 
 static void handle(int number) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal; /* no SA_RESTART: calls of ours see EINTR */
+    action.sa_handler = on_signal; /* no SA_RESTART: the library's calls get EINTR */
     CHECK_INT(sigaction(number, &action, NULL), 0);
 }
 
@@ -41,7 +41,7 @@ static void the_sampler_blocks_all(void) {
     }
 }
 
-static void signals_run_on_the_host(void) {
+static void signals_run_on_the_application_thread(void) {
     static const int numbers[] = {SIGUSR1, SIGALRM};
     int n;
     handled = 0;
@@ -52,7 +52,7 @@ static void signals_run_on_the_host(void) {
     CHECK_INT(strayed, 0);
 }
 
-static void blocked_ones_wait_for_the_host(void) {
+static void blocked_signals_wait_for_the_application(void) {
     sigset_t usr1, pending;
     sigemptyset(&usr1);
     sigaddset(&usr1, SIGUSR1);
@@ -100,19 +100,19 @@ int main(void) {
     sigset_t before, after;
     ct_tracker *tracker;
     int number;
-    host_tid = (pid_t)syscall(SYS_gettid);
+    application_tid = (pid_t)syscall(SYS_gettid);
     handle(SIGUSR1);
     handle(SIGALRM);
     sigemptyset(&before);
-    sigaddset(&before, SIGUSR2); /* the host's mask, whatever it is, is put back */
+    sigaddset(&before, SIGUSR2); /* the application's mask is restored, whatever it is */
     CHECK_INT(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     tracker = create("sim_cpu=x:10 interval=0.001");
     CHECK_INT(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
     for (number = 1; number < 65; number++) CHECK_INT(sigismember(&after, number), sigismember(&before, number));
     /* Under valgrind the kernel has valgrind's masks, not the program's. */
     if (getenv("CT_VALGRIND") == NULL) the_sampler_blocks_all();
-    signals_run_on_the_host();
-    blocked_ones_wait_for_the_host();
+    signals_run_on_the_application_thread();
+    blocked_signals_wait_for_the_application();
     a_storm(tracker);
     ct_destroy(tracker);
     CHECK_INT(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);

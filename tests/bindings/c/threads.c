@@ -1,4 +1,4 @@
-/* Eight threads on one tracker: no call breaks, and what was counted agrees with what was answered. */
+/* Eight threads share one tracker. No call fails, and the report agrees with the statuses of the calls. */
 #include "check.h"
 
 #include <pthread.h>
@@ -86,7 +86,7 @@ static void *end_epochs(void *argument) {
     return NULL;
 }
 
-/* One thread begins, another ends as soon as it can: with no epoch open there is no progress to make. */
+/* One thread begins epochs, another ends each as soon as it can. Progress is refused while no epoch is open. */
 static void progress_agrees_with_the_epoch(void) {
     struct worker ender;
     int n;
@@ -115,7 +115,8 @@ static void *never_rest(void *argument) {
     return NULL;
 }
 
-/* The reading that closes the last epoch is in soon, though more epochs end all the time: no need for the whole second. */
+/* The reading that closes the last epoch arrives soon, even if more epochs end all the time. The call does not wait
+   for the whole second. */
 static void a_value_beside_a_thread_that_never_rests(void) {
     struct worker busy;
     double fastest = 1e9;

@@ -1,4 +1,4 @@
-// A real Kokkos program: five time steps in a region each, with a region of its own inside.
+// A real Kokkos program: each of five time steps is a region, with another region inside.
 #include <Kokkos_Core.hpp>
 #include <cstdio>
 

@@ -60,7 +60,7 @@ int main(int argc, char **argv)
         pthread_create(&thread, NULL, leave_from_a_thread, NULL);
         pthread_join(thread, NULL);
     }
-    if (strcmp(how, "last-thread") == 0) { /* main's own thread ends, another goes on and leaves */
+    if (strcmp(how, "last-thread") == 0) { /* the main thread ends; another thread continues and exits */
         pthread_create(&thread, NULL, leave_from_a_thread, NULL);
         pthread_exit(NULL);
     }
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
         _exit(7);
     if (strcmp(how, "abort") == 0)
         abort();
-    if (strcmp(how, "fork") == 0) { /* the child ends as a program does */
+    if (strcmp(how, "fork") == 0) { /* the child exits as a program does */
         child = fork();
         if (child != 0)
             waitpid(child, NULL, 0);
@@ -83,15 +83,15 @@ int main(int argc, char **argv)
         waitpid(child, NULL, 0);
         return 7;
     }
-    if (strcmp(how, "moved") == 0) /* another folder and environment */
+    if (strcmp(how, "moved") == 0) /* the program changes its folder and environment */
         return chdir("/") == 0 && clearenv() == 0 ? 7 : 1;
-    if (strcmp(how, "reused") == 0) { /* standard error's number is another file's at the end */
+    if (strcmp(how, "reused") == 0) { /* at the end, another file has the number of standard error */
         close(2);
         if (open(argv[3], O_WRONLY | O_CREAT, 0600) != 2)
             return 1;
         return 7;
     }
-    if (strcmp(how, "closed") == 0) { /* as GNU's programs leave: standard error is closed at exit */
+    if (strcmp(how, "closed") == 0) { /* as GNU programs do: standard error is closed at exit */
         close(2);
         return 7;
     }

@@ -1,4 +1,4 @@
-! A program that knows nothing of carbontracker.
+! A program without carbontracker.
 program whole
    implicit none
    integer :: n

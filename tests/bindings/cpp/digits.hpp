@@ -1,4 +1,4 @@
-// What the trainings of real libraries here share: the digits, and what must hold of every report.
+// Shared by the trainings with real libraries: the digits, and the checks of every report.
 #ifndef DIGITS_HPP
 #define DIGITS_HPP
 
@@ -29,7 +29,7 @@ inline Digits read_digits(const char *path) {
     return digits;
 }
 
-// With sim_cpu=x:100: the given number of epochs, each of 100 W over its time, and no energy lost between them.
+// Checks a run with sim_cpu=x:100: the number of epochs, 100 W in each, and no energy lost between them.
 inline void check_report(const carbontracker::tracker &tracker, int epochs) {
     CHECK_INT(tracker.value("/run/epochs_done"), epochs);
     double sum_s = tracker.value("/usage/between/duration_s");

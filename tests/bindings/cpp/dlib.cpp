@@ -1,4 +1,4 @@
-// A training with dlib's dnn_trainer. Its steps run on a thread of its own: get_net() waits for them.
+// A training with dlib's dnn_trainer. Its steps run on another thread; get_net() waits for them.
 #include "digits.hpp"
 
 #include <dlib/dnn.h>

@@ -1,4 +1,4 @@
-// An epoch ends with its scope, however that is left, and is cancelled by an exception that leaves it.
+// An epoch ends with its scope, in whatever way the scope is left. An exception that leaves the scope cancels it.
 #include "../c/check.h"
 
 #include <carbontracker.hpp>
@@ -95,7 +95,7 @@ struct Cleaner {
     ~Cleaner() {
         try {
             epoch e;
-            e = t.epoch();  // what is assigned goes by when it began
+            e = t.epoch();  // an exception counts only if it was thrown after the begin
             if (fails) throw Stop{2};
         } catch (const Stop &) {
         }
@@ -112,7 +112,7 @@ static void scopes_in_a_destructor_that_an_exception_runs() {
         } catch (const Stop &stop) {
             CHECK_INT(stop.number, 3);
         }
-        CHECK_INT(inner.epoch().end(), CT_OK);  // so that there is a report where all was cancelled
+        CHECK_INT(inner.epoch().end(), CT_OK);  // so that there is a report if all others were cancelled
         CHECK_INT(outer.epoch().end(), CT_OK);
         CHECK_INT(done(inner), fails == 1 ? 1 : 2);
         CHECK_INT(done(outer), 1);
@@ -177,13 +177,13 @@ static void moved() {
     {
         epoch a = begin(t);
         epoch b = std::move(a);
-        CHECK(!a && b);  // NOLINT: what a move leaves is part of the contract
+        CHECK(!a && b);  // NOLINT: the state after a move is part of the contract
         CHECK_STATUS(a.end(), CT_DISABLED);
         CHECK_STATUS(a.progress(1, 2), CT_DISABLED);
         epoch &same = b;
         b = std::move(same);
         CHECK(b && in_epoch(t));
-        b = begin(other);  // ends the one it was
+        b = begin(other);  // ends the epoch that it held
         CHECK(b && in_epoch(other) && !in_epoch(t));
         CHECK_INT(done(t), 1);
         b = epoch();
@@ -250,7 +250,7 @@ static void outlives_its_tracker() {
     t = fresh();
     {
         const epoch open = t.epoch();
-        t = fresh();  // the new run is not the one whose epoch is open
+        t = fresh();  // the open epoch belongs to the old run
         CHECK(open && !in_epoch(t));
         CHECK_STATUS(t.epoch_begin(), CT_OK);
     }
@@ -307,7 +307,7 @@ static void ranges() {
     }
     CHECK_INT(done(t), 18);
     int count = 0;
-    for (auto &&e : fresh().epochs(3)) count += e ? 1 : 0;  // keeps the run that nobody else has
+    for (auto &&e : fresh().epochs(3)) count += e ? 1 : 0;  // the loop alone keeps the run
     CHECK_INT(count, 3);
     CHECK(!in_epoch(t));
 }

@@ -1,4 +1,4 @@
-// A melting crystal in LAMMPS, driven through its C library: a block of time steps is an epoch.
+// A melting crystal in LAMMPS, through its C library: a block of time steps is an epoch.
 #include "digits.hpp"
 
 #include <lammps/library.h>
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 
-// Closed also by an exception, before MPI is.
+// An exception closes it too, before MPI.
 struct Lammps {
     void *handle;
 

@@ -1,4 +1,4 @@
-// Built with -fno-exceptions -fno-rtti: nothing throws, failures are seen, the program goes on.
+// Built with -fno-exceptions -fno-rtti: nothing throws, failures are visible, and the program continues.
 #include "../c/check.h"
 
 #include <carbontracker.hpp>

@@ -1,5 +1,5 @@
-// Options by name reach the library as they were meant: odd texts, every kind of number, any locale.
-//   options [LOCALE...]: locales to try, whose decimal point is not a point
+// Options by name reach the library unchanged: unusual texts, every kind of number, in any locale.
+//   options [LOCALE...]: locales to try, whose decimal separator is not a point
 #include "../c/check.h"
 
 #include <carbontracker.hpp>
@@ -18,7 +18,7 @@
 
 using carbontracker::options;
 
-// What the library took for the value of a key that it will not have: its message repeats it.
+// Returns a refused value as the library read it: the message repeats it.
 static std::string as_the_library_reads(const options &given) {
     ct_status status;
     const auto tracker = carbontracker::tracker::create(given, status);
@@ -30,7 +30,7 @@ static std::string as_the_library_reads(const options &given) {
     return message.substr(begin + 2, end - begin - 2);
 }
 
-// A message holds no control characters: a terminal might obey them.
+// A message has no control characters, because a terminal might obey them.
 static std::string shown(std::string text) {
     for (char &c : text)
         if (static_cast<unsigned char>(c) < 32 || c == 127) c = ' ';
@@ -60,7 +60,7 @@ static void texts() {
     named.set("epochs", 3);
     CHECK_TEXT(copy.str().c_str(), "epochs='1' epochs='2'");
     CHECK_TEXT(named.str().c_str(), "epochs='1' epochs='2' epochs='3'");
-    const auto &kept = options().set("epochs", 1).set("level", 0.5);  // a value, not a reference into the past
+    const auto &kept = options().set("epochs", 1).set("level", 0.5);  // a value, not a dangling reference
     CHECK_TEXT(kept.str().c_str(), "epochs='1' level='0.5'");
 #if __cplusplus >= 201703L
     using namespace std::string_view_literals;
@@ -95,12 +95,12 @@ static void numbers() {
     number(1e300, "1e+300");
     number(std::numeric_limits<double>::max(), "1.7976931348623157e+308");
     number(-std::numeric_limits<double>::denorm_min(), "-4.94065645841247e-324");
-    number(0.1f, "0.10000000149011612");  // what it is, to the last digit
+    number(0.1f, "0.10000000149011612");  // exact to the last digit
     number(std::numeric_limits<double>::quiet_NaN(), "nan");
     CHECK_TEXT(as_the_library_reads(options().set("pue", std::numeric_limits<double>::infinity())).c_str(), "inf");
 }
 
-// Doubles of every size come back as they went, read with a point.
+// Doubles of every size are read back exactly, with a decimal point.
 static void digits_are_kept(const std::string &elsewhere) {
     std::uint64_t state = 1;
     for (int i = 0; i < 20000; i++) {

@@ -1,4 +1,4 @@
-// What an epoch costs through the header, beside C in the same program. Best of several turns; prints nanoseconds.
+// The cost of an epoch through the header and in C, in the same program. Prints the best of several rounds, ns.
 #include "../c/check.h"
 
 #include <carbontracker.hpp>

@@ -43,13 +43,14 @@ int main(int, char **argv) {
         std::size_t done = 0;
         for (auto &batch : *loader) {
             optimizer.zero_grad();
-            if (fails && done > total / 2) batch.data = batch.data.slice(1, 0, 63);  // libtorch throws at the shapes
+            // libtorch throws because of the shapes
+            if (fails && done > total / 2) batch.data = batch.data.slice(1, 0, 63);
             torch::nn::functional::cross_entropy(model->forward(batch.data), batch.target).backward();
             optimizer.step();
             done += std::size_t(batch.data.size(0));
             epoch.progress(done, total);
         }
-        if (torch::cuda::is_available()) torch::cuda::synchronize();  // what still runs belongs to this epoch
+        if (torch::cuda::is_available()) torch::cuda::synchronize();  // running kernels belong to this epoch
     };
 
     carbontracker::tracker tracker(carbontracker::options().set("epochs", 40).set("sim_cpu", "x:100").set("name", "torch"));

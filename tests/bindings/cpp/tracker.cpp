@@ -1,4 +1,4 @@
-// A tracker: how it is made and fails, what it answers, whose it is.
+// A tracker: creation and failure, its values and reports, its ownership.
 #include "../c/check.h"
 
 #include <cmath>
@@ -21,10 +21,10 @@ static_assert(!std::is_copy_constructible<epoch>::value && !std::is_copy_assigna
 static_assert(std::is_nothrow_move_constructible<tracker>::value && std::is_nothrow_move_assignable<tracker>::value, "");
 static_assert(std::is_nothrow_move_constructible<epoch>::value && std::is_nothrow_move_assignable<epoch>::value, "");
 static_assert(std::is_nothrow_destructible<tracker>::value && std::is_nothrow_destructible<epoch>::value, "");
-static_assert(!std::is_convertible<const char *, tracker>::value, "making one is said, not implied");
+static_assert(!std::is_convertible<const char *, tracker>::value, "a text does not become a tracker implicitly");
 static_assert(!std::is_convertible<tracker, int>::value && !std::is_convertible<epoch, bool>::value, "");
 static_assert(std::is_base_of<std::runtime_error, error>::value && std::is_copy_constructible<error>::value, "");
-static_assert(std::is_same<carbontracker::v0::tracker, tracker>::value, "its version is in its name");
+static_assert(std::is_same<carbontracker::v0::tracker, tracker>::value, "the version is in the namespace");
 static_assert(noexcept(tracker::disabled()) && noexcept(tracker::adopt(nullptr)), "");
 static_assert(noexcept(std::declval<tracker &>().epoch()) && noexcept(std::declval<tracker &>().epochs(3)), "");
 static_assert(noexcept(*std::declval<tracker &>().epochs(3).begin()) && noexcept(std::declval<epoch &>().end()), "");
@@ -115,7 +115,7 @@ static void messages() {
     CHECK(t.messages().empty() && !t.message(first) && first.empty());
 }
 
-// The sampler decides, so several epochs may pass, and many on a busy machine.
+// The status depends on the sampler: several epochs may pass, and many on a busy machine.
 static void over_budget() {
     tracker t("sim_cpu=x:100 budget_h=1e-9");
     ct_status status = CT_OK;
@@ -137,7 +137,7 @@ static void moves_and_closes() {
     tracker a("epochs=1 sim_cpu=x:100"), b("epochs=2 sim_cpu=x:100");
     ct_tracker *const native = b.native();
     a = std::move(b);
-    CHECK(a.native() == native && !b);  // NOLINT: what a move leaves is part of the contract
+    CHECK(a.native() == native && !b);  // NOLINT: the state after a move is part of the contract
     CHECK_STATUS(b.epoch_begin(), CT_DISABLED);
     b = tracker("epochs=3 sim_cpu=x:100");
     std::swap(a, b);

@@ -1,4 +1,4 @@
-// Two units that include the header, each in a standard of its own, are one program; unit_b.cpp is the other.
+// Two units that include the header, each in another standard, make one program; the other is unit_b.cpp.
 #include <carbontracker.hpp>
 
 #include <carbontracker.hpp>

@@ -1,4 +1,4 @@
-! What the test programs share: a check that ends the program, and how many threads it has.
+! Shared by the test programs: checks that end the program, and the number of its threads.
 module check
    use, intrinsic :: iso_fortran_env, only: error_unit, real64
    implicit none
@@ -44,7 +44,7 @@ contains
       close (file)
    end function threads
 
-   ! The kernel may list a thread that was joined for a moment longer.
+   ! The kernel may list a joined thread for a moment longer.
    subroutine threads_become(expected, what)
       integer, intent(in) :: expected
       character(*), intent(in) :: what
@@ -56,7 +56,7 @@ contains
       call same(threads(), expected, 'number of threads '//what)
    end subroutine threads_become
 
-   ! Keeps busy for that long, as an epoch does.
+   ! Computes for this time, as an epoch does.
    subroutine work(seconds)
       real(real64), intent(in) :: seconds
       integer, parameter :: clock = selected_int_kind(18)

@@ -1,4 +1,4 @@
-! A tracker ends its run when it goes out of scope; once it was copied, stop on any copy does.
+! A tracker ends its run when it goes out of scope. If it was copied, only `stop` on one of the copies ends the run.
 module holders
    use carbontracker
    use check
@@ -65,12 +65,12 @@ contains
       do i = 1, 3
          block
             type(tracker) :: run
-            call is_live(run, .false., 'a fresh one of each round')
+            call is_live(run, .false., 'a new tracker in each round')
             call run%start('sim_cpu=x:100')
             call run%epoch_begin()
             call threads_become(3, 'inside the block')
          end block
-         call threads_become(1, 'after the block, its epoch left open')
+         call threads_become(1, 'after the block, with its epoch open')
       end do
    end subroutine scopes
 
@@ -84,14 +84,14 @@ contains
          a = a
          a = b
       end block
-      call is_live(a, .true., 'a copy of what went out of scope')
+      call is_live(a, .true., 'a copy of a tracker that went out of scope')
       block
          type(tracker) :: c
          c = a
          call is_live(c, .true., 'a copy of a copy')
       end block
-      call is_live(a, .true., 'what had a copy in a block')
-      call is_live(b, .true., 'its brother')
+      call is_live(a, .true., 'a tracker whose copy was in a block')
+      call is_live(b, .true., 'another copy')
       call b%stop()
       call threads_become(1, 'after stop on a copy')
       call is_live(a, .false., 'the original of a copy that was stopped')
@@ -103,7 +103,7 @@ contains
          b = none
          call is_live(b, .false., 'a copy of a disabled one')
       end block
-      call threads_become(1, 'once the only name was given to another')
+      call threads_become(1, 'after the last name got another tracker')
    end subroutine whole
 
    subroutine components
@@ -231,7 +231,7 @@ contains
       type(tracker) :: run
       call threads_become(1, 'after function results')
       call run%start('sim_cpu=x:100')
-      call run%stop()  ! gfortran before 13 does not finalise what INTENT(OUT) lets go
+      call run%stop()  ! gfortran before 13 does not finalise an INTENT(OUT) argument
       call anew(run)
       call is_live(run, .true., 'started by a subroutine')
    end subroutine intent_out

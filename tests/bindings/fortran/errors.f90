@@ -1,4 +1,5 @@
-! Failures: words by stat and errmsg; without stat a line on standard error each, in this order, and the program goes on.
+! Failures: with stat and errmsg the program gets the reason. Without stat each failure prints a line on standard
+! error, in this order, and the program continues.
 program errors
    use, intrinsic :: iso_fortran_env, only: error_unit, real64
    use carbontracker
@@ -48,11 +49,11 @@ program errors
    call same(stat, ct_einval, 'stat of what is not UTF-8')
    call run%start('sim_cpu=x:100')
 
-   ! From here on on standard error.
+   ! From here on, failures go to standard error.
    call run%epoch_end()
    call run%epoch_end(errmsg=why)
    call that(len_trim(why) > 10, why)
-   ! A failure inside a WRITE to the very unit.
+   ! A failure inside a WRITE to the same unit.
    write (error_unit, '(3a)') '[', run%report('txet'), ']'
    call run%start('epoch=3')
    call run%epoch_begin()

@@ -1,4 +1,4 @@
-! A run from start to stop, and the calls out of order, on a disabled tracker, over budget.
+! A run from start to stop; calls in a wrong order, on a disabled tracker, and over budget.
 program lifecycle
    use, intrinsic :: iso_c_binding, only: c_associated
    use, intrinsic :: iso_fortran_env, only: int32, int64, real64
@@ -120,20 +120,20 @@ contains
       type(tracker), intent(inout) :: run
       integer :: stat, i
       character(80) :: why
-      logical :: told
+      logical :: is_over
       call run%start('sim_cpu=x:100 budget_h=1e-9')
-      told = .false.
+      is_over = .false.
       do i = 1, 10000
          why = 'untouched'
          call run%epoch_begin(stat, why)
          call same(stat, ct_ok, 'stat')
-         call that(why == 'untouched', 'errmsg is left alone where all is well')
+         call that(why == 'untouched', 'success does not change errmsg')
          call work(0.005_real64)
          call run%epoch_end(stat, why)
-         told = stat == ct_over_budget
-         if (told) exit
+         is_over = stat == ct_over_budget
+         if (is_over) exit
       end do
-      call that(told, 'over budget')
+      call that(is_over, 'over budget')
       call that(index(why, 'budget') > 0, why)
       call run%stop()
    end subroutine over_budget

@@ -1,4 +1,4 @@
-! Odd values reach the library as they are.
+! Unusual values reach the library unchanged.
 program options
    use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64
    use carbontracker

@@ -1,4 +1,4 @@
-! The entries as other compilers spell them: all three are one tracker's.
+! The names of the entries as other compilers spell them. All three spellings use one tracker.
 program spelled
    use, intrinsic :: iso_c_binding, only: c_double, c_int
    use check

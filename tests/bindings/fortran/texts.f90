@@ -1,4 +1,4 @@
-! Texts longer than any first guess, whole; messages until none is left.
+! Texts that are longer than the first buffer arrive whole; messages are read until none is left.
 program texts
    use, intrinsic :: iso_fortran_env, only: int64, real64
    use carbontracker

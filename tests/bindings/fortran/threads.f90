@@ -1,4 +1,4 @@
-! Many threads on one tracker, and a tracker a thread. Without OpenMP one thread does it all.
+! Many threads on one tracker, and one tracker for each thread. Without OpenMP there is only one thread.
 program many_threads
    use, intrinsic :: iso_fortran_env, only: int64, real64
    use carbontracker
@@ -40,7 +40,7 @@ contains
       call near(mine%value('/run/epochs_planned'), real(label, real64), 'own tracker')
       call mine%progress(1, label, stat, why)
       call same(stat, ct_estate, 'stat')
-      ! Each thread reads its own failure.
+      ! Each thread reads the reason of its own failure.
       call mine%start(option('no_such', 1)//option('pue', label), stat, why)
       call same(stat, ct_einval, 'stat')
       call that(index(why, 'no_such') > 0, why)

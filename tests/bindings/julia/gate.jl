@@ -1,9 +1,9 @@
-# With a strict stand-in for the library: whatever threads do, no call runs beside or after a tracker's end.
+# With a strict stand-in for the library. Whatever threads do, no call runs during or after a tracker's end.
 using CarbonTracker
 
-Threads.nthreads() > 1 || error("one thread alone races with nobody")
+Threads.nthreads() > 1 || error("the test needs two threads")
 
-# Ends it by hand or as the garbage collector would.
+# Ends the tracker by `close`, or as the garbage collector does.
 finish(tracker, by_hand) = by_hand ? close(tracker) : finalize(tracker)
 
 function call_all(tracker)
@@ -15,7 +15,7 @@ function call_all(tracker)
     epoch_cancel!(tracker)
 end
 
-# Runs `f` in another thread, and returns once it is there: without a task switch, or this thread might take it.
+# Runs `f` in another thread and returns when it has started. It must not switch tasks, or this thread might run `f`.
 function beside(f)
     is_there = Threads.Atomic{Bool}(false)
     task = Threads.@spawn begin
@@ -47,13 +47,13 @@ function race(round)
     wait(other)
 end
 
-# Where the system has no thread left, those of lost trackers are collected, and it is tried again.
+# If the system has no thread left, lost trackers are collected and the call is tried again.
 isopen(Tracker("refused once")) || error("not tried again")
 
 foreach(race, 1:1000)
 println("1000 races")
 
-# Exit comes while another thread is still calling.
+# The program exits while another thread still makes calls.
 const trackers = [Tracker() for _ in 1:50]
 beside() do
     while true

@@ -1,6 +1,6 @@
-/* Stands in for the library before the Julia package: with another ABI version, or strict and slow. A call on a tracker
- * that has ended, or an end beside a call, aborts. Calls that may wait do so on request, until they are
- * let go, but for 5 s at most. */
+/* A stand-in for the library, for the Julia package: with another ABI version, or strict and slow. It aborts at a call
+ * on an ended tracker, and at an end during a call. On request, calls that may wait do so until they are released, for
+ * 5 s at most. */
 
 #define _GNU_SOURCE
 #include <stdatomic.h>
@@ -34,7 +34,7 @@ static void pass_time(void) {
     waiting--;
 }
 
-/* An ended tracker is never freed, so that what comes too late is seen. */
+/* An ended tracker is never freed, so that late calls are detected. */
 static int32_t call(tracker_t *t, int32_t status, int waits) {
     t->calls++;
     if (t->ended) refuse("a call on a tracker that has ended");

@@ -1,15 +1,15 @@
-# With a stand-in whose calls wait until they are let go: meanwhile another thread's garbage collection comes through.
+# With a stand-in whose calls wait until they are released. Meanwhile another thread can collect garbage.
 using CarbonTracker
 using Libdl
 
-Threads.nthreads() > 1 || error("it takes two threads")
+Threads.nthreads() > 1 || error("the test needs two threads")
 
 const standin = dlopen(ENV["CARBONTRACKER_LIB"])
 const WAIT, WAITING = dlsym(standin, :standin_wait), dlsym(standin, :standin_waiting)
 tell_to_wait(is_to) = ccall(WAIT, Cvoid, (Cint,), is_to)
 is_waiting() = ccall(WAITING, Cint, ()) > 0
 
-# Whether a collection ends while the call waits. Where calls hold it up, it ends after the call gave up waiting.
+# Whether a collection ends while the call waits. If calls delay it, it ends after the call's wait has ended.
 function comes_through(call)
     tell_to_wait(true)
     task = Threads.@spawn call()

@@ -1,4 +1,4 @@
--- Everything that is the same on every Lua. Under 5.4 scopes.lua goes on.
+-- The interface that is the same in every Lua. Lua 5.4 has more: see scopes.lua.
 local check = require "check"
 local ct = require "carbontracker"
 local equal, raises, that, has, STEADY = check.equal, check.raises, check.that, check.has, check.STEADY
@@ -163,7 +163,7 @@ local function a_function_as_an_epoch()
   local thrown = setmetatable({}, { __tostring = function() return "mine" end })
   local fine, caught = pcall(t.epoch, t, function() error(thrown) end)
   equal(fine, false)
-  that(rawequal(caught, thrown), "the very same error")
+  that(rawequal(caught, thrown), "the same error value")
   has(raises("in the epoch", function() t:epoch(function() error("in the epoch") end) end), check.here())
   equal(t:value "/run/epochs_done", 2)
   t:epoch_begin()
@@ -208,7 +208,7 @@ local function loops()
   t:close()
 end
 
--- The inner epochs count and the outer are dropped, or 5.4 raises an error; a message reports it each time.
+-- The inner epochs count, and the outer ones are dropped; or Lua 5.4 raises an error. A message reports it each time.
 local function nested_loops()
   local t = new()
   pcall(function() for _ in t:epochs(2) do for _ in t:epochs(2) do end end end)
@@ -233,7 +233,7 @@ local function scopes_closed_by_hand()
   epoch = t:scope()
   t:epoch_end()
   t:epoch_begin()
-  epoch:close() -- not its epoch
+  epoch:close() -- the open epoch is another one
   t:epoch_end()
   equal(t:value "/run/epochs_done", 3)
   t:close()
@@ -242,7 +242,7 @@ end
 local function budget()
   local t = new { epochs = 20000, budget_kwh = 1e-9 }
   local status
-  for _ = 1, 10000 do -- The sampler decides. It may wait for a processor of a busy machine.
+  for _ = 1, 10000 do -- The status depends on the sampler, which may wait on a busy machine.
     t:epoch_begin()
     check.pass_time(0.005)
     status = t:epoch_end()

@@ -23,7 +23,7 @@ function check.close(actual, expected)
   end
 end
 
--- That f(...) raises something with `part` in it; returns what.
+-- Checks that f(...) raises an error that contains `part`. Returns the error.
 function check.raises(part, f, ...)
   local fine, problem = pcall(f, ...)
   if fine then failed("nothing raised, expected '%s'", part) end
@@ -31,7 +31,7 @@ function check.raises(part, f, ...)
   return problem
 end
 
--- The line this is called from, as error() puts it before a message.
+-- The caller's position, as error() writes it before a message.
 function check.here()
   local info = debug.getinfo(2, "Sl")
   return info.short_src .. ":" .. info.currentline .. ": "
@@ -42,7 +42,7 @@ function check.pass_time(seconds)
   repeat until os.clock() > stop
 end
 
--- 100 W for ever, so that energy is 100 times time, and no device of this machine.
+-- A constant power of 100 W, so that energy is 100 times the time. No device of this machine is read.
 check.STEADY = "sim_cpu=x:100 components=cpu location=DK"
 
 return check

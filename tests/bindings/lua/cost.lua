@@ -1,4 +1,4 @@
--- What a call costs through the binding: microseconds, the least of five rounds.
+-- The cost of a call through the binding, µs: the least of five rounds.
 local check = require "check"
 local ct = require "carbontracker"
 

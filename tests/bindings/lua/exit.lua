@@ -1,4 +1,4 @@
--- Ends in the way that is asked for, with epochs open.
+-- Ends in the requested way, while epochs are open.
 local check = require "check"
 local ct = require "carbontracker"
 
@@ -17,7 +17,7 @@ function ways.error() error "lost" end
 function ways.epoch() ct.new(check.STEADY):epoch(function() error "lost" end) end
 function ways.loop() for _ in ct.new(check.STEADY):epochs(2) do error "lost" end end
 
--- Finalizers that still use trackers, which may be gone before them: made earlier and later.
+-- Finalizers, made before and after the trackers, still use them. The trackers may be finalized before.
 function ways.finalizer()
   local function use()
     for _, t in ipairs { kept, later } do

@@ -1,4 +1,4 @@
--- Trackers that no variable holds, each in an open epoch: the collector releases them, the exit releases the rest.
+-- Trackers without a variable, each in an open epoch. The collector releases them; the exit releases the rest.
 local check = require "check"
 local ct = require "carbontracker"
 
@@ -11,7 +11,7 @@ end
 
 for _ = 1, tonumber(arg[1]) do ct.new(check.STEADY):epoch_begin() end
 
--- A released tracker's thread ends by itself.
+-- The thread of a released tracker ends.
 local tries = 0
 repeat
   collectgarbage()

@@ -1,4 +1,4 @@
--- A forked process and its parent's tracker; LuaJIT, which alone can fork without another module.
+-- A forked process uses the tracker of its parent. Only LuaJIT can fork without another module.
 local check = require "check"
 local ct = require "carbontracker"
 local ffi = require "ffi"

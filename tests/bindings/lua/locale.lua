@@ -1,4 +1,4 @@
--- A host whose decimal point is a comma.
+-- An application whose decimal separator is a comma.
 local check = require "check"
 local ct = require "carbontracker"
 assert(os.setlocale "de_DE.UTF-8")

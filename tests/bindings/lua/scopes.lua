@@ -1,4 +1,4 @@
--- To-be-closed variables, which Lua 5.4 has.
+-- To-be-closed variables of Lua 5.4.
 local check = require "check"
 local ct = require "carbontracker"
 local equal, raises, has = check.equal, check.raises, check.has
@@ -43,7 +43,7 @@ do
   raises("open already", function() for _ in t:epochs(2) do for _ in t:epochs(2) do end end end)
   equal(done(t), 9)
 
-  -- A coroutine that is closed ends its epoch; one that fails drops it.
+  -- A closed coroutine ends its epoch; a failed one drops it.
   local routine = coroutine.create(function() for e in t:epochs(5) do coroutine.yield(e) end end)
   coroutine.resume(routine)
   coroutine.close(routine)

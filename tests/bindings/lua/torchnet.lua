@@ -1,4 +1,4 @@
--- The hooks of a torchnet engine, played by one that calls them in the order of tnt.SGDEngine and is as strict.
+-- The hooks of a torchnet engine. The test's engine calls them in the order of tnt.SGDEngine and is as strict.
 local check = require "check"
 local ct = require "carbontracker"
 local equal, raises = check.equal, check.raises
@@ -39,8 +39,8 @@ local function train(engine, iterator, epochs)
   engine.hooks("onEnd", state)
 end
 
--- `told` is the answer to exec "size"; nil raises an error, as an iterator without a size does.
-local function new_iterator(count, told)
+-- `size` is the answer to exec "size". If it is nil, exec raises an error, as an iterator without a size does.
+local function new_iterator(count, size)
   local iterator = {}
   function iterator.run()
     local i = 0
@@ -51,12 +51,12 @@ local function new_iterator(count, told)
   end
   function iterator.exec(self, name)
     assert(self == iterator and name == "size")
-    return told or error "unknown function <size>"
+    return size or error "unknown function <size>"
   end
   return iterator
 end
 
-local function play(told)
+local function play(size)
   calls = {}
   local t = ct.new(check.STEADY .. " epochs=2")
   local engine = new_engine()
@@ -70,7 +70,7 @@ local function play(told)
   engine.hooks.onUpdate = state_of "update"
   engine.hooks.onEndEpoch = state_of "end"
   ct.attach_torchnet(engine, t)
-  train(engine, new_iterator(4, told), 2)
+  train(engine, new_iterator(4, size), 2)
   equal(t:value "/run/epochs_done", 2)
   t:close()
   return table.concat(calls, ", ")

@@ -1,4 +1,4 @@
-/* The stand-in for NVML with two GPUs of 300 W, in every process that loads it; to load takes GPUS_DELAY seconds. */
+/* The stand-in for NVML with two GPUs of 300 W, in every process that loads it. Loading takes GPUS_DELAY seconds. */
 #include "../../common/fake_nvml/standin.c"
 
 #include <stdlib.h>

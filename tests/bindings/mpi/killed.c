@@ -1,7 +1,7 @@
 /*
- * Ranks of which the first is killed in the middle, and which then make no further MPI call, as after a node's failure:
+ * The first rank is killed in the middle. The others make no further MPI call, as after a node's failure:
  *   killed OPTIONS FOLDER
- * Each that lives writes its own report's energy and time to FOLDER/RANK.
+ * Each of them writes the energy and time of its own report to FOLDER/RANK.
  */
 #include "served.h"
 
@@ -20,7 +20,7 @@ int main(int argc, char **argv)
     int me;
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &me);
-    /* The first counts, since it comes first. */
+    /* The first rank counts the devices, because it starts first. */
     if (me == 0 && ct_create(argv[1], &t) != CT_OK)
         return 1;
     MPI_Barrier(MPI_COMM_WORLD);

@@ -1,5 +1,5 @@
-//! What the tests over MPI share: programs built and launched by each MPI, counters that serve a known power, and what
-//! the programs print.
+//! Shared by the tests over MPI: programs that each MPI builds and launches, counters of a known power, and the output
+//! of the programs.
 #![allow(dead_code)] // each test program uses a part
 
 use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Largest difference, as a share, that a correct count can have.
 const TOLERANCE: f64 = 0.05;
-/// Largest number of launches: a busy machine may delay a rank.
+/// Largest number of launches. A busy machine may delay a rank.
 pub const TRIES: usize = 3;
 pub const OPEN_MPI: Mpi =
     Mpi { name: "openmpi", run: &["--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-q"] };
@@ -75,7 +75,7 @@ pub fn options(root: &Path) -> String {
 pub struct RankOutput(pub String);
 
 impl RankOutput {
-    /// A number of a run: its status, the value, the nodes that lack it.
+    /// A number of a run: its status, the value, and how many nodes lack it.
     pub fn number(&self, of: usize, name: &str) -> (i32, f64, i32) {
         let start = format!("{of} {name} ");
         let line = self.0.lines().find_map(|line| line.strip_prefix(&start));
@@ -88,7 +88,7 @@ impl RankOutput {
         self.0.lines().find_map(|line| line.strip_prefix(&start)).unwrap().parse().unwrap()
     }
 
-    /// Whether a run's energy is that of the given power, W; otherwise how far off it is.
+    /// Whether a run's energy is that of the given power, W; an error has the difference.
     pub fn drew(&self, of: usize, watts: f64) -> Result<(), String> {
         let (status, joules, missing) = self.number(of, "/usage/energy_j");
         assert_eq!((status, missing), (0, 0), "{}", self.0);
@@ -98,7 +98,7 @@ impl RankOutput {
     }
 }
 
-/// Launches until the figures fit.
+/// Launches again until the figures are within the tolerance.
 pub fn tried(launch: impl Fn() -> Command, fits: impl Fn(&RankOutput) -> Result<(), String>) -> RankOutput {
     for left in (0..TRIES).rev() {
         let output = RankOutput(run(&mut launch()));

@@ -1,6 +1,6 @@
 /*
- * Preloaded, it makes every text of the library unreadable: sums over ranks must not depend on words. With OLDER in the
- * environment the library does not identify devices, as version 0.1.0.
+ * If preloaded, it makes every text of the library unreadable: sums over ranks must not depend on texts. If OLDER is in
+ * the environment, the library does not identify devices, as in version 0.1.0.
  */
 #define _GNU_SOURCE 1
 #include <carbontracker.h>

@@ -1,8 +1,8 @@
 /*
- * Ranks that track a run of naps; the arguments select each:
+ * Ranks that track a run of naps. The arguments select each rank's part:
  *   ranks OPTIONS [late=RANK] [never=RANK] [early=RANK] [tail=RANK] [disabled=RANK] [nap MS] [split OPTIONS] [whole] [checks]
- * The first rank prints a line a fact: the run, a name, numbers. `split`: the odd ranks are another run,
- * whose options are the next argument. `whole`: and both together. `checks`: all that can be asked wrongly.
+ * The first rank prints a line for each fact: the run, a name, numbers. `split`: the odd ranks are another run,
+ * whose options are the next argument. `whole`: also both runs together. `checks`: also all wrong calls.
  */
 #include "served.h"
 
@@ -20,7 +20,7 @@ static void fail(const char *what)
     MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-/* Whether an argument gives this rank a part. */
+/* Whether an argument gives this part to this rank. */
 static int is_my_part(int argc, char **argv, const char *part)
 {
     int n;
@@ -31,7 +31,7 @@ static int is_my_part(int argc, char **argv, const char *part)
     return 0;
 }
 
-/* What follows a word among the arguments, "" at their end; NULL: it is not there. */
+/* The argument after a word; "" at the end of the arguments. NULL: the word is not there. */
 static const char *given(int argc, char **argv, const char *word)
 {
     int n;
@@ -41,7 +41,7 @@ static const char *given(int argc, char **argv, const char *word)
     return NULL;
 }
 
-/* The run's number, which must be the same on all ranks: its status, the value and the nodes that lack it. */
+/* A number of the run, which must be the same on all ranks: its status, the value, and how many nodes lack it. */
 static ct_status number(ct_tracker *t, MPI_Comm comm, const char *pointer, double *x, int *missing)
 {
     double mine[3], all[3 * MOST];
@@ -55,7 +55,7 @@ static ct_status number(ct_tracker *t, MPI_Comm comm, const char *pointer, doubl
     MPI_Allgather(mine, 3, MPI_DOUBLE, all, 3, MPI_DOUBLE, comm);
     for (n = 1; n < ranks; n++)
         if (memcmp(all, all + 3 * n, sizeof mine) != 0)
-            fail("ranks were told different numbers");
+            fail("ranks got different numbers");
     return (ct_status)(int)mine[0];
 }
 
@@ -69,7 +69,7 @@ static void print_number(ct_tracker *t, MPI_Comm comm, int run, const char *poin
         printf("%d %s %d %.17g %d\n", run, pointer, (int)status, x, missing);
 }
 
-/* What the ranks report each for itself, added up. */
+/* The sum of the ranks' own reports. */
 static void print_counted(ct_tracker *t, MPI_Comm comm, int run)
 {
     double own = 0, all = 0;
@@ -108,7 +108,7 @@ static void check_arguments(ct_tracker *t, MPI_Comm comm)
         fail("a failure wrote a number");
 }
 
-/* Nothing that MPI has a limited number of stays behind. */
+/* No call leaks an MPI object, whose number is limited. */
 static void check_leaks(MPI_Comm comm)
 {
     double x;
@@ -147,10 +147,10 @@ static void check_report(ct_tracker *t, MPI_Comm comm)
     free(exact);
     want(ct_mpi_report(NULL, comm, text, sizeof text, &needed), CT_DISABLED, "a report of no tracker");
     if (needed != 1 || (rank == 0 && text[0] != '\0'))
-        fail("a report of no tracker is empty");
+        fail("a report without a tracker is empty");
 }
 
-/* The node's clock, s. MPI_Wtime of Open MPI begins with each process. */
+/* The node's clock, s. Open MPI's MPI_Wtime starts anew in each process. */
 static double now_s(void)
 {
     struct timespec now;
@@ -158,12 +158,12 @@ static double now_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Tracks the run's naps, if this rank does; returns how long all of them took. */
+/* Tracks the run's naps, if this rank does. Returns the duration of all of them. */
 static double run(int argc, char **argv, const char *options, MPI_Comm comm, ct_tracker **t)
 {
     const int is_late = is_my_part(argc, argv, "late"), is_early = is_my_part(argc, argv, "early");
     const char *ms = given(argc, argv, "nap");
-    double span[2] = {-1e300, -1e300}; /* the begin's negative and the end */
+    double span[2] = {-1e300, -1e300}; /* the negative of the begin, and the end */
     int n;
     for (n = 0; n < EPOCHS; n++) {
         if (n == is_late && !is_my_part(argc, argv, "never") && ct_create(options, t) < 0)

@@ -37,7 +37,7 @@ program ranks
       print '(a, f0.3, a)', '0 watts 0 ', joules/seconds, ' 0'
       print '(a)', text
    else
-      call check(len(text), 0, 'the text of another rank')
+      call check(len(text), 0, 'the length of the text on another rank')
    end if
    call run%stop()
    call MPI_Finalize(error)

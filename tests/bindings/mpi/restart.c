@@ -1,7 +1,7 @@
 /*
- * A run that is killed and begins again, by the loop of bindings/mpi/README.md, which the test lays beside as loop.inc:
+ * A run that is killed and starts again, with the loop of bindings/mpi/README.md. The test writes the loop to loop.inc:
  *   restart OPTIONS RANK EPOCHS
- * RANK is killed once it has ended EPOCHS epochs of the run, while all others are in the last of these; -1: none is.
+ * RANK is killed after it has ended EPOCHS epochs of the run, while all others are in the last of them; -1: no rank is.
  */
 #include "served.h"
 
@@ -13,9 +13,9 @@
 static ct_tracker *t;
 static int me, killed, after;
 
-static void say(const char *what)
+static void print(const char *what)
 {
-    printf("%s\n", what); /* one write a line: ranks share standard output */
+    printf("%s\n", what); /* one write for each line: ranks share standard output */
     fflush(stdout);
 }
 
@@ -28,7 +28,7 @@ static void advance(MPI_Comm comm, int epoch)
         has_begun = 1;
         ct_value(t, "/run/epochs_done", &own);
         snprintf(text, sizeof text, "rank %d begins with %d, has %g", me, epoch, own);
-        say(text);
+        print(text);
     }
     if (me == killed && epoch == after) {
         nap(50);
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
     if (ct_mpi_value(t, comm, "/run/epochs_done", &least, &missing) != CT_OK || missing != 0)
         return 1;
     snprintf(text, sizeof text, "rank %d ends, has %g of %d, the run %g", me, own, epochs, least);
-    say(text);
+    print(text);
     ct_destroy(t);
     MPI_Finalize();
     return 0;

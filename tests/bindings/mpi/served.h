@@ -1,6 +1,7 @@
 /*
- * Counters whose energy is known at every instant, the same for all processes: a file that holds "served WATTS" is read
- * as a counter of the given power since the machine's start. Linked into the program: the library then calls its pread64.
+ * Counters whose energy is known at every instant, and is the same for all processes. A file that holds "served WATTS"
+ * is read as a counter of this power since the machine's start. A program includes this file, and the library then
+ * calls the program's pread64.
  */
 #ifndef SERVED_H
 #define SERVED_H

@@ -1,7 +1,7 @@
 /*
  * A process that spawns one more; both track naps at the same time:
  *   spawn OPTIONS
- * The first prints how long the naps took, what both report added up, and the number over both.
+ * The first prints the duration of the naps, the sum of both reports, and the number over both processes.
  */
 #include "served.h"
 

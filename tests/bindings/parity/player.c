@@ -1,5 +1,5 @@
-/* Makes the calls that it reads, line by line: begin, end, cancel, progress (7 of 9), value, report, quit. It answers each
- * with a line, so that the teller knows when it is done. The same stands beside this file in every language. */
+/* Makes the calls that it reads, line by line: begin, end, cancel, progress (7 of 9), value, report, quit. It answers
+ * each with a line, so that the test knows when it is done. This folder has the same program in every language. */
 #include <carbontracker.h>
 #include <stdio.h>
 #include <string.h>

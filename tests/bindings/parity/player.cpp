@@ -1,4 +1,4 @@
-// As player.c, by the C++ header.
+// As player.c, with the C++ header.
 #include <carbontracker.hpp>
 #include <iomanip>
 #include <iostream>

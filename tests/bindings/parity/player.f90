@@ -1,4 +1,4 @@
-! As player.c, by the Fortran module.
+! As player.c, with the Fortran module.
 program player
    use, intrinsic :: iso_fortran_env, only: output_unit, real64
    use carbontracker, only: tracker

@@ -1,4 +1,4 @@
-# As player.c, by the Julia package.
+# As player.c, with the Julia package.
 using CarbonTracker, Printf
 
 Tracker(ARGS[1]) do tracker

@@ -1,4 +1,4 @@
--- As player.c, by the Lua module.
+-- As player.c, with the Lua module.
 local ct = require "carbontracker"
 local tracker = ct.new(arg[1])
 for line in io.lines() do

@@ -1,4 +1,4 @@
-//! Pages in headless Chromium: what is on them and where.
+//! Pages in headless Chromium: their elements and positions.
 
 use crate::retry::say;
 use serde_json::Value;
@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What looks at pages: each is put in a frame of the screen's width, so that no window's least width counts.
+/// The script that inspects pages. Each page is in a frame of the screen's width, because a window has a least width.
 const LOOK: &str = include_str!("look.js");
 
-/// How the page is looked at.
+/// The screen that shows the page.
 #[derive(Clone, Copy)]
 pub struct Sight {
     /// CSS pixels.
@@ -48,9 +48,9 @@ fn skipped<T>(why: &str) -> Option<T> {
     None
 }
 
-/// What was seen of some pages.
+/// The result of an inspection of pages.
 pub struct Seen {
-    /// A page each.
+    /// One entry for each page.
     pub told: Vec<Value>,
     /// Lines of the browser's console.
     pub complaints: Vec<String>,
@@ -83,6 +83,6 @@ pub fn see(pages: &[String], sight: Sight) -> Option<Seen> {
     let told = dom.split_once("<pre id=\"told\">").and_then(|(_, rest)| rest.split_once("</pre>"));
     let told: Option<Vec<Value>> = told.and_then(|(told, _)| serde_json::from_str(told).ok());
     let told = told.filter(|told| told.len() == pages.len());
-    let told = told.unwrap_or_else(|| panic!("the browser tells nothing: {log}"));
+    let told = told.unwrap_or_else(|| panic!("the browser returned nothing: {log}"));
     Some(Seen { told, complaints })
 }

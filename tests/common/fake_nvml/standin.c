@@ -1,7 +1,7 @@
 /*
  * A fake libnvidia-ml. It returns what the driver would return for GPUs whose power is known at every instant.
  * tests/common/fake_nvml/mod.rs compiles it and sets its state by the standin_ functions. Each copy of the file that a
- * process loads is a driver of its own.
+ * process loads is a separate driver.
  *
  * As with real GPUs the energy counter is updated every 20 ms. Power is updated about every 100 ms and is the mean of
  * the last 25 ms or 1 s. Each GPU has its own phase. After a fork NVML is not initialised.

@@ -21,11 +21,11 @@ const MS: u64 = 1_000_000;
 /// The variable with the path of a process's part. Its record is written beside that file.
 const PART: &str = "CT_PART";
 /// The test that is the program of a process.
-const PROGRAM: &str = "job_processes::a_process";
+const PROGRAM: &str = "job_processes::job_process";
 
 /// The program of a job's process, if this process is one. Otherwise it does nothing.
 #[test]
-fn a_process() {
+fn job_process() {
     program::play();
 }
 

@@ -1,6 +1,6 @@
 /*
- * A rank without the library: it sleeps until an instant on the monotonic clock, ns, and ends. It prints when it began and
- * when it ends.
+ * A rank without the library: it sleeps until an instant on the monotonic clock, ns, and ends. It prints when it began
+ * and when it ends.
  */
 #define _POSIX_C_SOURCE 200809L
 

@@ -1,5 +1,5 @@
-/* Simulates faster processes: just before this process creates a journal in a folder named "taken", another process takes
-   its name. This happens to the first 20 names. */
+/* Simulates faster processes: just before this process creates a journal in a folder named "taken", another process
+   takes its name. This happens to the first 20 names. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
  * Loads a Kokkos tool as Kokkos does, then follows its arguments:
- *   host TOOL [+NAME | - | nap | other | join | lost]...
- * + pushes a region, - pops one; `other` has a thread push one that it pops at `join`.
+ *   application TOOL [+NAME | - | nap | other | join | lost]...
+ * + pushes a region, - pops one; `other`: another thread pushes one, and pops it at `join`.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -37,7 +37,7 @@ static void nap(void)
 
 static pthread_barrier_t barrier;
 
-/* A region of another thread, beside this one's. */
+/* A region of another thread, at the same time as those of this thread. */
 static void *other(void *unused)
 {
     (void)unused;

@@ -1,10 +1,10 @@
 /*
- * A host that follows the orders in its arguments, in turn:
+ * An application that follows the orders in its arguments, in turn:
  *
- *     host "create sim_cpu=A:100 log_dir=l" "epochs 3 20" "close_range 3 4095" "files 40 w" "epochs 3 20" messages destroy
+ *     application "create sim_cpu=A:100 log_dir=l" "epochs 3 20" "close_range 3 4095" "files 40 w" messages destroy
  *
- * It prints to the file that CT_OUT names, else to standard output. A line that begins with "harmed" describes damage that
- * the library did. The list of orders is at the end.
+ * It prints to the file that CT_OUT names, else to standard output. A line that begins with "harmed" describes damage
+ * that the library did. The list of orders is at the end.
  */
 #include "refuse.h"
 
@@ -21,10 +21,10 @@ static ct_tracker *tracker;
 static atomic_long ended;
 static char big[1 << 20];
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Opens the file for each line: it must not hold a descriptor that an order may close. */
-static void say(const char *format, ...) {
+static void print_line(const char *format, ...) {
     static char line[sizeof big + 100];
     const char *out = getenv("CT_OUT");
     int fd = out == NULL ? STDOUT_FILENO : open(out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644), length;
@@ -41,7 +41,7 @@ static void make(char *options) {
     double began = now_s();
     int status = ct_create(options, &tracker);
     CHECK_STATUS(status, CT_OK);
-    say("created in %.3f s", now_s() - began);
+    print_line("created in %.3f s", now_s() - began);
 }
 
 static int mark(long us) {
@@ -58,7 +58,7 @@ static void epochs(char *words) {
     CHECK_INT(sscanf(words, "%d %d", &count, &ms), 2);
     for (n = 0; n < count; n++) {
         int status = mark(ms * 1000L);
-        if (status < 0) say("harmed: an epoch answers %d: %s", status, ct_last_error());
+        if (status < 0) print_line("harmed: an epoch returned %d: %s", status, ct_last_error());
     }
 }
 
@@ -75,18 +75,18 @@ static void end(char *words) {
 
 static void messages(char *words) {
     (void)words;
-    while (ct_message(tracker, big, sizeof big, NULL) == CT_OK) say("message: %s", big);
+    while (ct_message(tracker, big, sizeof big, NULL) == CT_OK) print_line("message: %s", big);
 }
 
 static void report(char *format) {
     int status = ct_report(tracker, format, big, sizeof big, NULL);
-    say("report: %s", status < 0 ? ct_last_error() : big);
+    print_line("report: %s", status < 0 ? ct_last_error() : big);
 }
 
 static void value(char *pointer) {
     double number = -1;
     int status = ct_value(tracker, pointer, &number);
-    say("%s = %.17g", pointer, status == CT_OK ? number : -1);
+    print_line("%s = %.17g", pointer, status == CT_OK ? number : -1);
 }
 
 static void destroy(char *words) {
@@ -151,7 +151,7 @@ static void files(char *words) {
     for (n = 0; n < count; n++) own(open_own(folder, path, sizeof path), path);
 }
 
-/* Where the table is shared, a thread that is about to open a file of that number makes dup2 answer EBUSY (dup(2)). */
+/* If the table is shared and a thread is about to open a file of that number, dup2 fails with EBUSY (dup(2)). */
 static int dup2_again(int file, int number) {
     int copy;
     while ((copy = dup2(file, number)) < 0 && errno == EBUSY) sleep_ms(1);
@@ -166,7 +166,7 @@ static void dup2_of(char *words) {
     for (n = from; n <= to; n++) own(dup2_again(file, n), path);
 }
 
-/* Writes growing numbers into the host's files, like an energy counter. */
+/* Writes growing numbers into the application's files, like an energy counter. */
 static void count(char *words) {
     int steps = 0, ms = 0, n, step;
     CHECK_INT(sscanf(words, "%d %d", &steps, &ms), 2);
@@ -189,9 +189,9 @@ static void check(char *words) {
         FILE *file;
         size_t length;
         if (fstat(one->fd, &now) != 0) {
-            say("harmed: descriptor %d, %s, is closed: %s", one->fd, one->path, strerror(errno));
+            print_line("harmed: descriptor %d, %s, is closed: %s", one->fd, one->path, strerror(errno));
         } else if (now.st_dev != one->file.st_dev || now.st_ino != one->file.st_ino) {
-            say("harmed: descriptor %d is not %s any more", one->fd, one->path);
+            print_line("harmed: descriptor %d is not %s any more", one->fd, one->path);
         }
         file = fopen(one->path, "re");
         CHECK(file != NULL);
@@ -199,21 +199,22 @@ static void check(char *words) {
         fclose(file);
         big[length] = '\0';
         if (length != strlen(one->text) || strcmp(big, one->text) != 0) {
-            say("harmed: %s holds %zu bytes that the host never wrote: %.120s", one->path, length, big);
+            print_line("harmed: %s holds %zu bytes that the application never wrote: %.120s", one->path, length, big);
         }
     }
 }
 
-/* Checks that the library has not taken numbers that the host closed: a host that prints there would print into its file. */
+/* Checks that the library does not use numbers that the application closed. An application that prints there would
+   print into a file of the library. */
 static void closed(char *words) {
     int from = 0, to = 0, n;
     CHECK_INT(sscanf(words, "%d %d", &from, &to), 2);
     for (n = from; n <= to; n++) {
-        if (fcntl(n, F_GETFD) >= 0) say("harmed: the library has taken descriptor %d", n);
+        if (fcntl(n, F_GETFD) >= 0) print_line("harmed: the library has taken descriptor %d", n);
     }
 }
 
-/* Resources that are freed when the host closes them: a pipe, a lock, a port. */
+/* Resources that are freed when the application closes them: a pipe, a lock, a port. */
 static int pipe_ends[2] = {-1, -1}, locked = -1, listening = -1;
 static struct sockaddr_in address;
 static char lock_path[300];
@@ -252,10 +253,10 @@ static void let_go(char *words) {
     close(pipe_ends[1]);
     close(locked);
     close(listening);
-    if (poll(&end, 1, 10000) != 1 || (end.revents & POLLHUP) == 0) say("harmed: a pipe that the host closed does not end");
+    if (poll(&end, 1, 10000) != 1 || (end.revents & POLLHUP) == 0) print_line("harmed: a pipe that the application closed does not end");
     while (now_s() < until && ((locked = lock_file()) < 0 || (listening = listen_there()) < 0)) sleep_ms(1);
-    if (locked < 0) say("harmed: a file that the host closed is still locked");
-    if (listening < 0) say("harmed: a port that the host closed is still taken");
+    if (locked < 0) print_line("harmed: a file that the application closed is still locked");
+    if (listening < 0) print_line("harmed: a port that the application closed is still taken");
 }
 
 /* Threads that open and close files all the time. */
@@ -274,9 +275,9 @@ static void *open_and_close(void *folder) {
         CHECK_INT(write(fd, text, (size_t)length), length);
         usleep((unsigned)(n * 37 % 900));
         if (fstat(fd, &after) != 0 || after.st_ino != before.st_ino) {
-            say("harmed: descriptor %d of a thread is not its own any more", fd);
+            print_line("harmed: descriptor %d of a thread is not its own any more", fd);
         } else if (after.st_size != length || pread(fd, back, sizeof back, 0) != length || memcmp(back, text, (size_t)length) != 0) {
-            say("harmed: %s holds %ld bytes that the host never wrote", path, (long)after.st_size);
+            print_line("harmed: %s holds %ld bytes that the application never wrote", path, (long)after.st_size);
         }
         close(fd);
     }
@@ -322,7 +323,8 @@ static void read_journals(char *folder) {
     closedir(dir);
 }
 
-/* Removes the System V segments that this process created; truncates and removes files in /dev/shm that it has mapped. */
+/* Removes the System V segments that this process created; truncates and removes files in /dev/shm that it has
+   mapped. */
 static void wipe_shared_memory(char *words) {
     char line[600];
     FILE *file = fopen("/proc/sysvipc/shm", "r");
@@ -331,7 +333,7 @@ static void wipe_shared_memory(char *words) {
         int id, maker;
         if (sscanf(line, "%*d %d %*o %*u %d", &id, &maker) == 2 && maker == getpid()) {
             CHECK_INT(shmctl(id, IPC_RMID, NULL), 0);
-            say("removed segment %d", id);
+            print_line("removed segment %d", id);
         }
     }
     if (file != NULL) fclose(file);
@@ -341,7 +343,7 @@ static void wipe_shared_memory(char *words) {
         if (path == NULL || strstr(path, "(deleted)") != NULL) continue;
         path[strcspn(path, "\n")] = '\0';
         CHECK(truncate(path, 0) == 0 && unlink(path) == 0);
-        say("truncated %s", path);
+        print_line("truncated %s", path);
     }
     fclose(file);
 }
@@ -375,9 +377,9 @@ static void rest(char *ms) {
 static void print(char *words) {
     int n, count = atoi(words);
     for (n = 0; n < count; n++) {
-        printf("epoch %d: the host's own output\n", n);
+        printf("epoch %d: the application's own output\n", n);
         fflush(stdout);
-        fprintf(stderr, "warning %d: the host's own words\n", n);
+        fprintf(stderr, "warning %d: the application's own words\n", n);
     }
 }
 
@@ -398,23 +400,23 @@ static void unload(char *words) {
 /* Ends of the process. */
 
 static void exit_by(char *status) {
-    say("ended %ld", atomic_load(&ended));
+    print_line("ended %ld", atomic_load(&ended));
     exit(atoi(status));
 }
 
 static void quick_exit_by(char *status) {
-    say("ended %ld", atomic_load(&ended));
+    print_line("ended %ld", atomic_load(&ended));
     quick_exit(atoi(status));
 }
 
 static void exit_at_once(char *status) {
-    say("ended %ld", atomic_load(&ended));
+    print_line("ended %ld", atomic_load(&ended));
     _exit(atoi(status));
 }
 
 static void kill_by(char *words) {
     (void)words;
-    say("ended %ld", atomic_load(&ended));
+    print_line("ended %ld", atomic_load(&ended));
     kill(getpid(), SIGKILL);
 }
 
@@ -431,7 +433,7 @@ static void *mark_for_ever(void *us) {
     return NULL;
 }
 
-/* Starts a thread that marks epochs without end; returns after the first few. */
+/* Starts a thread that marks epochs for ever. Returns after the first few. */
 static void marks(char *words) {
     pthread_t thread;
     CHECK_INT(pthread_create(&thread, NULL, mark_for_ever, (void *)500L), 0);
