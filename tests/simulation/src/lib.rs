@@ -7,3 +7,46 @@ pub mod device;
 pub mod disk;
 pub mod kernel;
 pub mod world;
+
+use carbontracker::os::world::enter;
+use disk::Disk;
+use kernel::Kernel;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The latest instant that a world may reach, ns since boot.
+const END: u64 = 200 * 365 * 24 * 3600 * 1_000_000_000;
+
+/// A new folder in memory for a world.
+pub fn new_folder() -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let memory = PathBuf::from("/dev/shm");
+    let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    base.join(format!("ct-world-{}-{number}", std::process::id()))
+}
+
+/// Runs `body` in one process of a simulated machine, in virtual time, and returns its result. The library's threads run
+/// as coroutines beside it. `body` waits with [`pause`]. Fails as `body` fails.
+pub fn in_virtual_time<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>) -> R + 'static) -> R {
+    let kernel = Rc::new(Kernel::new(seed));
+    let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
+    let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk }));
+    let result = Rc::new(RefCell::new(None));
+    let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));
+    kernel.start(Vec::new(), move || *to.borrow_mut() = Some(body(&inside)));
+    kernel.run(END);
+    if let Some(failure) = kernel.failure() {
+        panic!("{failure}");
+    }
+    let result = result.borrow_mut().take();
+    result.expect("the body waits for ever")
+}
+
+/// Sleeps in virtual time, inside a world.
+pub fn pause(time: Duration) {
+    carbontracker::os::pause(time);
+}
