@@ -69,12 +69,12 @@ impl Facility {
 
 fn lack(
     key: &str,
-    is_asked: bool,
+    is_requested: bool,
     at: FacilityPlace<'_>,
     published: Option<&RegionFacility>,
     of: fn(&RegionFacility) -> Option<(f64, u32)>,
 ) -> Option<String> {
-    if !is_asked || published.and_then(of).is_some() {
+    if !is_requested || published.and_then(of).is_some() {
         return None;
     }
     let why = match (at, published) {

@@ -220,10 +220,10 @@ impl IntensityChoice {
 
     /// The location of the data centre. Only a cloud's metadata finds a region, and only if it is asked.
     fn at<'a>(&self, location: &'a Location<'_>) -> FacilityPlace<'a> {
-        let is_asked = self.feeds.iter().any(|feed| matches!(feed, Feed::Place(Seek::Cloud(_), ..)));
+        let is_requested = self.feeds.iter().any(|feed| matches!(feed, Feed::Place(Seek::Cloud(_), ..)));
         match location {
             Location::Zone(zone) => FacilityPlace::Named(zone),
-            Location::LookedUp(Seek::Cloud(_)) if is_asked => FacilityPlace::LookedUp,
+            Location::LookedUp(Seek::Cloud(_)) if is_requested => FacilityPlace::LookedUp,
             Location::LookedUp(Seek::Cloud(_)) | Location::NoCloud => FacilityPlace::Named("cloud"),
             Location::LookedUp(Seek::Address) => FacilityPlace::Named("ip"),
             Location::NotGiven => FacilityPlace::NotGiven,

@@ -216,10 +216,10 @@ impl Selection {
             return (Vec::new(), missing);
         }
         let mut picked: Vec<Picked> = (0..offered.len()).map(Picked::whole).collect();
-        let mut before: Option<&List> = None;
+        let mut previous: Option<&List> = None;
         for list in &self.lists {
-            picked = list.pick(picked, offered, before, &mut missing);
-            before = Some(list);
+            picked = list.pick(picked, offered, previous, &mut missing);
+            previous = Some(list);
         }
         picked.sort_by_key(|one| one.place);
         (picked, missing)

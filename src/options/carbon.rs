@@ -64,9 +64,9 @@ pub const KEYS: &[OptionKey] = &[
 ];
 
 /// A number, or `region`, which is noted and has no number yet.
-fn or_region(value: &str, is_asked: &mut bool, number: impl Fn(&str) -> Option<f64>) -> Option<Option<f64>> {
-    *is_asked = value == "region";
-    if *is_asked { Some(None) } else { number(value).map(Some) }
+fn or_region(value: &str, is_requested: &mut bool, number: impl Fn(&str) -> Option<f64>) -> Option<Option<f64>> {
+    *is_requested = value == "region";
+    if *is_requested { Some(None) } else { number(value).map(Some) }
 }
 
 fn intensity(value: &str, folder: &mut WorkingFolder) -> Option<IntensityOption> {

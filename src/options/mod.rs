@@ -77,11 +77,11 @@ impl Options {
                 options.by_variable.push(key.name);
             }
         }
-        let mut before = "";
+        let mut previous_key = "";
         for (name, value) in &pairs {
-            let key = table().find(|key| key.name == name).ok_or_else(|| key::unknown(name, before))?;
+            let key = table().find(|key| key.name == name).ok_or_else(|| key::unknown(name, previous_key))?;
             key.put(&mut options, key.name, value)?;
-            before = key.name;
+            previous_key = key.name;
         }
         options.folder.check()?;
         options.select_gpus(&environment)?;

@@ -1,6 +1,6 @@
 //! The carbon intensity of a report, and the notes on it.
 
-use crate::carbon::emissions::{Before, EmissionFactors, Emissions};
+use crate::carbon::emissions::{CarriedEmissions, EmissionFactors, Emissions};
 use crate::carbon::intensity::{GridIntensity, Hourly, Intensity};
 use crate::clock::MonoNs;
 use crate::forecast::{Estimate, Forecast};
@@ -66,14 +66,16 @@ pub struct Marginal {
 impl Marginal {
     /// Converts the run's energy up to `at`. There is no fallback to averages, which are of another kind.
     pub fn new(hourly: &Hourly, state: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
-        let before =
-            Before { co2eq_g: state.attribution.carried_over.marginal_g.unwrap_or(f64::NAN), ..state.factors().before };
+        let carried_over = CarriedEmissions {
+            co2eq_g: state.attribution.carried_over.marginal_g.unwrap_or(f64::NAN),
+            ..state.factors().carried_over
+        };
         let factors = EmissionFactors {
             flat: f64::NAN,
             curve: Some(&hourly.curve),
             clock: &state.carbon.clock,
             pue: state.carbon.pue,
-            before,
+            carried_over,
         };
         let emissions = factors.emissions(&state.attribution.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());

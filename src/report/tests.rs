@@ -7,7 +7,7 @@ use crate::attribution::ledger::Mark;
 use crate::carbon::config::WhatIfOption;
 use crate::carbon::intensity::GridIntensity;
 use crate::carbon::intensity::curve::Curve;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::{EmissionsBasis, Hourly, IntensityKind};
 use crate::clock::{ClockSample, UnixS};
 use crate::error::Status;
@@ -186,7 +186,7 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
         from: NOON + f64::from(hour) * 3600.0,
         to: NOON + f64::from(hour + 1) * 3600.0,
         g_per_kwh: if (20..26).contains(&hour) { 100.0 } else { 400.0 },
-        quality: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
+        quality: if hour < 2 { IntensityQuality::Actual } else { IntensityQuality::Forecast },
     }));
     let about = Intensity { kind: IntensityKind::Live, basis: Some(EmissionsBasis::Direct), ..grid.flat.clone() };
     state.carbon.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };

@@ -90,7 +90,7 @@ pub enum StatusPage {
 
 /// The evidence on the last attempt of a run.
 #[derive(Clone, Debug)]
-pub struct Signs {
+pub struct AttemptEvidence {
     /// What the lock of the journal shows.
     pub lock: AttemptLock,
     /// What its page in shared memory shows.
@@ -107,7 +107,7 @@ pub struct Signs {
 
 /// Whether another process may continue the journal.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
+pub enum ContinueDecision {
     /// Yes. No process writes it.
     Free,
     /// No. The process with this number writes it. 0: the number is unknown.
@@ -116,20 +116,20 @@ pub enum Verdict {
     Unsure(f64),
 }
 
-impl Signs {
+impl AttemptEvidence {
     /// Decides whether `this` process may continue the journal.
-    pub fn verdict(&self, this: &Process) -> Verdict {
+    pub fn decide(&self, this: &Process) -> ContinueDecision {
         match (self.lock, self.page) {
-            (AttemptLock::Held(holder), _) | (_, StatusPage::Living(holder)) => return Verdict::Held(holder),
-            (AttemptLock::Free, _) => return Verdict::Free,
+            (AttemptLock::Held(holder), _) | (_, StatusPage::Living(holder)) => return ContinueDecision::Held(holder),
+            (AttemptLock::Free, _) => return ContinueDecision::Free,
             (AttemptLock::Unknown, _) => (),
         }
         let has_ended_here = self.page == StatusPage::Dead && self.last.host == this.host;
         let wait_s = max_silence_s(self.worked_s) - self.silent_s;
         if self.is_ended || has_ended_here || this.is_restart_after(&self.last) || wait_s < 0.0 {
-            Verdict::Free
+            ContinueDecision::Free
         } else {
-            Verdict::Unsure(wait_s)
+            ContinueDecision::Unsure(wait_s)
         }
     }
 }

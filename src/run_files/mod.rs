@@ -27,7 +27,7 @@ pub mod writer;
 
 pub use journal_report::{JournalReport, read};
 
-use crate::coordination::device_lease::JournalProgress;
+use crate::coordination::device_lease::JournalReach;
 use crate::os::OwnTable;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::report::ReportSettings;
@@ -53,16 +53,16 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
-    /// Starts the thread. `progress` receives how far the journal reaches.
+    /// Starts the thread. `journal_reach` receives how far the journal reaches.
     pub fn start(
         plan: Plan,
         settings: &Arc<ReportSettings>,
         shared: &Arc<SharedState>,
-        progress: JournalProgress,
+        journal_reach: JournalReach,
         table: Arc<OwnTable>,
     ) -> io::Result<RunFiles> {
         let unwritten = Unwritten::default();
-        let writer = Writer::new(Arc::clone(shared), Arc::clone(settings), plan, progress, Arc::clone(&unwritten));
+        let writer = Writer::new(Arc::clone(shared), Arc::clone(settings), plan, journal_reach, Arc::clone(&unwritten));
         let (opened, opening) = mpsc::channel();
         let fault_shared = Arc::clone(shared);
         let fault_unwritten = Arc::clone(&unwritten);

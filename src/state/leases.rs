@@ -26,11 +26,11 @@ impl RunState {
     /// back, `report` gets a message.
     pub fn apply_lease(&mut self, lease: usize, new: LeaseState, report: impl FnOnce(String)) {
         let Some(standby) = self.metering.standby.get_mut(lease) else { return };
-        let before = standby.lease;
+        let previous = standby.lease;
         standby.apply_lease(new, &mut self.attribution.ledger);
         let [is_loss_reported, is_return_reported] = &mut standby.is_announced;
         let is_known = |holder: &u32| *holder > 0;
-        let (holder, earlier) = (new.holder.filter(is_known), before.holder.filter(is_known));
+        let (holder, earlier) = (new.holder.filter(is_known), previous.holder.filter(is_known));
         if holder.is_some() && !*is_loss_reported {
             *is_loss_reported = true;
             report(format!(

@@ -72,8 +72,8 @@ impl RunState {
 
     /// Whether all these channels still show no sign of life and are not replaced.
     pub fn are_stalled(&self, channels: &[usize]) -> bool {
-        let is_dead = |one: &Metered| one.meter.is_stalled() && one.replaced_by.is_none();
-        channels.iter().all(|&number| self.metering.channels.get(number).is_some_and(is_dead))
+        let is_stalled = |one: &Metered| one.meter.is_stalled() && one.replaced_by.is_none();
+        channels.iter().all(|&number| self.metering.channels.get(number).is_some_and(is_stalled))
     }
 
     /// The channel that replaced all these channels earlier.
@@ -91,11 +91,12 @@ impl RunState {
                 |&number: &usize| self.metering.channels.get(number).is_some_and(|one| one.channel.kind == kind);
             (kind, channels.clone().filter(is_it).collect::<Vec<usize>>())
         };
-        let is_dead = |number: &usize| {
+        let is_stalled = |number: &usize| {
             self.metering.channels.get(*number).is_some_and(|one| one.meter.is_stalled() && one.replaced_by.is_none())
         };
-        let all_dead = |(_, numbers): &(DeviceKind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_dead);
-        DeviceKind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
+        let all_stalled =
+            |(_, numbers): &(DeviceKind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_stalled);
+        DeviceKind::ALL.into_iter().map(of_kind).filter(all_stalled).collect()
     }
 
     /// The earliest of the channels' last signs of life. A replacement that has counted nothing has the sign of life of
@@ -118,7 +119,7 @@ impl RunState {
 
     fn confirmed_without(&self, number: usize, seen: &mut Vec<usize>) -> f64 {
         let Some(metered) = self.metering.channels.get(number) else { return 0.0 };
-        let own = self.attribution.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
+        let own = self.attribution.ledger.channel(number).measured_ns - metered.carried_over.sum().measured_ns;
         let mut others = 0.0;
         for group in &metered.others {
             let new: Vec<usize> = group.iter().copied().filter(|one| !seen.contains(one)).collect();

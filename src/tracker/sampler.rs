@@ -9,7 +9,7 @@ mod stand_in;
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::{EpochState, JournalProgress, LeaseManager, LeasePoll};
+use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
@@ -69,7 +69,7 @@ pub struct Sampler {
     passes: u64,
     readings: Vec<Reading>,
     /// The progress that was entered last.
-    progress: PackedMark,
+    progress_mark: PackedMark,
     /// When to look at the first epoch's progress again; [`MonoNs::NEVER`] outside the first epoch.
     next_progress_look: MonoNs,
 }
@@ -96,7 +96,7 @@ impl Sampler {
             last_pass: MonoNs::ZERO,
             passes: 0,
             readings: Vec::new(),
-            progress: PackedMark::NONE,
+            progress_mark: PackedMark::NONE,
             next_progress_look: MonoNs::NEVER,
         };
         sampler.admit(true, shared);
@@ -105,8 +105,8 @@ impl Sampler {
     }
 
     /// The handle by which the log reports how far the journal covers the run.
-    pub fn journal_progress(&self) -> JournalProgress {
-        self.leases.journal_progress()
+    pub fn journal_reach(&self) -> JournalReach {
+        self.leases.journal_reach()
     }
 
     /// The handle by which the application's threads publish that an epoch begins or ends.
@@ -166,8 +166,8 @@ impl Sampler {
         let takeovers = shared.takeovers_requested();
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
-        let is_asked = takeovers > shared.takeovers_done() || shared.is_stopping();
-        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
+        let is_requested = takeovers > shared.takeovers_done() || shared.is_stopping();
+        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_requested, read_since: None };
         let leases = self.leases.poll(poll, &self.read_since);
         let mut state = shared.state();
         state.carbon.clock.note(os::clock_sample());

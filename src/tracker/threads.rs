@@ -5,7 +5,7 @@ use super::marker::Marker;
 use super::no_thread;
 use super::sampler::Sampler;
 use crate::carbon::select::Feed;
-use crate::coordination::device_lease::JournalProgress;
+use crate::coordination::device_lease::JournalReach;
 use crate::error::Result;
 use crate::os::exit::ExitHook;
 use crate::os::worker::{Worker, WorkerExit};
@@ -60,7 +60,7 @@ impl Threads {
     /// Starts the sampling thread, then the log and the feeds. Only the first is needed: without the others a message
     /// reports the failure, and the run continues.
     pub fn start(sampler: Sampler, feeds: Vec<Feed>, files: Option<Plan>, parts: RunParts) -> Result<Threads> {
-        let progress = sampler.journal_progress();
+        let journal_reach = sampler.journal_reach();
         let RunParts { marker, shared, table, .. } = parts.clone();
         let sample = move |_| {
             sampler.run(&shared, || lock_within(&marker, LOCK_WAIT).is_some_and(|mut marker| marker.flush()));
@@ -69,7 +69,7 @@ impl Threads {
         // The sampler reports its own faults.
         let sampler = Worker::start("ct-sampler", WorkerExit::Awaited, sample, || ());
         let sampler = sampler.map_err(|error| no_thread(&error))?;
-        let files = files.and_then(|plan| start_files(plan, &parts, progress));
+        let files = files.and_then(|plan| start_files(plan, &parts, journal_reach));
         let feeds = IntensityFeeds::start(feeds, &parts.shared);
         Ok(Threads { sampler, feeds, files, parts })
     }
@@ -84,10 +84,10 @@ impl Threads {
 }
 
 /// Starts the thread that writes the run's files. If that fails, a message reports it.
-fn start_files(plan: Plan, parts: &RunParts, progress: JournalProgress) -> Option<RunFiles> {
+fn start_files(plan: Plan, parts: &RunParts, journal_reach: JournalReach) -> Option<RunFiles> {
     let RunParts { settings, shared, table, .. } = parts;
     let counter = plan.crash_counter.clone();
-    let files = RunFiles::start(plan, settings, shared, progress, Arc::clone(table));
+    let files = RunFiles::start(plan, settings, shared, journal_reach, Arc::clone(table));
     let files = files.inspect_err(|error| {
         counter.into_iter().for_each(|counter| counter.remove());
         shared.queue_message(format!(

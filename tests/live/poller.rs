@@ -5,7 +5,7 @@ use crate::client::{KEY, PATIENCE, Scratch, limits, request};
 use crate::grid_server::{Behaviour, Server};
 use carbontracker::carbon::http::request::{HttpMethod, HttpRequest, Secret};
 use carbontracker::carbon::intensity::EmissionsBasis;
-use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use carbontracker::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use carbontracker::carbon::live::poller::{self, Lookup, PollConfig, PollTask, PollUpdate, Target};
 use carbontracker::carbon::provider::Provider;
 use carbontracker::os::worker::Worker;
@@ -55,7 +55,7 @@ impl Provider for Grid {
             return Ok(Vec::new());
         }
         let g_per_kwh = value.as_f64().ok_or("an answer without a figure")?;
-        Ok(vec![IntensitySlot { from: 0.0, to: 300.0, g_per_kwh, quality: FigureQuality::Actual }])
+        Ok(vec![IntensitySlot { from: 0.0, to: 300.0, g_per_kwh, quality: IntensityQuality::Actual }])
     }
     fn fix(&self, status: u16) -> Option<String> {
         (status == 401).then(|| "the key is wrong; check testgrid's pages".into())

@@ -80,8 +80,11 @@ pub fn place(option: &str, asked: &str) -> Result<ZonePlace> {
 impl ZonePlace {
     /// The yearly average on this basis and of this use.
     pub fn by(&self, basis: Option<EmissionsBasis>, power_use: Option<PowerUse>) -> Option<Intensity> {
-        let is_asked = |one: &Intensity| one.basis == basis && one.power_use == power_use;
-        Some(&self.yearly).filter(|yearly| is_asked(yearly)).cloned().or_else(|| figures(self.spot).find(is_asked))
+        let is_requested = |one: &Intensity| one.basis == basis && one.power_use == power_use;
+        Some(&self.yearly)
+            .filter(|yearly| is_requested(yearly))
+            .cloned()
+            .or_else(|| figures(self.spot).find(is_requested))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Provider, country, encoded, figure, in_order, slot, spacing, time};
 use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, FoundName, Spot};
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::location::RunLocation;
@@ -92,9 +92,9 @@ impl ElectricityMaps {
                 self.check(record)?;
             }
             let quality = match record.get("isEstimated").and_then(Value::as_bool) {
-                _ if is_forecast => FigureQuality::Forecast,
-                Some(false) => FigureQuality::Actual,
-                Some(true) | None => FigureQuality::Estimated,
+                _ if is_forecast => IntensityQuality::Forecast,
+                Some(false) => IntensityQuality::Actual,
+                Some(true) | None => IntensityQuality::Estimated,
             };
             if let Some(g_per_kwh) = figure(field(record, "carbonIntensity")?)? {
                 slots.push(slot(from, from + length, g_per_kwh, quality)?);

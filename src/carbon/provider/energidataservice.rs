@@ -2,7 +2,7 @@
 
 use super::{Provider, country, encoded, figure, minute, refused_by_others, slot, time};
 use crate::carbon::http::request::{HttpRequest, field, json, list};
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::location::RunLocation;
 use crate::carbon::location::ip::GeoLocation;
@@ -71,7 +71,7 @@ impl EnergiDataService {
             let area = area.ok_or("the answer is for another price area than requested")?;
             let from = time(record, "Minutes5UTC")?;
             if let Some(g_per_kwh) = figure(field(record, "CO2Emission")?)? {
-                slot(from, from + STEP_S, g_per_kwh, FigureQuality::Actual)?; // each area's figure is valid, not only the mean
+                slot(from, from + STEP_S, g_per_kwh, IntensityQuality::Actual)?; // each area's figure is valid, not only the mean
                 found.entry(from as u64).or_default().insert(area, g_per_kwh);
             }
         }
@@ -133,8 +133,8 @@ impl Provider for EnergiDataService {
 
     fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let (dataset, quality) = match request.answer {
-            REALISED => ("CO2Emis", FigureQuality::Actual),
-            _ => ("CO2EmisProg", FigureQuality::Forecast),
+            REALISED => ("CO2Emis", IntensityQuality::Actual),
+            _ => ("CO2EmisProg", IntensityQuality::Forecast),
         };
         let answer = json(body)?;
         if answer.get("dataset").is_some_and(|name| name != dataset) {

@@ -4,7 +4,7 @@
 use super::{Provider, encoded, figure, in_order, slot, time};
 use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
 use crate::carbon::intensity::EmissionsBasis;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
 use crate::carbon::location::RunLocation;
 use crate::error::Error;
@@ -74,7 +74,7 @@ impl WattTime {
         for point in list(answer, "data")? {
             let from = time(point, "point_time")?;
             if let Some(pounds) = figure(field(point, "value")?)? {
-                slots.push(slot(from, from + length, pounds * G_PER_KWH, FigureQuality::Forecast)?);
+                slots.push(slot(from, from + length, pounds * G_PER_KWH, IntensityQuality::Forecast)?);
             }
         }
         Ok(in_order(slots))

@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::{EmissionsBasis, IntensityKind, PowerUse};
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn curve(slots: impl IntoIterator<Item = (f64, f64, f64)>) -> Curve {
         from: NOON + from_h * HOUR_S,
         to: NOON + to_h * HOUR_S,
         g_per_kwh,
-        quality: FigureQuality::Forecast,
+        quality: IntensityQuality::Forecast,
     });
     let mut curve = Curve::default();
     curve.take(slots);

@@ -62,7 +62,7 @@ pub struct LeaseManager {
     common: Common,
     /// One for each device. The index is the number of the lease in the run's state.
     leases: Vec<DeviceLease>,
-    progress: JournalProgress,
+    journal_reach: JournalReach,
 }
 
 /// What the processes of the job share.
@@ -104,9 +104,9 @@ struct DeviceLease {
 /// Publishes how far a tracker's journal reaches. The journal's thread does it after each write, because a kill may
 /// come at any time.
 #[derive(Clone, Default)]
-pub struct JournalProgress(Arc<Mutex<Option<Arc<Seat>>>>);
+pub struct JournalReach(Arc<Mutex<Option<Arc<Seat>>>>);
 
-impl JournalProgress {
+impl JournalReach {
     /// Notes that the journal has all energy up to here.
     pub fn note(&self, to: MonoNs) {
         if let Some(seat) = &*self.seat() {
@@ -127,7 +127,7 @@ pub struct LeasePoll {
     /// The newest end of an epoch that is in the run's state, or is about to be entered.
     pub ended: Option<MonoNs>,
     /// A report is requested, or the run is about to end.
-    pub is_asked: bool,
+    pub is_requested: bool,
     /// When the device was read first. None: it was not read yet.
     pub read_since: Option<MonoNs>,
 }
@@ -138,7 +138,7 @@ impl LeaseManager {
     pub fn new(job: Option<Job>, rank: Rank, sysroot: &Path) -> LeaseManager {
         let common = job.map_or(Common::Alone, |job| Common::of(job, rank, sysroot));
         let seat = if let Common::Joined(_, seat) = &common { Some(Arc::clone(seat)) } else { None };
-        LeaseManager { common, leases: Vec::new(), progress: JournalProgress(Arc::new(Mutex::new(seat))) }
+        LeaseManager { common, leases: Vec::new(), journal_reach: JournalReach(Arc::new(Mutex::new(seat))) }
     }
 
     /// The number of the lease of a channel's device. None: no other process can count it. If the job's processes have
@@ -209,9 +209,9 @@ impl LeaseManager {
         }
     }
 
-    /// The value that the journal's thread uses to publish its progress.
-    pub fn journal_progress(&self) -> JournalProgress {
-        self.progress.clone()
+    /// The value that the journal's thread uses to publish how far the journal reaches.
+    pub fn journal_reach(&self) -> JournalReach {
+        self.journal_reach.clone()
     }
 
     /// Notes the energy of this run so far, J, and returns the totals of the job on this node. None: no device
@@ -228,7 +228,7 @@ impl LeaseManager {
     /// Releases all leases. Other processes may count the devices from now on.
     pub fn release(&mut self) {
         self.leases.clear();
-        *self.progress.seat() = None;
+        *self.journal_reach.seat() = None;
         if let Common::Joined(_, seat) = std::mem::replace(&mut self.common, Common::Alone) {
             seat.release();
         }

@@ -105,7 +105,7 @@ impl Party<'_> {
     fn bid(&self, device: usize, owner: LeaseOwner, newest: Option<MonoNs>, poll: LeasePoll) -> Option<LeaseOwner> {
         let record = &self.record;
         let member = record.member(self.place).filter(|_| poll.read_since.is_some())?;
-        let requester = LeaseRequester { member, ended: newest, is_asked: poll.is_asked };
+        let requester = LeaseRequester { member, ended: newest, is_requested: poll.is_requested };
         let settled = record.settled(owner).unwrap_or_default();
         let holder = match owner.seat.map(|seat| record.member(seat)) {
             None => LeaseHolder::Vacant(settled),

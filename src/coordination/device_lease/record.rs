@@ -209,7 +209,7 @@ impl LeaseRecord<'_> {
     /// Reserves a seat: one that was left, else a new one, else one of a process that was killed.
     fn free_seat(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<usize> {
         let reserve =
-            |place: usize, before: u64| self.swap(FIRST_SEAT + place * SEAT_NUMBERS + seat::PROCESS, before, RESERVED);
+            |place: usize, old: u64| self.swap(FIRST_SEAT + place * SEAT_NUMBERS + seat::PROCESS, old, RESERVED);
         let taken = (self.load(head::TAKEN) as usize).min(SEATS);
         if let Some(left) = (0..taken).find(|&place| reserve(place, 0)) {
             return Some(left);
@@ -296,8 +296,8 @@ impl LeaseRecord<'_> {
     pub fn release(&self, place: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
         let used = self.used(place).unwrap_or(0.0);
         loop {
-            let before = self.load(head::LEFT);
-            if self.swap(head::LEFT, before, (amount(before).unwrap_or(0.0) + used).to_bits()) {
+            let old = self.load(head::LEFT);
+            if self.swap(head::LEFT, old, (amount(old).unwrap_or(0.0) + used).to_bits()) {
                 break;
             }
         }
@@ -361,9 +361,9 @@ impl LeaseRecord<'_> {
     /// is older than the entry of the turn before.
     fn remembered(&self, device: usize, owner: LeaseOwner) -> Option<LeaseOwner> {
         let entry = |turn: u8| self.entry(device, turn);
-        let (begun, before) = (entry(owner.turn), entry(owner.turn.wrapping_sub(1)));
+        let (begun, previous) = (entry(owner.turn), entry(owner.turn.wrapping_sub(1)));
         let is_it = (begun.seat, begun.turn) == (owner.seat, owner.turn);
-        let range = if before.turn == owner.turn.wrapping_sub(1) { before.settled } else { 0 }..=owner.settled;
+        let range = if previous.turn == owner.turn.wrapping_sub(1) { previous.settled } else { 0 }..=owner.settled;
         (is_it && range.contains(&begun.settled)).then_some(begun)
     }
 

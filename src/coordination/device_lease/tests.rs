@@ -99,13 +99,13 @@ impl World {
         });
     }
 
-    fn poll(&mut self, number: usize, now: MonoNs, is_asked: bool) -> LeaseState {
+    fn poll(&mut self, number: usize, now: MonoNs, is_requested: bool) -> LeaseState {
         let World { memory, running, dead } = self;
         let one = &mut running[number];
         let is_alive = |member: &Member| !dead.contains(&member.process);
         let process = number as u32 + 1;
         let party = Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
-        let poll = LeasePoll { now, ended: one.ended, is_asked, read_since: Some(START) };
+        let poll = LeasePoll { now, ended: one.ended, is_requested, read_since: Some(START) };
         let lease = party.poll(&mut one.turn, one.ended, poll);
         if let Some(at) = lease.lost_at {
             one.turns.last_mut().expect("it had a turn").1 = at;
@@ -309,7 +309,7 @@ fn device_of_one_process_alone_is_counted_by_it() {
         let device = record.device(20 + number as u64).expect("room");
         let (process, record) = (number as u32 + 1, LeaseRecord(&memory));
         let party = Party { record, place, process, namespace: 0, is_alive: &|_| true };
-        let poll = LeasePoll { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
+        let poll = LeasePoll { now: START + MS, ended: None, is_requested: false, read_since: Some(START) };
         assert!(party.poll(&mut PartyTurn::new(device), None, poll).is_ours, "{number}");
     }
 }
@@ -337,8 +337,8 @@ fn record_of_random_numbers_does_no_harm() {
         let place = record.join(&Member::default(), &|_| false).unwrap_or(0);
         let party = Party { record, place, process: 0, namespace: 0, is_alive: &|_| false };
         let mut turn = PartyTurn::new(party.record.device(3).unwrap_or(0));
-        for is_asked in [false, true] {
-            party.poll(&mut turn, Some(now), LeasePoll { now, ended: Some(now), is_asked, read_since: Some(MonoNs(0)) });
+        for is_requested in [false, true] {
+            party.poll(&mut turn, Some(now), LeasePoll { now, ended: Some(now), is_requested, read_since: Some(MonoNs(0)) });
         }
         party.release();
         party.record.release(place, &|_| false);

@@ -158,7 +158,7 @@ impl List {
         &self,
         from: Vec<Picked>,
         offered: &[Vec<String>],
-        before: Option<&List>,
+        previous: Option<&List>,
         missing: &mut Vec<String>,
     ) -> Vec<Picked> {
         if self.is_of_the_whole_node(from.len()) {
@@ -193,7 +193,7 @@ impl List {
                 break;
             }
         }
-        missing.extend(self.missing_text(&lost, before.map(|list| (from.len(), list))));
+        missing.extend(self.missing_text(&lost, previous.map(|list| (from.len(), list))));
         if let Some(word) = self.unreadable.as_ref().filter(|_| !is_ended) {
             let reader = self.rule.reader();
             missing.push(format!("'{word}' names no GPU, and {reader} ignores the rest ({})", self.origin));
@@ -212,7 +212,7 @@ impl List {
     }
 
     /// The message for GPUs that do not exist. `before` is the number of GPUs that an earlier list left, and that list.
-    fn missing_text(&self, lost: &[String], before: Option<(usize, &List)>) -> Option<String> {
+    fn missing_text(&self, lost: &[String], previous: Option<(usize, &List)>) -> Option<String> {
         /// GPUs that a message names.
         const MAX_NAMED: usize = 4;
         if lost.is_empty() {
@@ -224,11 +224,11 @@ impl List {
             names += &format!(" and {more} more");
         }
         let verb = if lost.len() == 1 && !names.contains(" to ") { "is" } else { "are" };
-        let place = match before {
+        let source = match previous {
             Some((left, list)) => format!("not among the {left} that {} leaves", list.origin),
             None => "not on this machine".into(),
         };
-        Some(format!("{names} {verb} {place} ({})", self.origin))
+        Some(format!("{names} {verb} {source} ({})", self.origin))
     }
 }
 

@@ -145,8 +145,8 @@ impl Reserve {
     }
 
     /// Makes a block longer or shorter in place; false if the units after it are in use.
-    fn resize(&self, block: *mut u8, before: usize, after: usize) -> bool {
-        let (old, new) = (self.units(block, before), self.units(block, after));
+    fn resize(&self, block: *mut u8, old_bytes: usize, after: usize) -> bool {
+        let (old, new) = (self.units(block, old_bytes), self.units(block, after));
         self.locked(|| {
             let fits = new.end <= UNITS && self.first_used(old.end..new.end).is_none();
             if fits {

@@ -72,7 +72,7 @@ fn yearly_averages_are_shown_as_in_their_table() {
     let (settings, mut state, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
     let old = state.carbon.clock.unix_s(MonoNs(0)).0 - 90.0 * 86_400.0;
-    curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, quality: FigureQuality::Actual }]);
+    curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, quality: IntensityQuality::Actual }]);
     state.carbon.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();
     assert!(text.contains(" at 458.29 g/kWh (WORLD, "), "{text}");

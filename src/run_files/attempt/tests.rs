@@ -9,7 +9,7 @@ fn process(host: &str, job: Option<&str>, restarts: Option<u64>) -> Process {
 fn verdict_is_free_only_if_the_process_cannot_be_alive() {
     let slurm = Some("SLURM job 7");
     let here = process("a", slurm, Some(1));
-    let silent = |silent_s: f64| Signs {
+    let silent = |silent_s: f64| AttemptEvidence {
         lock: AttemptLock::Unknown,
         page: StatusPage::Missing,
         is_ended: false,
@@ -17,35 +17,40 @@ fn verdict_is_free_only_if_the_process_cannot_be_alive() {
         silent_s,
         worked_s: 100.0,
     };
-    let of = |last: Process| Signs { last, ..silent(1.0) };
+    let of = |last: Process| AttemptEvidence { last, ..silent(1.0) };
     let cases = [
-        (Signs { lock: AttemptLock::Held(9), ..silent(1e6) }, Verdict::Held(9)),
-        (Signs { page: StatusPage::Living(8), lock: AttemptLock::Free, ..silent(1e6) }, Verdict::Held(8)),
-        (Signs { lock: AttemptLock::Free, ..silent(0.0) }, Verdict::Free),
-        (silent(1.0), Verdict::Unsure(9.0)),
-        (silent(10.1), Verdict::Free),
-        (silent(f64::NAN), Verdict::Unsure(f64::NAN)),
-        (Signs { worked_s: 512.0 * 40.0, ..silent(100.0) }, Verdict::Unsure(5.0)),
-        (Signs { worked_s: 1e9, ..silent(155.1) }, Verdict::Free),
-        (Signs { worked_s: f64::NAN, ..silent(150.0) }, Verdict::Unsure(5.0)),
-        (Signs { is_ended: true, ..silent(0.0) }, Verdict::Free),
+        (AttemptEvidence { lock: AttemptLock::Held(9), ..silent(1e6) }, ContinueDecision::Held(9)),
+        (
+            AttemptEvidence { page: StatusPage::Living(8), lock: AttemptLock::Free, ..silent(1e6) },
+            ContinueDecision::Held(8),
+        ),
+        (AttemptEvidence { lock: AttemptLock::Free, ..silent(0.0) }, ContinueDecision::Free),
+        (silent(1.0), ContinueDecision::Unsure(9.0)),
+        (silent(10.1), ContinueDecision::Free),
+        (silent(f64::NAN), ContinueDecision::Unsure(f64::NAN)),
+        (AttemptEvidence { worked_s: 512.0 * 40.0, ..silent(100.0) }, ContinueDecision::Unsure(5.0)),
+        (AttemptEvidence { worked_s: 1e9, ..silent(155.1) }, ContinueDecision::Free),
+        (AttemptEvidence { worked_s: f64::NAN, ..silent(150.0) }, ContinueDecision::Unsure(5.0)),
+        (AttemptEvidence { is_ended: true, ..silent(0.0) }, ContinueDecision::Free),
         // A page without its process proves the end, on the process's own machine only.
-        (Signs { page: StatusPage::Dead, ..of(process("a", None, None)) }, Verdict::Free),
-        (Signs { page: StatusPage::Dead, ..of(process("b", None, None)) }, Verdict::Unsure(9.0)),
+        (AttemptEvidence { page: StatusPage::Dead, ..of(process("a", None, None)) }, ContinueDecision::Free),
+        (AttemptEvidence { page: StatusPage::Dead, ..of(process("b", None, None)) }, ContinueDecision::Unsure(9.0)),
         // After a requeue the batch system has ended the earlier process.
-        (of(process("b", slurm, Some(0))), Verdict::Free),
-        (of(process("b", slurm, None)), Verdict::Free),
-        (of(process("b", slurm, Some(2))), Verdict::Unsure(9.0)),
-        (of(process("b", Some("SLURM job 8"), None)), Verdict::Unsure(9.0)),
-        (of(process("b", None, None)), Verdict::Unsure(9.0)),
+        (of(process("b", slurm, Some(0))), ContinueDecision::Free),
+        (of(process("b", slurm, None)), ContinueDecision::Free),
+        (of(process("b", slurm, Some(2))), ContinueDecision::Unsure(9.0)),
+        (of(process("b", Some("SLURM job 8"), None)), ContinueDecision::Unsure(9.0)),
+        (of(process("b", None, None)), ContinueDecision::Unsure(9.0)),
     ];
-    for (signs, expected) in cases {
-        let verdict = signs.verdict(&here);
-        let is_same = match (verdict, expected) {
-            (Verdict::Unsure(a), Verdict::Unsure(b)) => (a - b).abs() < 1e-6 || a.is_nan() && b.is_nan(),
+    for (evidence, expected) in cases {
+        let decision = evidence.decide(&here);
+        let is_same = match (decision, expected) {
+            (ContinueDecision::Unsure(a), ContinueDecision::Unsure(b)) => {
+                (a - b).abs() < 1e-6 || a.is_nan() && b.is_nan()
+            }
             (a, b) => a == b,
         };
-        assert!(is_same, "{signs:?}: {verdict:?}, and not {expected:?}");
+        assert!(is_same, "{evidence:?}: {decision:?}, and not {expected:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A column of figures: its position, its unit, and what its heading states. Pure.
 
 use crate::carbon::intensity::EmissionsBasis;
-use crate::carbon::intensity::slot::FigureQuality;
+use crate::carbon::intensity::slot::IntensityQuality;
 
 /// A column of figures.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct FigureColumn {
     /// True if the heading or the export's format defines the unit.
     pub has_unit: bool,
     /// Quality of its figures, if the heading states it.
-    pub quality: Option<FigureQuality>,
+    pub quality: Option<IntensityQuality>,
     /// Basis of its figures, if the heading states it.
     pub basis: Option<EmissionsBasis>,
     /// True if a column with a plainer heading is preferred.

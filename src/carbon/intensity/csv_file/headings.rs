@@ -8,7 +8,7 @@ use super::table::shown;
 use super::times;
 use super::units::IntensityUnit;
 use crate::carbon::intensity::EmissionsBasis;
-use crate::carbon::intensity::slot::FigureQuality;
+use crate::carbon::intensity::slot::IntensityQuality;
 
 /// The example that messages give.
 pub const EXAMPLE: &str = "expected headings such as time,g_per_kwh above rows such as 2026-03-02T13:00Z,123.4";
@@ -203,7 +203,7 @@ fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> R
     if figures.iter().all(|figure| figure.quality.is_none()) {
         keep_if_any(&mut figures, |figure| figure.has_unit);
     }
-    for quality in [None, Some(FigureQuality::Forecast), Some(FigureQuality::Actual)] {
+    for quality in [None, Some(IntensityQuality::Forecast), Some(IntensityQuality::Actual)] {
         let mut same = figures.iter().filter(|figure| figure.quality == quality);
         if let (Some(one), Some(other)) = (same.next(), same.next()) {
             return Err(format!(

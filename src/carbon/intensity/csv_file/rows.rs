@@ -10,7 +10,7 @@ use super::numbers;
 use super::row::CsvRow;
 use super::table::{CsvRecord, shown};
 use super::times;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot, MAX_G_PER_KWH};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot, MAX_G_PER_KWH};
 
 /// Length of a slot if the file shows no step, s.
 const DEFAULT_STEP_S: f64 = 3600.0;
@@ -122,8 +122,8 @@ impl Layout<'_> {
         }
     }
 
-    fn quality(&self, record: &CsvRecord, at: f64, now: f64) -> Result<FigureQuality, String> {
-        let by_time = if at <= now { FigureQuality::Actual } else { FigureQuality::Forecast };
+    fn quality(&self, record: &CsvRecord, at: f64, now: f64) -> Result<IntensityQuality, String> {
+        let by_time = if at <= now { IntensityQuality::Actual } else { IntensityQuality::Forecast };
         let columns = &self.columns;
         let cell = |place: Option<usize>| place.and_then(|place| record.cell(place)).unwrap_or_default().to_lowercase();
         let kind = cell(columns.kind);
@@ -132,7 +132,7 @@ impl Layout<'_> {
             return kind.parse().map_err(expected);
         }
         match cell(columns.estimated).as_str() {
-            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(FigureQuality::Estimated)),
+            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(IntensityQuality::Estimated)),
             "false" | "no" | "0" | "0.0" | "f" | "n" => Ok(by_time),
             hole if numbers::is_hole(hole) => Ok(by_time),
             other => Err(format!("'{}' in the column of estimates: expected true or false", shown(other))),
@@ -177,7 +177,7 @@ pub fn slots(mut rows: Vec<CsvRow>) -> Vec<IntensitySlot> {
     rows.sort_by(|a, b| a.at.total_cmp(&b.at));
     // Actual figures and forecasts are separate, because both may be for one time.
     let mut slots = Vec::new();
-    for quality in FigureQuality::ALL.iter().copied() {
+    for quality in IntensityQuality::ALL.iter().copied() {
         let of_kind: Vec<&CsvRow> = rows.iter().filter(|row| row.quality == quality).collect();
         let mut step = DEFAULT_STEP_S;
         for row in &of_kind {

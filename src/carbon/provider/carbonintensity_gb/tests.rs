@@ -71,9 +71,9 @@ fn recorded_day_ends_with_a_forecast_half_hour() {
         quality,
     };
     assert_eq!(slots.len(), 48);
-    assert_eq!(slots[0], half_hour(0.0, 183.0, FigureQuality::Actual));
-    assert_eq!(slots[46], half_hour(46.0, 162.0, FigureQuality::Actual));
-    assert_eq!(slots[47], half_hour(47.0, 168.0, FigureQuality::Forecast));
+    assert_eq!(slots[0], half_hour(0.0, 183.0, IntensityQuality::Actual));
+    assert_eq!(slots[46], half_hour(46.0, 162.0, IntensityQuality::Actual));
+    assert_eq!(slots[47], half_hour(47.0, 168.0, IntensityQuality::Forecast));
 }
 
 #[test]
@@ -81,17 +81,17 @@ fn two_days_ahead_are_forecast() {
     let slots = taken("GB", NOW, "carbonintensitygb_fw48h_200.json").unwrap();
     assert_eq!((slots.len(), slots[0].from, slots[0].g_per_kwh), (96, ONE, 120.0));
     assert_eq!((slots[95].from, slots[95].to, slots[95].g_per_kwh), (ONE + 95.0 * 1800.0, ONE + 172_800.0, 155.0));
-    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast));
+    assert!(slots.iter().all(|slot| slot.quality == IntensityQuality::Forecast));
     let slots = taken("GB", NOW, "carbonintensitygb_range_200.json").unwrap();
     let figures: Vec<_> = slots.iter().map(|slot| (slot.g_per_kwh, slot.quality)).collect();
     assert_eq!(
         figures,
-        [(149.0, FigureQuality::Actual), (158.0, FigureQuality::Forecast), (171.0, FigureQuality::Forecast)]
+        [(149.0, IntensityQuality::Actual), (158.0, IntensityQuality::Forecast), (171.0, IntensityQuality::Forecast)]
     );
     let slots = taken("GB", NOW, "carbonintensitygb_intensity_200.json").unwrap();
     assert_eq!(
         slots,
-        [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 149.0, quality: FigureQuality::Actual }]
+        [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 149.0, quality: IntensityQuality::Actual }]
     );
     assert_eq!(taken("GB", NOW, "carbonintensitygb_empty_200.json").unwrap(), []);
 }
@@ -104,11 +104,11 @@ fn past_of_a_region_is_estimated() {
             (slots.len(), slots[0].g_per_kwh, slots[95].g_per_kwh, slots[95].to),
             (96, 100.0, 105.0, ONE + 172_800.0)
         );
-        assert_eq!((slots[1].quality, slots[2].quality), (FigureQuality::Estimated, FigureQuality::Forecast));
+        assert_eq!((slots[1].quality, slots[2].quality), (IntensityQuality::Estimated, IntensityQuality::Forecast));
         let slots = taken(place, NOW, "carbonintensitygb_regional_postcode_200.json").unwrap();
         assert_eq!(
             slots,
-            [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 141.0, quality: FigureQuality::Forecast }]
+            [IntensitySlot { from: ONE, to: ONE + 1800.0, g_per_kwh: 141.0, quality: IntensityQuality::Forecast }]
         );
     }
     for place in ["GB-M1", "GB-12"] {

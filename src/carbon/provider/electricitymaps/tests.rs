@@ -77,7 +77,7 @@ fn latest_hour_is_estimated() {
     let slots = service.take(&HttpRequest::get(LATEST, ""), &sample("electricitymaps_latest_200.json")).unwrap();
     assert_eq!(
         slots,
-        [IntensitySlot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, quality: FigureQuality::Estimated }]
+        [IntensitySlot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, quality: IntensityQuality::Estimated }]
     );
 }
 
@@ -91,7 +91,7 @@ fn history_has_a_gap_where_a_figure_is_null() {
         g_per_kwh,
         quality,
     };
-    let (actual, estimated) = (FigureQuality::Actual, FigureQuality::Estimated);
+    let (actual, estimated) = (IntensityQuality::Actual, IntensityQuality::Estimated);
     assert_eq!(slots, [hour(4.0, 122.0, actual), hour(3.0, 131.0, actual), hour(1.0, 140.0, estimated)]);
 }
 
@@ -105,7 +105,7 @@ fn forecast_has_twelve_hours() {
         (slots[5].g_per_kwh, slots[11].from, slots[11].to, slots[11].g_per_kwh),
         (204.0, ONE + 39_600.0, ONE + 43_200.0, 120.0)
     );
-    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast && slot.to - slot.from == 3600.0));
+    assert!(slots.iter().all(|slot| slot.quality == IntensityQuality::Forecast && slot.to - slot.from == 3600.0));
 }
 
 #[test]

@@ -65,10 +65,10 @@ fn quarters_are_measured_or_else_forecast() {
         quality,
     };
     assert_eq!(slots.len(), 12);
-    assert_eq!(slots[0], quarter(0.0, 291.5, FigureQuality::Actual));
-    assert_eq!(slots[3], quarter(3.0, 305.1, FigureQuality::Actual));
-    assert_eq!(slots[4], quarter(4.0, 308.0, FigureQuality::Forecast));
-    assert_eq!(slots[11], quarter(11.0, 270.0, FigureQuality::Forecast));
+    assert_eq!(slots[0], quarter(0.0, 291.5, IntensityQuality::Actual));
+    assert_eq!(slots[3], quarter(3.0, 305.1, IntensityQuality::Actual));
+    assert_eq!(slots[4], quarter(4.0, 308.0, IntensityQuality::Forecast));
+    assert_eq!(slots[11], quarter(11.0, 270.0, IntensityQuality::Forecast));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn measured_figures_replace_forecasts_and_slots_are_in_order() {
     let body = br#"{"unix_seconds": [1772453700, 1772452800], "co2eq": [310, null], "co2eq_forecast": [200, 290.5]}"#;
     let figures: Vec<_> =
         taken(BOTH, body).unwrap().iter().map(|slot| (slot.from, slot.g_per_kwh, slot.quality)).collect();
-    assert_eq!(figures, [(NOON, 290.5, FigureQuality::Forecast), (NOON + 900.0, 310.0, FigureQuality::Actual)]);
+    assert_eq!(figures, [(NOON, 290.5, IntensityQuality::Forecast), (NOON + 900.0, 310.0, IntensityQuality::Actual)]);
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn forecast_alone_is_a_forecast_under_any_list_name() {
         let slots = taken(FORECAST, body.as_bytes()).unwrap();
         let figures: Vec<_> = slots.iter().map(|slot| (slot.from, slot.to, slot.g_per_kwh, slot.quality)).collect();
         let (first, last) = (
-            (NOON, NOON + 900.0, 300.0, FigureQuality::Forecast),
-            (NOON + 3600.0, NOON + 4500.0, 302.5, FigureQuality::Forecast),
+            (NOON, NOON + 900.0, 300.0, IntensityQuality::Forecast),
+            (NOON + 3600.0, NOON + 4500.0, 302.5, IntensityQuality::Forecast),
         );
         assert_eq!(figures, [first, last]);
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::carbon::http::request::*;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::location::ip::{self, GeoLocation};
 use crate::carbon::location::{RunLocation, cloud};
 use crate::carbon::provider::*;
@@ -182,7 +182,7 @@ fn times_are_in_utc_with_optional_seconds_and_zone() {
 
 #[test]
 fn invalid_slots_are_refused() {
-    let tried = |from, to, g| slot(from, to, g, FigureQuality::Actual).is_ok();
+    let tried = |from, to, g| slot(from, to, g, IntensityQuality::Actual).is_ok();
     assert!(tried(0.0, 300.0, 0.0) && tried(NOW, NOW + 3600.0, 10_000.0));
     for (from, to, g) in [
         (-1.0, 1.0, 5.0),

@@ -19,7 +19,7 @@ fn round_logs_in_and_then_requests_the_forecast() {
         (slots[0].g_per_kwh - 394.625_36).abs() < 1e-4 && (slots[23].g_per_kwh - 436.355_86).abs() < 1e-4,
         "{slots:?}"
     );
-    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast));
+    assert!(slots.iter().all(|slot| slot.quality == IntensityQuality::Forecast));
     assert!(service.next(NOW).is_none());
     // Within 25 minutes the token holds, then it is renewed.
     assert_eq!(service.next(NOW + 900.0).unwrap().answer, FORECAST);

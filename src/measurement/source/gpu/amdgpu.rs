@@ -159,7 +159,7 @@ impl AmdGpu {
             let max_watts = max_watts(dir);
             let power = |file: &str| Sensor::power(dir.join(file), 1e-6, max_watts);
             let powers = ["power1_average", "power1_input"].map(|file| dir.join(file));
-            let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W).beside(powers);
+            let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W).checked_by(powers);
             Sensor::first_of([energy, power("power1_average"), power("power1_input")])
         };
         let sensor = monitor.as_deref().and_then(candidates);

@@ -113,7 +113,7 @@ fn read(tree: &TestTree, kinds: &[DeviceKind]) -> Vec<String> {
     let value = |value: &Result<Value, Fault>| match value {
         Ok(Value::Watts(watts)) => format!("{watts} W"),
         Ok(Value::Count(count)) => format!("{count} uJ"),
-        Ok(Value::Beside(watts)) => format!("{watts} W beside"),
+        Ok(Value::CheckWatts(watts)) => format!("{watts} W beside"),
         Err(fault) => fault.to_string(),
     };
     let rests = source.channels().iter().map(|channel| if channel.may_rest { " rests" } else { "" });
@@ -204,9 +204,9 @@ fn acpi_meter_of_a_server_is_the_whole_machine() {
     acpi(&tree, 1, "PSU 2", "262000000");
     tree.write("sys/class/hwmon/hwmon1/device/measures/LNXSYBUS:00/path", "");
     assert_eq!(read(&tree, &[DeviceKind::Node]).len(), 1, "two meters of the whole repeat each other");
-    for dead in ["0", "4294967295000", ""] {
-        acpi(&tree, 0, "", dead);
-        assert_eq!(read(&tree, &[DeviceKind::Node]), ["node ACPI power meter PSU 2 hwmon1/power1: 262 W"], "{dead}");
+    for refused in ["0", "4294967295000", ""] {
+        acpi(&tree, 0, "", refused);
+        assert_eq!(read(&tree, &[DeviceKind::Node]), ["node ACPI power meter PSU 2 hwmon1/power1: 262 W"], "{refused}");
     }
 }
 
