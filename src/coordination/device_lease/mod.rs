@@ -11,19 +11,19 @@
 //! change the owner at once, one of them fails and tries again. So the turns of all processes follow each other without
 //! gap or overlap.
 
-mod party;
+mod participant;
 mod policy;
 mod record;
-mod seat;
-mod word;
+mod membership;
+mod packed_owner;
 
 use super::job::{Job, Rank};
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod};
 use crate::os;
-use party::PartyTurn;
+use participant::PartyTurn;
 use record::MemberState;
-use seat::Seat;
+use membership::Seat;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -4,7 +4,7 @@
 //! It is in shared memory, which outlives the processes. It consists of numbers that change one at a time, so a kill at
 //! any point leaves it valid. Other programs of the user can write it, so no number in it is trusted.
 
-use super::word::{LeaseOwner, SEATS};
+use super::packed_owner::{LeaseOwner, SEATS};
 use crate::clock::MonoNs;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;

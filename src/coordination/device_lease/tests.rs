@@ -1,4 +1,4 @@
-use super::party::{Party, PartyTurn};
+use super::participant::{Party, PartyTurn};
 use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState};
 use crate::clock::MonoNs;

@@ -3,7 +3,7 @@
 
 use super::policy::{self, LeaseHolder, LeaseRequester};
 use super::record::{DEVICES, LeaseRecord, Member};
-use super::word::LeaseOwner;
+use super::packed_owner::LeaseOwner;
 use super::{LeasePoll, LeaseState};
 use crate::clock::MonoNs;
 

@@ -1,7 +1,7 @@
 //! The seat of this process in the record of its job. All trackers of the process share it. The file also finds the
 //! record in shared memory.
 
-use super::party::{Party, PartyTurn};
+use super::participant::{Party, PartyTurn};
 use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState, OnNode};
 use crate::clock::MonoNs;
