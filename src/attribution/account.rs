@@ -103,8 +103,8 @@ impl ChannelAccount {
     pub fn remember(&mut self, interval: EnergyInterval) {
         const MAX_RECENT: usize = 16;
         // An interval that is filled in later comes before those read since.
-        let place = self.recent.partition_point(|recent| recent.from <= interval.from);
-        self.recent.insert(place, interval);
+        let index = self.recent.partition_point(|recent| recent.from <= interval.from);
+        self.recent.insert(index, interval);
         if self.recent.len() <= MAX_RECENT {
             return;
         }

@@ -286,8 +286,8 @@ impl Ledger {
             }
         }
         if let Some(share) = take_after(run_start) {
-            let place = if history.is_empty() { &mut account.after } else { &mut account.between };
-            place.add(share);
+            let share_of = if history.is_empty() { &mut account.after } else { &mut account.between };
+            share_of.add(share);
         }
     }
 }

@@ -46,11 +46,11 @@ impl Timeline {
         }
         self.reach(interval.from, interval.to);
         let mut rest = Some(interval);
-        let places = interval.from.0 / self.width..=(interval.to.0 - 1) / self.width;
-        for place in places {
-            let Some((part, after)) = rest.map(|rest| rest.split(MonoNs((place + 1) * self.width))) else { return };
+        let numbers = interval.from.0 / self.width..=(interval.to.0 - 1) / self.width;
+        for index in numbers {
+            let Some((part, after)) = rest.map(|rest| rest.split(MonoNs((index + 1) * self.width))) else { return };
             rest = after;
-            let step = place.checked_sub(self.first).and_then(|place| self.steps.get_mut(place as usize));
+            let step = index.checked_sub(self.first).and_then(|index| self.steps.get_mut(index as usize));
             if let Some((step, part)) = step.zip(part) {
                 step.add(kind, part.joules);
             }
@@ -70,9 +70,9 @@ impl Timeline {
 
     /// The steps, oldest first.
     pub fn steps(&self) -> impl Iterator<Item = TimelineStep> {
-        self.steps.iter().zip(self.first..).map(|(&energy, place)| TimelineStep {
-            from: MonoNs(place * self.width),
-            to: MonoNs((place + 1) * self.width),
+        self.steps.iter().zip(self.first..).map(|(&energy, index)| TimelineStep {
+            from: MonoNs(index * self.width),
+            to: MonoNs((index + 1) * self.width),
             energy,
         })
     }
@@ -107,9 +107,9 @@ impl Timeline {
     fn widen(&mut self) {
         let (first, width) = (self.first, self.width);
         let mut wider: Vec<PerKind> = Vec::with_capacity(self.steps.len() / 2 + 1);
-        for (place, step) in (first..).zip(&self.steps) {
+        for (index, step) in (first..).zip(&self.steps) {
             match wider.last_mut() {
-                Some(last) if place % 2 == 1 => last.merge(step),
+                Some(last) if index % 2 == 1 => last.merge(step),
                 _ => wider.push(*step),
             }
         }
@@ -168,8 +168,8 @@ mod tests {
             let (mut one, mut other) = (Timeline::default(), Timeline::default());
             let mut sum = 0.0;
             for (n, (from, length, joules)) in intervals.into_iter().enumerate() {
-                let place = if n < apart { &mut one } else { &mut other };
-                place.add(DeviceKind::Dram, interval(from, from + length, joules));
+                let half = if n < apart { &mut one } else { &mut other };
+                half.add(DeviceKind::Dram, interval(from, from + length, joules));
                 sum += if length > 0 { joules } else { 0.0 };
             }
             one.merge(&other);

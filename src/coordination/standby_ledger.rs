@@ -84,8 +84,8 @@ impl StandbyLedger {
     /// no report covers is kept.
     pub fn credit(&mut self, channel: usize, interval: EnergyInterval, run: &mut Ledger) {
         let mut rest = Some(interval);
-        for place in (0..self.turns.len()).rev() {
-            let Some((&(from, to), interval)) = self.turns.get(place).zip(rest) else { break };
+        for index in (0..self.turns.len()).rev() {
+            let Some((&(from, to), interval)) = self.turns.get(index).zip(rest) else { break };
             let (before, ours) = interval.split(from);
             let (ours, after) = ours.map_or((None, None), |ours| ours.split(to));
             before.into_iter().for_each(|before| self.keep(channel, before));
@@ -103,8 +103,8 @@ impl StandbyLedger {
             return;
         };
         self.ledger.credit(channel, uncovered);
-        let place = self.channels.iter().position(|&one| one == channel);
-        if let Some(trail) = place.and_then(|place| self.trails.get_mut(place)) {
+        let index = self.channels.iter().position(|&one| one == channel);
+        if let Some(trail) = index.and_then(|index| self.trails.get_mut(index)) {
             trail.push_back(uncovered);
             if trail.len() > MAX_TRAIL_INTERVALS
                 && let Some(oldest) = trail.pop_front()

@@ -20,7 +20,7 @@ pub const MIN_FORECAST_SHARE: f64 = 0.05;
 /// Least gap between stored marks, as a share of the epoch's time so far. Memory grows with the logarithm of that time.
 const MIN_MARK_GAP_SHARE: f64 = 1.0 / 64.0;
 /// A mark is stored without energy if the energy does not arrive within this time, ns.
-const PATIENCE_NS: u64 = 250_000_000;
+const MARK_ENERGY_WAIT_NS: u64 = 250_000_000;
 
 /// A stored mark of progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,8 +80,8 @@ impl FirstEpoch {
         let previous_share = self.pending.map_or(self.share(), |pending| pending.share);
         let is_of_it = self.begin.is_some_and(|begin| point.at + PackedMark::STEP_NS > begin);
         if is_of_it && point.share > previous_share {
-            let place = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
-            *place = Some(point);
+            let slot = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
+            *slot = Some(point);
         }
     }
 
@@ -90,7 +90,7 @@ impl FirstEpoch {
     pub fn settle(&mut self, known_until: MonoNs, now: MonoNs, energy: impl Fn(MonoNs) -> Option<f64>) {
         while let (Some(ProgressPoint { at, share }), Some(begin)) = (self.pending, self.begin) {
             let is_known = at <= known_until;
-            if !is_known && now.ns_since(at) < PATIENCE_NS {
+            if !is_known && now.ns_since(at) < MARK_ENERGY_WAIT_NS {
                 return;
             }
             self.pending = self.next.take();
@@ -347,7 +347,7 @@ mod tests {
         let mut first_epoch = FirstEpoch::default();
         first_epoch.follow(Some(MonoNs(0)));
         first_epoch.note(ProgressPoint { at: MonoNs(1_000), share: 0.1 });
-        first_epoch.settle(MonoNs::ZERO, MonoNs(1_000 + PATIENCE_NS), |_| Some(1.0));
+        first_epoch.settle(MonoNs::ZERO, MonoNs(1_000 + MARK_ENERGY_WAIT_NS), |_| Some(1.0));
         assert!(first_epoch.share() == 0.1 && first_epoch.beginning(|done| done.energy_j).is_none());
     }
 

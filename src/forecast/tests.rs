@@ -219,9 +219,9 @@ proptest! {
     }
 
     #[test]
-    fn one_outlier_among_twenty_counts_less_than_its_share(odd in 2.0..50.0f64, place in 0usize..20) {
+    fn one_outlier_among_twenty_counts_less_than_its_share(odd in 2.0..50.0f64, index in 0usize..20) {
         let mut joules = vec![1.0; 20];
-        joules[place] = odd;
+        joules[index] = odd;
         prop_assert!(energy(100, &joules).value - 100.0 < (odd - 1.0) * 5.0);
     }
 

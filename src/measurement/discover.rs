@@ -85,13 +85,13 @@ impl Discovery {
         let result = Arc::<Promise<Sources>>::default();
         let at = Arc::<AtomicUsize>::default();
         let promise = Arc::clone(&result);
-        let place = Arc::clone(&at);
+        let stored = Arc::clone(&at);
         let options = options.clone();
         let thread = os::spawn_quiet("ct-sources", move || {
-            let opens = |name: SourceName| place.store(name as usize, Ordering::Relaxed);
+            let opens = |name: SourceName| stored.store(name as usize, Ordering::Relaxed);
             let found = catch_unwind(AssertUnwindSafe(|| find(&options, &opens)));
             promise.keep(found.unwrap_or_else(|_| {
-                let source = name_at(&place);
+                let source = name_at(&stored);
                 let reason = "internal error while it was opened; please report this bug".to_owned();
                 Sources { unavailable: vec![Unavailable { source, reason, cure: None }], ..Sources::default() }
             }));
@@ -123,8 +123,8 @@ energy until then is filled in"
     }
 }
 
-fn name_at(place: &AtomicUsize) -> SourceName {
-    SourceName::ALL.get(place.load(Ordering::Relaxed)).copied().unwrap_or(SourceName::Search)
+fn name_at(stored: &AtomicUsize) -> SourceName {
+    SourceName::ALL.get(stored.load(Ordering::Relaxed)).copied().unwrap_or(SourceName::Search)
 }
 
 impl Sources {

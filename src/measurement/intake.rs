@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 /// How long the start of a tracker waits for discovery. A slower file does not hold up the application.
 const DISCOVERY_WAIT: Duration = Duration::from_millis(250);
 /// How long epochs stay unsettled while a stand-in for a stalled source is searched.
-const SEEK_WAIT: Duration = Duration::from_secs(5);
+const STAND_IN_WAIT: Duration = Duration::from_secs(5);
 /// How long the end of the sampling thread waits for the threads of the sources.
-const JOIN_WAIT: Duration = Duration::from_millis(100);
+const THREADS_WAIT: Duration = Duration::from_millis(100);
 
 /// The sources that are still to join a run.
 pub struct Intake {
@@ -125,7 +125,7 @@ impl Intake {
 
     /// Whether a search for a stand-in is in progress and has not taken too long.
     pub fn is_seeking(&self) -> bool {
-        self.stand_ins.iter().any(|one| one.since.elapsed() < SEEK_WAIT)
+        self.stand_ins.iter().any(|one| one.since.elapsed() < STAND_IN_WAIT)
     }
 
     /// Takes the stand-ins that have been found.
@@ -239,7 +239,7 @@ impl Intake {
         let openings = self.nvml.map(Opening::close).into_iter();
         let discoveries = self.discovery.into_iter().chain(self.stand_ins.into_iter().map(|one| one.discovery));
         let threads = self.threads.into_iter().chain(openings).chain(discoveries.map(|discovery| discovery.thread));
-        let deadline = Instant::now() + JOIN_WAIT;
+        let deadline = Instant::now() + THREADS_WAIT;
         for thread in threads {
             let _ = os::join_within(thread, deadline.saturating_duration_since(Instant::now()));
         }

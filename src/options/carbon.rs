@@ -72,7 +72,7 @@ fn or_region(value: &str, is_requested: &mut bool, number: impl Fn(&str) -> Opti
 fn intensity(value: &str, folder: &mut WorkingFolder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, MAX_G_PER_KWH).map(IntensityOption::Constant),
-        Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
+        Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Provider(value.to_owned())),
         Err(_) if value.contains('/') || is_table(value) => folder.path(value).map(IntensityOption::File),
         Err(_) => None,
     }

@@ -117,7 +117,7 @@ impl Options {
     fn check_zones(&self) -> Result<()> {
         let WhatIfOption::Zones(zones) = &self.carbon.what_if else { return Ok(()) };
         let name = self.name_as_set("what_if");
-        zones.iter().try_for_each(|zone| zones::place(&name, zone).map(drop))
+        zones.iter().try_for_each(|zone| zones::locate(&name, zone).map(drop))
     }
 
     /// The name that the user set an option by: its key, or its variable.

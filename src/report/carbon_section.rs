@@ -26,10 +26,10 @@ fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
     /// Share of the energy from which on all of it counts as covered.
     const ALL_COVERED: f64 = 0.999;
     let hourly = grid.hourly.as_ref()?;
-    let place = grid.flat.zone.as_deref().unwrap_or("the world");
+    let zone = grid.flat.zone.as_deref().unwrap_or("the world");
     if hourly.curve.is_empty() {
         let why = hourly.failure.as_deref().unwrap_or("no figures have arrived yet");
-        return Some(format!("CO2 is converted at the yearly average of {place}: {why}"));
+        return Some(format!("CO2 is converted at the yearly average of {zone}: {why}"));
     }
     let sources = emissions.sources.unwrap_or_default();
     match (&hourly.failure, sources.covered) {
@@ -39,7 +39,7 @@ fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
             let how = match sources.flat.unwrap_or(0.0) {
                 0.0 => "it is filled in from the hours around it".to_owned(),
                 flat => format!(
-                    "{:.1} % is weeks away from any figure and is converted at the yearly average of {place}; the rest is filled in",
+                    "{:.1} % is weeks away from any figure and is converted at the yearly average of {zone}; the rest is filled in",
                     flat * 100.0
                 ),
             };

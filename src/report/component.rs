@@ -98,7 +98,7 @@ impl ComponentReport {
     }
 }
 
-/// A channel in numbers, for callers of `ct_value`: `kind` is its place in [`DeviceKind::ALL`]. `hash` is the same in every
+/// A channel in numbers, for callers of `ct_value`: `kind` is its index in [`DeviceKind::ALL`]. `hash` is the same in every
 /// process of the node that measures the device. It is null for a simulated GPU, which each process has for itself.
 fn identity(channel: &Channel) -> Value {
     let is_private = channel.simulated && channel.kind == DeviceKind::Gpu;

@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn estimates_without_energy_give_the_widest_interval() {
         let mut report = old("estimate", "ok");
-        for place in 0..2 {
-            report["components"][place]["energy_j"] = Value::Null;
+        for index in 0..2 {
+            report["components"][index]["energy_j"] = Value::Null;
         }
         complete(&mut report);
         assert_eq!(ErrorBand::read(report.pointer("/usage/error")), Some(ErrorBand::UNSTATED));

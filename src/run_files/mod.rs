@@ -23,6 +23,7 @@ mod journal_report;
 pub mod paths;
 pub mod resume;
 pub mod run_identity;
+mod shared_locks;
 pub mod writer;
 
 pub use journal_report::{JournalReport, read};
@@ -40,7 +41,7 @@ use writer::{Plan, Unwritten, Writer};
 
 /// Longest time that the start of a tracker waits for its journal's first line. Within it, a fault of the folder is
 /// reported at once, and a kill right after the start leaves a journal that can be resumed.
-const MAX_OPENING_WAIT: Duration = Duration::from_millis(200);
+const OPENING_WAIT: Duration = Duration::from_millis(200);
 
 /// The message after a panic of the thread.
 const FAULT: &str = "internal error: the thread that writes the run's files ended. Later data is not in the files; ct_report is complete; please report this bug";
@@ -76,7 +77,7 @@ impl RunFiles {
             drop(table);
         };
         let worker = Worker::start("ct-log", WorkerExit::Awaited, write, failed)?;
-        let _ = opening.recv_timeout(MAX_OPENING_WAIT); // the thread alone waits for a slower folder
+        let _ = opening.recv_timeout(OPENING_WAIT); // the thread alone waits for a slower folder
         Ok(RunFiles { worker, shared: Arc::clone(shared), unwritten })
     }
 

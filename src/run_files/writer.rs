@@ -40,7 +40,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// The reason why nothing is written without memory, and the fix.
 const NO_MEMORY: &str = "memory is used up. Free some, or raise the limit (ulimit -v)";
 /// Longest wait for the last reading at the end of the run.
-const MAX_LAST_READING_WAIT: Duration = Duration::from_millis(300);
+const CLOSING_READING_WAIT: Duration = Duration::from_millis(300);
 
 /// The files to write.
 pub struct Plan {
@@ -171,7 +171,7 @@ impl Writer {
                 self.shared.await_epochs(self.plan.written.count, wait, || stop.is_set());
             }
         }
-        let deadline = Instant::now() + MAX_LAST_READING_WAIT;
+        let deadline = Instant::now() + CLOSING_READING_WAIT;
         while !self.shared.state().lifecycle.finished && Instant::now() < deadline {
             self.shared.await_epochs(u64::MAX, Duration::from_millis(5), || false);
         }

@@ -32,9 +32,9 @@ use std::time::{Duration, Instant};
 use threads::{RunParts, Threads};
 
 /// Time that a report waits for the reading that closes the last epoch.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+const REPORT_READING_WAIT: Duration = Duration::from_secs(1);
 /// Time that a report inside the first epoch waits for the first forecast.
-const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
+const FIRST_FORECAST_WAIT: Duration = Duration::from_millis(300);
 /// Sections of the report that need no energy. A request for them takes over no energy from other processes.
 const WITHOUT_ENERGY: [&str; 5] = ["/run/", "/intensity/", "/job/agreed", "/job/record", "/job/processes"];
 /// Memory that a tracker needs, bytes, with its threads and the record of its job.
@@ -193,14 +193,14 @@ impl Tracker {
     /// The report of this moment. It waits for the reading that closes the last epoch, and inside the first epoch for the
     /// first forecast.
     fn snapshot(&self, detail: Detail, with_forecast: bool, with_energy: bool) -> Report {
-        let deadline = Instant::now() + REPORT_TIMEOUT;
+        let deadline = Instant::now() + REPORT_READING_WAIT;
         let ended = self.flush_backlog(deadline);
         if with_energy {
             self.parts.shared.await_takeover(&self.sampler, ended, deadline);
         }
         let is_open = self.is_open.load(Ordering::Relaxed);
         if is_open && with_forecast && self.parts.settings.planned > 0 {
-            self.parts.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
+            self.parts.shared.await_first_forecast(&self.sampler, FIRST_FORECAST_WAIT);
         }
         let (state, whole) = self.parts.shared.settled_state(ended, deadline.saturating_duration_since(Instant::now()));
         let open = is_open.then(|| OpenEpoch { share: self.parts.shared.marked_share() });

@@ -18,11 +18,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Time that an ending tracker waits for the sampling thread.
-const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
+const SAMPLER_WAIT: Duration = Duration::from_millis(200);
 /// Time that it waits for the last lines of the run's files. A disk may be slow; a device cannot block this thread.
-const LOG_TIMEOUT: Duration = Duration::from_secs(2);
+const FILES_WAIT: Duration = Duration::from_secs(2);
 /// Time that it waits for the intensity feeds. A thread that still waits for an answer is left behind.
-const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
+const FEEDS_WAIT: Duration = Duration::from_millis(20);
 
 /// What the threads of a run share with the application's threads.
 #[derive(Clone)]
@@ -77,9 +77,9 @@ impl Threads {
     /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if any.
     pub fn end(&self) -> Option<String> {
         self.stop();
-        self.sampler.end_within(JOIN_TIMEOUT);
-        self.feeds.end_within(FEEDS_TIMEOUT);
-        self.files.as_ref().and_then(|files| files.end_within(LOG_TIMEOUT))
+        self.sampler.end_within(SAMPLER_WAIT);
+        self.feeds.end_within(FEEDS_WAIT);
+        self.files.as_ref().and_then(|files| files.end_within(FILES_WAIT))
     }
 }
 

@@ -63,7 +63,7 @@ impl Provider for Grid {
 }
 
 fn target(base: &str) -> Target {
-    Target { service: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
+    Target { provider: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
 }
 
 fn start(task: PollTask, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiver<PollUpdate>) {
@@ -199,7 +199,7 @@ fn ranks_of_a_node_and_the_next_job_share_answers() {
     let server = Server::start(paths(Behaviour::text("99")));
     let slow = || {
         let mut target = target(&server.url());
-        target.service = Box::new(Grid { next: 0, refresh_s: 60_000.0 });
+        target.provider = Box::new(Grid { next: 0, refresh_s: 60_000.0 });
         start(PollTask::Grid(target), Some(&folder), PATIENCE)
     };
     let ranks: Vec<_> = (0..8).map(|_| slow()).collect();
@@ -319,7 +319,7 @@ fn location_decides_the_provider() {
     let grid = Server::start(paths(Behaviour::text("99")));
     let lookup = |answers: &'static str| {
         let (atlas, grid) = (atlas.url(), grid.url());
-        PollTask::Place(Lookup {
+        PollTask::Location(Lookup {
             name: "test",
             base: atlas,
             find: Box::new(move |ask| {

@@ -31,7 +31,7 @@ use summary::brief;
 /// Interval between two checks for messages and for the end of the program.
 const TICK: Duration = Duration::from_millis(500);
 /// Longest wait for marks in the program's last output. Processes that it started may keep its outputs open for ever.
-const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
+const LAST_OUTPUT_WAIT: Duration = Duration::from_millis(200);
 
 /// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume this
 /// one, or write into its files.
@@ -122,7 +122,7 @@ impl RunArgs {
         let status = std::thread::scope(|scope| {
             let watching = self.watch(scope, &mut child, &epochs);
             let status = self.wait(&held, &mut child, &epochs);
-            let deadline = Instant::now() + LAST_OUTPUT_TIMEOUT;
+            let deadline = Instant::now() + LAST_OUTPUT_WAIT;
             while !watching.iter().all(ScopedJoinHandle::is_finished) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_micros(200));
             }

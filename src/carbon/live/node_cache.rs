@@ -38,7 +38,7 @@ pub struct CacheEntry {
     /// The figures in the answer.
     pub slots: Vec<IntensitySlot>,
     /// The location of this machine, for a look-up.
-    pub place: Option<String>,
+    pub location: Option<String>,
 }
 
 /// The file of one request.
@@ -166,7 +166,7 @@ fn print(key: u64, entry: &CacheEntry) -> Value {
         "not_before": entry.not_before,
         "failed": entry.failed,
         "failures": entry.failures,
-        "place": entry.place,
+        "place": entry.location,
         "slots": entry.slots.iter().map(slot).collect::<Vec<_>>(),
     })
 }
@@ -187,7 +187,7 @@ fn parse(value: &Value) -> Option<CacheEntry> {
         not_before: value.get("not_before")?.as_f64()?,
         failed: words("failed")?,
         failures: value.get("failures")?.as_u64()?.try_into().ok()?,
-        place: words("place")?,
+        location: words("place")?,
         slots: value.get("slots")?.as_array()?.iter().map(parse_slot).collect::<Option<_>>()?,
     })
 }
@@ -256,7 +256,7 @@ mod tests {
                 slot(NOW + 300.0, IntensityQuality::Estimated),
                 slot(NOW, IntensityQuality::Forecast),
             ],
-            place: Some("DK-DK1".into()),
+            location: Some("DK-DK1".into()),
         }
     }
 

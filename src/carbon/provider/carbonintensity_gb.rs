@@ -33,14 +33,14 @@ enum Area {
 
 impl CarbonIntensityGb {
     /// The provider for the country, or for the part in the options. Errors: another location.
-    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
-        let area = match place {
+    pub fn new(location: RunLocation<'_>) -> Result<Self, Error> {
+        let area = match location {
             RunLocation::NotGiven => Some(Area::National),
-            _ if place.table_zone().as_deref() == Some("GB") => Some(Area::National),
+            _ if location.table_zone().as_deref() == Some("GB") => Some(Area::National),
             RunLocation::Zone(asked) => part(asked),
             RunLocation::Found(_) => None,
         };
-        Ok(CarbonIntensityGb { area: area.ok_or_else(|| place.refused(TAKES))?, step: PAST, now: 0.0 })
+        Ok(CarbonIntensityGb { area: area.ok_or_else(|| location.refused(TAKES))?, step: PAST, now: 0.0 })
     }
 
     fn path(&self, span: &str) -> String {

@@ -39,8 +39,8 @@ enum Zone {
 
 impl ElectricityMaps {
     /// The provider for a zone of its own, a cloud region or a location found. Errors: another location.
-    pub fn new(place: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
-        let zone = match place {
+    pub fn new(location: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
+        let zone = match location {
             RunLocation::NotGiven => None,
             RunLocation::Zone(asked) => own_zone(asked),
             RunLocation::Found(found) => Some(match (found.latitude, found.longitude) {
@@ -50,7 +50,7 @@ impl ElectricityMaps {
                 _ => Zone::Named(found.country.clone()),
             }),
         };
-        let zone = zone.ok_or_else(|| place.refused(TAKES))?;
+        let zone = zone.ok_or_else(|| location.refused(TAKES))?;
         Ok(ElectricityMaps { static_zone: static_zone(&zone), zone, key, step: LATEST })
     }
 

@@ -34,13 +34,13 @@ const BOTH: &[&str] = &["DK1", "DK2"];
 
 impl EnergiDataService {
     /// The provider for a half of Denmark, or for the mean of both. Errors: another location.
-    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
-        let areas = match place {
+    pub fn new(location: RunLocation<'_>) -> Result<Self, Error> {
+        let areas = match location {
             RunLocation::NotGiven => Some(BOTH),
             RunLocation::Zone(asked) => match asked.to_ascii_uppercase().as_str() {
                 "DK1" | "DK-DK1" => Some(WEST),
                 "DK2" | "DK-DK2" => Some(EAST),
-                _ => place.table_zone().filter(|zone| country(zone) == "DK").map(|zone| match zone.as_str() {
+                _ => location.table_zone().filter(|zone| country(zone) == "DK").map(|zone| match zone.as_str() {
                     "DK-DK1" => WEST,
                     "DK-DK2" => EAST,
                     _ => BOTH,
@@ -48,7 +48,7 @@ impl EnergiDataService {
             },
             RunLocation::Found(found) => (found.country == "DK").then(|| half(found)),
         };
-        Ok(EnergiDataService { areas: areas.ok_or_else(|| place.refused(TAKES))?, step: REALISED })
+        Ok(EnergiDataService { areas: areas.ok_or_else(|| location.refused(TAKES))?, step: REALISED })
     }
 
     fn path(&self, dataset: &str, start: f64) -> String {

@@ -36,8 +36,8 @@ pub struct EnergyCharts {
 
 impl EnergyCharts {
     /// The provider for a country, or for the country of a cloud region or an address. Errors: another location.
-    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
-        let asked = match place {
+    pub fn new(location: RunLocation<'_>) -> Result<Self, Error> {
+        let asked = match location {
             RunLocation::NotGiven => None,
             // The provider has no parts of a country. The user must choose the whole country explicitly.
             RunLocation::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
@@ -47,7 +47,7 @@ impl EnergyCharts {
             RunLocation::Found(found) => Some(found.country.clone()),
         };
         let known = asked.and_then(|asked| COUNTRIES.into_iter().find(|country| *country == asked));
-        Ok(EnergyCharts { country: known.ok_or_else(|| place.refused(TAKES))?, step: BOTH })
+        Ok(EnergyCharts { country: known.ok_or_else(|| location.refused(TAKES))?, step: BOTH })
     }
 
     /// The country as the provider writes it.

@@ -38,8 +38,8 @@ pub struct WattTime {
 
 impl WattTime {
     /// The provider for a region of its own. The key is user:password. Errors: not a region's name.
-    pub fn new(place: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
-        let RunLocation::Zone(asked) = place else { return Err(place.refused(TAKES)) };
+    pub fn new(location: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
+        let RunLocation::Zone(asked) = location else { return Err(location.refused(TAKES)) };
         let region = asked.to_ascii_uppercase();
         let is_formed = (2..=40).contains(&region.len())
             && region.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');

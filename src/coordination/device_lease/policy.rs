@@ -26,7 +26,7 @@ pub enum LeaseHolder {
 /// The process that may take the device.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequester {
-    /// Its seat.
+    /// Its entry in the record.
     pub member: Member,
     /// Its newest end of an epoch. None: it has none.
     pub ended: Option<MonoNs>,

@@ -16,7 +16,7 @@ const MAX_PAUSE_S: f64 = 0.5;
 /// Longest step of a counter that is taken into account, s.
 const MAX_COUNTER_STEP_S: f64 = 20.0;
 /// A power of 0 for this time, s, is a stall.
-const MIN_DARK_S: f64 = 2.5;
+const MIN_NO_POWER_S: f64 = 2.5;
 /// Least power of a running package, memory or GPU, W. A counter that counts less has not moved.
 const MIN_DEVICE_W: f64 = 0.01;
 /// A counter is not stalled within this time for each joule of its unit, s.
@@ -74,18 +74,18 @@ impl Meter {
             self.settle_pause(credit);
             return None;
         }
-        let patience_s = MIN_STALL_S.max(STALL_S_PER_UNIT_J * joules_per_unit).max(STALL_STEPS * self.longest_s);
-        if self.power_check.answers(at) || at.s_since(since) < patience_s {
+        let min_stall_s = MIN_STALL_S.max(STALL_S_PER_UNIT_J * joules_per_unit).max(STALL_STEPS * self.longest_s);
+        if self.power_check.answers(at) || at.s_since(since) < min_stall_s {
             return None;
         }
         self.power_check.stands_in = false;
         self.stalled(Fault::Stalled)
     }
 
-    /// Takes a power of 0: a gap at first, a stall after `MIN_DARK_S`.
+    /// Takes a power of 0: a gap at first, a stall after `MIN_NO_POWER_S`.
     pub(super) fn no_power(&mut self, at: MonoNs) -> Option<MeterEvent> {
         let since = *self.no_power_since.get_or_insert(at);
-        if at.s_since(since) >= MIN_DARK_S {
+        if at.s_since(since) >= MIN_NO_POWER_S {
             return self.stalled(Fault::NoPower);
         }
         self.faults.failed += 1;

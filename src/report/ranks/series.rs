@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of a row's first epoch, and of the epoch after its last.
-fn place(row: &Value) -> Option<(u64, u64)> {
+fn epoch_range(row: &Value) -> Option<(u64, u64)> {
     let number = |name: &str| row.get(name).and_then(Value::as_u64);
     let (index, count) = (number("index")?, number("count").unwrap_or(1));
     Some((index, index.checked_add(count)?))
@@ -19,7 +19,7 @@ fn place(row: &Value) -> Option<(u64, u64)> {
 /// rows begin at the same epochs.
 pub fn epochs(ranks: &[&Value]) -> Value {
     let rows = |rank: &'_ &Value| -> Vec<((u64, u64), Value)> {
-        list(rank, "epochs").filter_map(|row| Some((place(row)?, row.clone()))).collect()
+        list(rank, "epochs").filter_map(|row| Some((epoch_range(row)?, row.clone()))).collect()
     };
     let all: Vec<Vec<((u64, u64), Value)>> = ranks.iter().map(rows).filter(|rows| !rows.is_empty()).collect();
     let mut begins: Option<BTreeSet<u64>> = None;

@@ -282,8 +282,8 @@ impl Journal {
 
     /// The measured components, each with its energy and status.
     pub fn measured(&self) -> impl Iterator<Item = (CarriedComponent, ComponentStatus)> {
-        self.channels.iter().enumerate().map(|(place, (channel, status))| {
-            let used = self.so_far.pointer(&format!("/components/{place}")).map(energies);
+        self.channels.iter().enumerate().map(|(index, (channel, status))| {
+            let used = self.so_far.pointer(&format!("/components/{index}")).map(energies);
             (CarriedComponent { channel: channel.clone(), used: used.unwrap_or_default() }, *status)
         })
     }
@@ -331,8 +331,8 @@ fn status(named: &Value) -> ComponentStatus {
 }
 
 fn energies(used: &Value) -> EnergySplit {
-    let energy = |place: usize| {
-        let part = |n: usize| used.pointer(&format!("/{place}/{n}")).and_then(amount);
+    let energy = |index: usize| {
+        let part = |n: usize| used.pointer(&format!("/{index}/{n}")).and_then(amount);
         let ns = |n: usize| part(n).unwrap_or(0.0) * 1e9;
         Energy { joules: part(0), credited_ns: ns(1), measured_ns: ns(2) }
     };

@@ -397,14 +397,14 @@ proptest! {
 
     #[test]
     fn damaged_text_never_panics(
-        places in prop::collection::vec((0usize..6000, any::<u8>()), 0..6),
+        positions in prop::collection::vec((0usize..6000, any::<u8>()), 0..6),
         cut in 0usize..6000,
         counted in prop::option::of((0u64..9, any::<u64>(), any::<u64>())),
     ) {
         let mut text = joined(&four());
-        for (place, byte) in places {
-            let place = place % text.len();
-            text[place] = byte;
+        for (position, byte) in positions {
+            let position = position % text.len();
+            text[position] = byte;
         }
         text.truncate(text.len() - cut % text.len() / 4);
         if let Ok(journal) = Journal::parse(&text) {

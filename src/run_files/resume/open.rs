@@ -10,6 +10,7 @@ use crate::run_files::crash_counter::{self, Count, CrashCounter};
 use crate::run_files::file_io::AppendFile;
 use crate::run_files::journal::{Journal, OPENING};
 use crate::run_files::paths::RunPaths;
+use crate::run_files::shared_locks;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -134,7 +135,7 @@ fn lock_of(journal: &AppendFile, path: &Path) -> AttemptLock {
 fn are_locks_shared(path: &Path) -> bool {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let mounts = text::read(Path::new("/proc/self/mountinfo"), text::MAX_TABLE_BYTES);
-    folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| attempt::locks_are_shared(&mounts, &folder))
+    folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| shared_locks::locks_are_shared(&mounts, &folder))
 }
 
 /// The refusal for an empty journal: a process was killed before it wrote a line, or has just created it.

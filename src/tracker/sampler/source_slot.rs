@@ -5,6 +5,7 @@ use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::{MIN_GAP_NS, Source};
 use crate::os;
+use crate::units;
 use std::ops::Range;
 
 /// Readings of a counter in the time that it takes to wrap at full power. Fewer readings could miss a wrap.
@@ -52,11 +53,10 @@ impl SourceSlot {
     /// The gap, ns. If powers check the counters, it is shortened by up to 40 % at random: equal gaps could match the period
     /// of the load.
     fn varied(&self, gap_ns: u64) -> u64 {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         if !self.source.checks_counters() {
             return gap_ns;
         }
-        let random = self.last_read.unwrap_or_default().0.wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
+        let random = units::mixed(self.last_read.unwrap_or_default().0) >> 32; // 0 to 2^32
         let share = random as f64 / f64::from(u32::MAX);
         (gap_ns as f64 * (0.6 + 0.4 * share)) as u64
     }

@@ -7,7 +7,7 @@ use crate::carbon::intensity::slot::IntensityQuality;
 #[derive(Clone, Debug)]
 pub struct FigureColumn {
     /// The position of the column.
-    pub place: usize,
+    pub index: usize,
     /// Its heading.
     pub name: String,
     /// Factor from its unit to g/kWh.
@@ -24,13 +24,13 @@ pub struct FigureColumn {
 
 impl FigureColumn {
     /// A column in g/kWh, with nothing else known.
-    pub fn plain(place: usize, name: &str) -> FigureColumn {
+    pub fn plain(index: usize, name: &str) -> FigureColumn {
         let name = name.to_owned();
-        FigureColumn { place, name, factor: 1.0, has_unit: true, quality: None, basis: None, is_second: false }
+        FigureColumn { index, name, factor: 1.0, has_unit: true, quality: None, basis: None, is_second: false }
     }
 
     /// The column of a region in NESO's regional files.
-    pub fn of_region(place: usize, name: &str) -> FigureColumn {
-        FigureColumn { basis: Some(EmissionsBasis::Direct), ..FigureColumn::plain(place, name) }
+    pub fn of_region(index: usize, name: &str) -> FigureColumn {
+        FigureColumn { basis: Some(EmissionsBasis::Direct), ..FigureColumn::plain(index, name) }
     }
 }

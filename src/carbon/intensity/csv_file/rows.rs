@@ -45,9 +45,9 @@ impl Layout<'_> {
         if record.cells().any(|cell| self.holds_row(cell)) {
             return Err("a quote opens in this row and closes rows later; expected two quotes around a cell".into());
         }
-        let zone = columns.zone.and_then(|place| record.cell(place));
+        let zone = columns.zone.and_then(|index| record.cell(index));
         let is_of_all = |zone: &str| zone.is_empty() && self.has_one_zone;
-        let basis = columns.basis.and_then(|place| layout::basis(record.cell(place)?));
+        let basis = columns.basis.and_then(|index| layout::basis(record.cell(index)?));
         if zone.zip(self.zone.as_deref()).is_some_and(|(row, counts)| row != counts && !is_of_all(row))
             || basis.is_some_and(|basis| self.basis != Some(basis))
         {
@@ -71,8 +71,8 @@ impl Layout<'_> {
         cell.contains(['\n', '\r']) && cell.lines().skip(1).any(|line| line.contains(mark) && first_cell(line))
     }
 
-    fn needed<'a>(&self, record: &'a CsvRecord, place: usize, name: &str) -> Result<&'a str, String> {
-        record.cell(place).ok_or_else(|| {
+    fn needed<'a>(&self, record: &'a CsvRecord, index: usize, name: &str) -> Result<&'a str, String> {
+        record.cell(index).ok_or_else(|| {
             format!(
                 "has {} of {} cells, and none for '{}'; expected a cell for each heading",
                 record.len(),
@@ -85,8 +85,8 @@ impl Layout<'_> {
     /// Start and end of a row, s since 1970, and true if these may be local time.
     fn time(&self, record: &CsvRecord) -> Result<(f64, Option<f64>, bool), String> {
         let time = &self.columns.time;
-        let cell = self.needed(record, time.place, &time.name)?;
-        let hours = time.hours.map(|place| self.needed(record, place, "time of day")).transpose()?;
+        let cell = self.needed(record, time.index, &time.name)?;
+        let hours = time.hours.map(|index| self.needed(record, index, "time of day")).transpose()?;
         let stamp = match hours {
             Some(hours) => self.time_format.stamp_of(cell, hours),
             None => self.time_format.stamp(cell),
@@ -105,7 +105,7 @@ impl Layout<'_> {
             (None, TimeZone::Local) => return Err(local::without_offset(cell, &time.name)),
         };
         let is_bare = stamp.offset_s.is_none() && time.zone != TimeZone::Utc;
-        let end = match self.columns.end.map(|place| self.needed(record, place, "the end")).transpose()? {
+        let end = match self.columns.end.map(|index| self.needed(record, index, "the end")).transpose()? {
             Some(cell) if !numbers::is_hole(cell) => {
                 let end = self.time_format.stamp(cell).ok_or_else(|| wrong(cell))?;
                 Some(end.civil_s - end.offset_s.unwrap_or(offset_s))
@@ -125,7 +125,7 @@ impl Layout<'_> {
     fn quality(&self, record: &CsvRecord, at: f64, now: f64) -> Result<IntensityQuality, String> {
         let by_time = if at <= now { IntensityQuality::Actual } else { IntensityQuality::Forecast };
         let columns = &self.columns;
-        let cell = |place: Option<usize>| place.and_then(|place| record.cell(place)).unwrap_or_default().to_lowercase();
+        let cell = |index: Option<usize>| index.and_then(|index| record.cell(index)).unwrap_or_default().to_lowercase();
         let kind = cell(columns.kind);
         if !kind.is_empty() {
             let expected = |()| format!("kind '{}': expected actual, estimated or forecast", shown(&kind));
@@ -140,7 +140,7 @@ impl Layout<'_> {
     }
 
     fn figure(&self, record: &CsvRecord, figure: &FigureColumn) -> Result<Option<f64>, String> {
-        let cell = self.needed(record, figure.place, &figure.name)?;
+        let cell = self.needed(record, figure.index, &figure.name)?;
         if numbers::is_hole(cell) {
             return Ok(None);
         }

@@ -29,11 +29,11 @@ fn round_requests_one_past_day_and_the_prognosis_in_utc() {
 
 #[test]
 fn locations_are_denmark_and_its_halves() {
-    for (place, zone) in
+    for (location, zone) in
         [("DK1", "DK-DK1"), ("dk-dk2", "DK-DK2"), ("DK", "DK"), ("DNK", "DK"), ("azure:denmarkeast", "DK-DK2")]
     {
-        let service = chosen(NAME, place);
-        assert_eq!((service.zone(), service.static_zone()), (zone.into(), zone.into()), "{place}");
+        let provider = chosen(NAME, location);
+        assert_eq!((provider.zone(), provider.static_zone()), (zone.into(), zone.into()), "{location}");
     }
     assert!(
         chosen(NAME, "DK").source().contains("mean of DK1 and DK2") && !chosen(NAME, "DK1").source().contains("mean")
@@ -54,8 +54,8 @@ fn locations_are_denmark_and_its_halves() {
         ("Anholt", 56.71, 11.56, "DK-DK1"),
         ("Gilleleje", 56.12, 12.31, "DK-DK2"),
     ] {
-        let place = found("DK", "", north, east);
-        assert_eq!(choose(NAME, RunLocation::Found(&place), None).unwrap().zone(), zone, "{town}");
+        let location = found("DK", "", north, east);
+        assert_eq!(choose(NAME, RunLocation::Found(&location), None).unwrap().zone(), zone, "{town}");
     }
     let nowhere = GeoLocation { country: "DK".into(), region: None, latitude: None, longitude: None };
     assert_eq!(choose(NAME, RunLocation::Found(&nowhere), None).unwrap().zone(), "DK");

@@ -20,15 +20,15 @@ fn round_requests_one_past_day_two_future_days_and_the_forecast() {
             ("/co2eq_forecast?country=uk", true)
         ]
     );
-    let mut service = chosen(NAME, "DE");
+    let mut provider = chosen(NAME, "DE");
     assert!(
-        [f64::NAN, -1e300, 1e300].into_iter().all(|now| service.next(now).is_some() || service.next(now).is_some())
+        [f64::NAN, -1e300, 1e300].into_iter().all(|now| provider.next(now).is_some() || provider.next(now).is_some())
     );
 }
 
 #[test]
 fn locations_are_countries_of_europe() {
-    for (place, zone) in [
+    for (location, zone) in [
         ("de", "DE"),
         ("DEU", "DE"),
         ("UK", "GB"),
@@ -37,8 +37,8 @@ fn locations_are_countries_of_europe() {
         ("gcp:europe-west4", "NL"),
         ("Germany", "DE"),
     ] {
-        let service = chosen(NAME, place);
-        assert_eq!((service.zone(), service.static_zone()), (zone.into(), zone.into()), "{place}");
+        let provider = chosen(NAME, location);
+        assert_eq!((provider.zone(), provider.static_zone()), (zone.into(), zone.into()), "{location}");
     }
     assert_eq!((chosen(NAME, "XK").zone(), chosen(NAME, "xk").static_zone()), ("XK".into(), "XK".into()));
     for bad in ["US", "WORLD", "NO-NO1", "DK-DK1", "LI", "de&country=fr", "aws:us-east-1"] {
@@ -110,6 +110,6 @@ fn lists_of_different_lengths_are_errors() {
     assert_eq!(error(r#"{"unix_seconds": [1, 901], "co2eq": ["1", 2]}"#), "an intensity in the answer is not a number");
     assert!(error(r#"{"unix_seconds": [1, 901], "co2eq": [-1, 2]}"#).contains("not between 0 and 10000"));
     assert_eq!(taken(BOTH, &sample("energycharts_404.json")).unwrap_err(), "the answer lacks 'unix_seconds'");
-    let service = chosen(NAME, "IS");
-    assert!(service.fix(404).unwrap().contains("IS") && service.fix(422).unwrap().contains("IS"));
+    let provider = chosen(NAME, "IS");
+    assert!(provider.fix(404).unwrap().contains("IS") && provider.fix(422).unwrap().contains("IS"));
 }

@@ -70,7 +70,7 @@ pub fn open(options: &MeasurementConfig) -> Opened {
         sensors.leave_out(what, Some(UNKNOWN_CURE));
     }
     for one in picked {
-        let Some(gpu) = gpus.get(one.place) else { continue };
+        let Some(gpu) = gpus.get(one.index) else { continue };
         gpu.take_part(&one.tiles, &mut sensors);
     }
     sensors.finish(true)

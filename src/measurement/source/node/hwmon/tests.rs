@@ -325,8 +325,8 @@ fn monitors_without_a_known_meter_are_named_once() {
 fn files_with_nonsense_give_no_energy() {
     const HUGE: &str = "99999999999999999";
     let texts = ["", " ", "-5", "x", "1.5", "nan", "0x10", "1e9", "99999999999999999999999", "12 34", "\u{0}", HUGE];
-    for (place, text) in texts.into_iter().enumerate() {
-        let tree = TestTree::new(&format!("odd-{place}"));
+    for (index, text) in texts.into_iter().enumerate() {
+        let tree = TestTree::new(&format!("odd-{index}"));
         let mut number = 0;
         let patterns = |label: &Label| match label {
             Label::Any => vec![String::new()],
