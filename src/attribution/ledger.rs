@@ -19,8 +19,8 @@ use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 
-/// A reading is late if it comes more than this after a mark, ns. A counter's step is about a millisecond, so an earlier
-/// reading counts as taken at the mark.
+/// A reading is late if it comes more than this after a mark, ns. A counter's step is about a millisecond, so an
+/// earlier reading counts as taken at the mark.
 const LATE_NS: u64 = 500_000;
 
 /// Whether an interval's reading came late after this mark. The time after the mark has to be less than a quarter of

@@ -62,8 +62,8 @@ impl Discovery {
         Discovery::by(options, waker, |options, opens| Sources::discover(options, opens))
     }
 
-    /// Starts the search for the next source of a kind, after the sources that are `stalled`. With `lacks_memory` memory
-    /// is estimated beside an estimated processor. Fails if the thread cannot be started.
+    /// Starts the search for the next source of a kind, after the sources that are `stalled`. With `lacks_memory`
+    /// memory is estimated beside an estimated processor. Fails if the thread cannot be started.
     pub fn of_next(
         options: &MeasurementConfig,
         waker: Waker,

@@ -7,6 +7,7 @@ use super::source::gpu::superchip::Processor;
 use super::source::{OPEN_WAIT, Opened, Opening, Source, Waker};
 use super::source_name::SourceName;
 use super::unavailable::Unavailable;
+use crate::error::THREAD_FIX;
 use crate::os;
 use std::io;
 use std::thread::JoinHandle;
@@ -82,7 +83,7 @@ impl Intake {
         let mut failed = Vec::new();
         let mut fail = |source: SourceName, error: io::Error| {
             let reason = format!("its thread cannot be started: {error}");
-            let cure = Some("raise the limit on threads or memory (ulimit -u, ulimit -v)".into());
+            let cure = Some(THREAD_FIX.into());
             failed.push(Unavailable { source, reason, cure });
         };
         let is_asked_for = nvml.is_some();

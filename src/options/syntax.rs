@@ -3,8 +3,8 @@
 use super::key;
 use crate::error::{Error, Result};
 
-/// Splits an option string into keys and values. White space separates pairs and may surround `=`. A value may have single
-/// quotes; `\'` and `\\` escape.
+/// Splits an option string into keys and values. White space separates pairs and may surround `=`. A value may have
+/// single quotes; `\'` and `\\` escape.
 pub fn pairs(text: &str) -> Result<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     let mut rest = text.trim_start_matches(is_space);

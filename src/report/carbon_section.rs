@@ -50,8 +50,8 @@ fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
     }
 }
 
-/// Emissions of the run's energy at marginal intensities: what one more kWh would have emitted. They are not part of the
-/// run's emissions.
+/// Emissions of the run's energy at marginal intensities: what one more kWh would have emitted. They are not part of
+/// the run's emissions.
 pub struct Marginal {
     /// The provider and the region; the intensity is the mean over the run, NaN if no figure has arrived.
     pub intensity: Intensity,

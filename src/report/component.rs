@@ -98,8 +98,9 @@ impl ComponentReport {
     }
 }
 
-/// A channel in numbers, for callers of `ct_value`: `kind` is its index in [`DeviceKind::ALL`]. `hash` is the same in every
-/// process of the node that measures the device. It is null for a simulated GPU, which each process has for itself.
+/// A channel in numbers, for callers of `ct_value`: `kind` is its index in [`DeviceKind::ALL`]. `hash` is the same in
+/// every process of the node that measures the device. It is null for a simulated GPU, which each process has for
+/// itself.
 fn identity(channel: &Channel) -> Value {
     let is_private = channel.simulated && channel.kind == DeviceKind::Gpu;
     let names = [channel.kind.name(), &channel.device, &channel.id, channel.source.as_str()].join("\0");
@@ -131,8 +132,8 @@ pub fn coverage(state: &RunState) -> Option<f64> {
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
 }
 
-/// Faults and remarks of a channel. Another process counted its device until `others_until`; None: none did. The run began
-/// at `begin`.
+/// Faults and remarks of a channel. Another process counted its device until `others_until`; None: none did. The run
+/// began at `begin`.
 fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) -> Option<String> {
     let Metered { channel, meter, replaced_by, .. } = metered;
     let counts = &meter.faults;

@@ -5,7 +5,8 @@ use crate::attribution::epochs::Epoch;
 /// What a report includes. Epochs, hourly emissions and the search for the best start take time and memory.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Detail {
-    /// Totals and the epochs' row at this index, without hourly emissions. An application may request it at every epoch.
+    /// Totals and the epochs' row at this index, without hourly emissions. An application may request it at every
+    /// epoch.
     WithoutEmissions(Option<usize>),
     /// Totals and the epochs' row at this index.
     Totals(Option<usize>),
@@ -18,8 +19,8 @@ pub enum Detail {
 }
 
 impl Detail {
-    /// The most memory that a report may take, bytes: 1.5 times the measured peak. In JSON or a page an epoch takes four
-    /// times as much. `zones`: the number of other zones.
+    /// The most memory that a report may take, bytes: 1.5 times the measured peak. In JSON or a page an epoch takes
+    /// four times as much. `zones`: the number of other zones.
     pub(super) fn bytes(self, is_json: bool, components: usize, zones: usize, epochs: usize) -> usize {
         let (whole, component, zone) = match self {
             Detail::Epochs => (1 << 20, 32 << 10, 6 << 10),

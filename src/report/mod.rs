@@ -1,9 +1,8 @@
 //! The report: a snapshot of a run at one moment, and the formats in which it is read. Pure.
 //!
-//! In: the state of the run at one instant, its settings, and the level of detail. The page and the merge of a job's ranks
-//! take reports as JSON.
-//! Out: JSON, text, CSV, Prometheus metrics, an HTML page, single numbers, and the journal's lines of epochs.
-//! Never: a file, a clock, a thread or a lock; a 0 for an unknown value.
+//! In: the state of the run at one instant, its settings, and the level of detail. The page and the merge of a job's
+//! ranks take reports as JSON. Out: JSON, text, CSV, Prometheus metrics, an HTML page, single numbers, and the
+//! journal's lines of epochs. Never: a file, a clock, a thread or a lock; a 0 for an unknown value.
 
 mod carbon_section;
 mod component;

@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
-/// Longest time between one rank's end and another's start in one run, s. Starts are in whole seconds, and ends may be early.
+/// Longest time between one rank's end and another's start in one run, s. Starts are in whole seconds, and ends may be
+/// early.
 const MAX_GAP_S: f64 = 5.0;
 
 /// The number at a JSON Pointer.
@@ -128,8 +129,8 @@ struct Group {
     end: f64,
 }
 
-/// Groups reports, given by their indices, so that the ranks of one run are together in the order of their starts. If a job
-/// starts the same rank again, that is another run.
+/// Groups reports, given by their indices, so that the ranks of one run are together in the order of their starts. If a
+/// job starts the same rank again, that is another run.
 pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
     let mut order: Vec<(usize, &RankReport)> = parts.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.from.unwrap_or(0.0).total_cmp(&b.from.unwrap_or(0.0)));

@@ -170,8 +170,8 @@ fn unknown_formats_are_refused() {
     }
 }
 
-/// A run with two epochs of an hour at 100 W. The intensity of 48 hours to come is known; six hours from the 20th on are
-/// clean.
+/// A run with two epochs of an hour at 100 W. The intensity of 48 hours to come is known; six hours from the 20th on
+/// are clean.
 fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, Now) {
     const HOUR_NS: u64 = 3600 * 1_000_000_000;
     const NOON: f64 = 1_772_452_800.0;

@@ -114,8 +114,8 @@ fn close_last(intervals: &mut [CarriedInterval], whole: PerKind) {
     last.energy = rest;
 }
 
-/// Mean power of intervals, where neighbours are merged until few enough are left. Merging keeps the energy: a gap within
-/// a group lowers its mean.
+/// Mean power of intervals, where neighbours are merged until few enough are left. Merging keeps the energy: a gap
+/// within a group lowers its mean.
 pub fn thinned_power(intervals: &[CarriedInterval]) -> Vec<PowerPoint> {
     let mean = |of: &[CarriedInterval], kind: DeviceKind| {
         let joules = of.iter().filter_map(|interval| interval.energy.get(kind)).reduce(|a, b| a + b)?;

@@ -6,7 +6,8 @@ use crate::units::ErrorBand;
 use crate::units::times;
 use serde_json::{Map, Value, json};
 
-/// Gives estimates without an error the interval of an unknown processor, and completes all fields that follow from them.
+/// Gives estimates without an error the interval of an unknown processor, and completes all fields that follow from
+/// them.
 pub fn complete(report: &mut Value) {
     let mut is_assumed = false;
     for component in report.get_mut("components").and_then(Value::as_array_mut).into_iter().flatten() {

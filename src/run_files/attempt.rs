@@ -1,7 +1,7 @@
 //! Decides whether the last attempt of a run has ended. An attempt is a process that works on the run. Pure.
 //!
-//! If all clients of a file system share their locks (`shared_locks.rs`), a free lock proves that the process has ended.
-//! On other file systems the journal must prove it, by its host, its job and the age of its last line.
+//! If all clients of a file system share their locks (`shared_locks.rs`), a free lock proves that the process has
+//! ended. On other file systems the journal must prove it, by its host, its job and the age of its last line.
 
 use crate::coordination::job::Rank;
 use serde_json::Value;

@@ -89,8 +89,8 @@ impl Alerts {
         Alerts { planned, config, has_reported_forecast: false, reported_budgets: Vec::new() }
     }
 
-    /// The budgets that the run passes, with their messages. A forecast from inside the first epoch is too early to judge
-    /// budgets by; then the use counts.
+    /// The budgets that the run passes, with their messages. A forecast from inside the first epoch is too early to
+    /// judge budgets by; then the use counts.
     fn passed(&self, forecast: Option<&Forecast>, run: &AlertInput) -> Vec<(&'static str, String)> {
         let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
         let expected =
@@ -133,8 +133,8 @@ impl Alerts {
         )
     }
 
-    /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress inside
-    /// the first one.
+    /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress
+    /// inside the first one.
     pub fn review(&mut self, run: &AlertInput) -> Review {
         let AlertInput { ledger, settled, first_epoch, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));

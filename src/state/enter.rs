@@ -13,8 +13,8 @@ use crate::measurement::reading::Reading;
 const MAX_EVENTS: u32 = 8;
 
 impl RunState {
-    /// Enters marks, the open epoch's progress, then the energy of readings. `leases` has the new state of each lease: a
-    /// device that another process has taken over is that process's own from then on. `report` gets messages.
+    /// Enters marks, the open epoch's progress, then the energy of readings. `leases` has the new state of each lease:
+    /// a device that another process has taken over is that process's own from then on. `report` gets messages.
     pub fn enter(
         &mut self,
         marks: impl Iterator<Item = Mark>,

@@ -1,7 +1,8 @@
 //! The run in progress: what is measured, and where its energy went.
 //!
-//! In: epoch marks, readings, lease states and carbon intensity, from the tracker's threads. Out: the state that reports
-//! are made from, messages for the user, and the verdict on budgets. Never: it reads no device, file or network.
+//! In: epoch marks, readings, lease states and carbon intensity, from the tracker's threads. Out: the state that
+//! reports are made from, messages for the user, and the verdict on budgets. Never: it reads no device, file or
+//! network.
 
 pub mod alerts;
 pub mod config;
@@ -202,8 +203,8 @@ impl RunState {
         }
     }
 
-    /// Adds a channel. `lease` is the number of its lease, if other processes may count it. `late_since` is the instant from
-    /// which it should have been read.
+    /// Adds a channel. `lease` is the number of its lease, if other processes may count it. `late_since` is the instant
+    /// from which it should have been read.
     pub fn add(&mut self, channel: &Channel, lease: Option<usize>, late_since: Option<MonoNs>) {
         let Attribution { ledger, carried_over, .. } = &mut self.attribution;
         let number = self.metering.channels.len();

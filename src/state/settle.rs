@@ -18,8 +18,8 @@ impl RunState {
         }
     }
 
-    /// Number of settled epochs, and the share of the first epoch at its newest progress mark. The forecast is made again
-    /// when they change.
+    /// Number of settled epochs, and the share of the first epoch at its newest progress mark. The forecast is made
+    /// again when they change.
     pub fn known_epochs(&self) -> (u64, f64) {
         (self.attribution.settled, self.forecasting.first_epoch.share())
     }

@@ -22,8 +22,8 @@ impl RunState {
         self.add_group(by, stalled);
     }
 
-    /// Makes replaced channels count again, if all channels of one group show signs of life again. Their replacement counts no
-    /// more. Returns a message; None: there is no such group.
+    /// Makes replaced channels count again, if all channels of one group show signs of life again. Their replacement
+    /// counts no more. Returns a message; None: there is no such group.
     pub fn restore(&mut self) -> Option<String> {
         let is_alive = |number: &usize| self.metering.channels.get(*number).is_some_and(|one| !one.meter.is_missing());
         let is_back = |(_, numbers): &(usize, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_alive);
@@ -83,8 +83,8 @@ impl RunState {
         stalled.iter().all(|number| of(number) == Some(by)).then_some(by)
     }
 
-    /// The kinds of device of which no channel of a source shows a sign of life, with these channels. Kinds with a replaced
-    /// channel are left out.
+    /// The kinds of device of which no channel of a source shows a sign of life, with these channels. Kinds with a
+    /// replaced channel are left out.
     pub fn stalled(&self, channels: Range<usize>) -> Vec<(DeviceKind, Vec<usize>)> {
         let of_kind = |kind: DeviceKind| {
             let is_it =
@@ -111,8 +111,8 @@ impl RunState {
         channels.iter().filter_map(|&number| of(number)).min()
     }
 
-    /// The time that a channel's readings confirm in this process, ns. Readings of channels that counted in its place are
-    /// included.
+    /// The time that a channel's readings confirm in this process, ns. Readings of channels that counted in its place
+    /// are included.
     pub fn confirmed_ns(&self, number: usize) -> f64 {
         self.confirmed_without(number, &mut vec![number])
     }

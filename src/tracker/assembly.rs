@@ -86,8 +86,8 @@ impl RunPlan {
         (run, alerts)
     }
 
-    /// Step 3: opens the sources and the device leases, and takes each counter's first reading. It waits for discovery for
-    /// a moment.
+    /// Step 3: opens the sources and the device leases, and takes each counter's first reading. It waits for discovery
+    /// for a moment.
     fn open(
         &self,
         intake: Intake,

@@ -1,11 +1,12 @@
 //! Background updates of carbon intensity: a file that is read again. `live.rs` polls a live provider.
 //!
-//! Each feed has a thread of its own. It writes new figures into the run's state and queues messages. No thread waits for
-//! it at the end, because it may wait for a network.
+//! Each feed has a thread of its own. It writes new figures into the run's state and queues messages. No thread waits
+//! for it at the end, because it may wait for a network.
 
 use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
 use crate::carbon::select::Feed;
+use crate::error::THREAD_FIX;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::state::RunState;
 use crate::state::shared::SharedState;
@@ -96,7 +97,7 @@ impl IntensityFeeds {
         let mut started = IntensityFeeds::default();
         for feed in feeds {
             if let Err(error) = started.add(feed, shared) {
-                shared.queue_message(format!("the thread for carbon intensity cannot start ({error}); CO2e uses the figures known now; raise the limit on threads or memory (ulimit -u, ulimit -v)"));
+                shared.queue_message(format!("the thread for carbon intensity cannot start ({error}); CO2e uses the figures known now; {THREAD_FIX}"));
             }
         }
         started

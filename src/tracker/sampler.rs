@@ -1,4 +1,5 @@
-//! The sampling thread: it wakes for marks and at intervals, reads the sources, and enters marks and energy into the state.
+//! The sampling thread: it wakes for marks and at intervals, reads the sources, and enters marks and energy into the
+//! state.
 //!
 //! It reads devices under no lock and never calls back into the application.
 
@@ -75,7 +76,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a moment.
+    /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a
+    /// moment.
     pub fn new(parts: SamplerParts, shared: &SharedState) -> Sampler {
         let SamplerParts { intake, waker, marks, alerts, leases, interval, monitor_epochs } = parts;
         let mut sampler = Sampler {
@@ -114,8 +116,8 @@ impl Sampler {
         self.leases.state()
     }
 
-    /// Samples until the tracker stops. `queue_backlog` queues the epochs that found the ring full. Whatever happens, waiting
-    /// threads are woken at the end.
+    /// Samples until the tracker stops. `queue_backlog` queues the epochs that found the ring full. Whatever happens,
+    /// waiting threads are woken at the end.
     pub fn run(mut self, shared: &SharedState, queue_backlog: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
@@ -162,7 +164,8 @@ impl Sampler {
         let progress = if is_look_due { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
         self.read_sources(start, is_marked);
-        // Every mark stamped before these readings is in the ring by now. So time is divided before energy is attributed.
+        // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
+        // attributed.
         let takeovers = shared.takeovers_requested();
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);

@@ -6,7 +6,7 @@ use super::no_thread;
 use super::sampler::Sampler;
 use crate::carbon::select::Feed;
 use crate::coordination::device_lease::JournalReach;
-use crate::error::Result;
+use crate::error::{Result, THREAD_FIX};
 use crate::os::exit::ExitHook;
 use crate::os::worker::{Worker, WorkerExit};
 use crate::os::{LOCK_WAIT, OwnTable, lock_within};
@@ -74,7 +74,8 @@ impl Threads {
         Ok(Threads { sampler, feeds, files, parts })
     }
 
-    /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if any.
+    /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if
+    /// any.
     pub fn end(&self) -> Option<String> {
         self.stop();
         self.sampler.end_within(SAMPLER_WAIT);
@@ -91,7 +92,7 @@ fn start_files(plan: Plan, parts: &RunParts, journal_reach: JournalReach) -> Opt
     let files = files.inspect_err(|error| {
         counter.into_iter().for_each(|counter| counter.remove());
         shared.queue_message(format!(
-            "the thread for the run's files cannot start ({error}); no files are written; raise the limit on threads or memory (ulimit -u, ulimit -v)"
+            "the thread for the run's files cannot start ({error}); no files are written; {THREAD_FIX}"
         ));
     });
     files.ok()

@@ -176,8 +176,8 @@ fn hours_cover_the_run_and_are_few() {
     assert!((mean(&hours) - expected).abs() < 1e-6 * expected);
 }
 
-/// An earlier process had its own figures. Hours before the resume are shown if this process has reported figures of them,
-/// and not if it would fill them in.
+/// An earlier process had its own figures. Hours before the resume are shown if this process has reported figures of
+/// them, and not if it would fill them in.
 #[test]
 fn hours_before_a_resume_are_shown_if_they_are_known() {
     let mut curve = Curve::default();

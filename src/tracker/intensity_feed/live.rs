@@ -18,7 +18,7 @@ const ADDRESS_WAIT: Duration = Duration::from_secs(10);
 /// Time limit for a cloud's metadata service, which is near or absent.
 const METADATA_WAIT: Duration = Duration::from_secs(2);
 
-/// Starts the thread that polls a service.
+/// Starts the thread that polls a provider.
 pub fn start(feed: Feed, shared: &Arc<SharedState>) -> std::io::Result<Worker> {
     let (series, task) = match feed {
         Feed::Provider(provider, credentials) => (Series::Average, PollTask::Grid(target(provider, credentials))),
@@ -81,8 +81,8 @@ fn by_metadata(provider: cloud::CloudProvider, ask: &mut Ask<'_>) -> Result<Stri
     Err("location=cloud: the cloud's metadata has no region; set location= to the region".into())
 }
 
-/// Stores the place that a look-up found, and returns the service to poll for it. If the service does not know the place,
-/// the place's yearly average is used.
+/// Stores the place that a look-up found, and returns the provider to poll for it. If the provider does not know the
+/// place, the place's yearly average is used.
 fn settle(
     seek: Seek,
     answer: &str,

@@ -42,8 +42,8 @@ impl Sampler {
         if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
     }
 
-    /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next pass is
-    /// soon and takes both.
+    /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next
+    /// pass is soon and takes both.
     pub(super) fn sleep(&self, shared: &SharedState) {
         let left = self.due(shared).ns_since(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_CHECK_NS));

@@ -24,7 +24,8 @@ pub struct SourceSlot {
     pub is_wanted: bool,
     /// Whether its power is integrated because the counter does not move. Then it is read often.
     pub is_by_power: bool,
-    /// Whether this process counts it, or no process does. A source that another process counts is read at intervals only.
+    /// Whether this process counts it, or no process does. A source that another process counts is read at intervals
+    /// only.
     pub is_ours: bool,
 }
 
@@ -50,8 +51,8 @@ impl SourceSlot {
         self.last_read.map_or(MonoNs::ZERO, |last_read| last_read + gap_ns)
     }
 
-    /// The gap, ns. If powers check the counters, it is shortened by up to 40 % at random: equal gaps could match the period
-    /// of the load.
+    /// The gap, ns. If powers check the counters, it is shortened by up to 40 % at random: equal gaps could match the
+    /// period of the load.
     fn varied(&self, gap_ns: u64) -> u64 {
         if !self.source.checks_counters() {
             return gap_ns;
@@ -61,8 +62,8 @@ impl SourceSlot {
         (gap_ns as f64 * (0.6 + 0.4 * share)) as u64
     }
 
-    /// Reads the source if it is due; otherwise takes the asynchronous readings that have come. `now` is the beginning of the
-    /// pass.
+    /// Reads the source if it is due; otherwise takes the asynchronous readings that have come. `now` is the beginning
+    /// of the pass.
     pub fn read(&mut self, now: MonoNs, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
         if now >= self.next_read(interval_ns, is_marked) {
