@@ -64,15 +64,15 @@ pub const KEYS: &[OptionKey] = &[
 ];
 
 /// A number, or `region`, which is noted and has no number yet.
-fn or_region(value: &str, is_asked: &mut bool, number: impl Fn(&str) -> Option<f64>) -> Option<Option<f64>> {
-    *is_asked = value == "region";
-    if *is_asked { Some(None) } else { number(value).map(Some) }
+fn or_region(value: &str, is_requested: &mut bool, number: impl Fn(&str) -> Option<f64>) -> Option<Option<f64>> {
+    *is_requested = value == "region";
+    if *is_requested { Some(None) } else { number(value).map(Some) }
 }
 
 fn intensity(value: &str, folder: &mut WorkingFolder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, MAX_G_PER_KWH).map(IntensityOption::Constant),
-        Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
+        Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Provider(value.to_owned())),
         Err(_) if value.contains('/') || is_table(value) => folder.path(value).map(IntensityOption::File),
         Err(_) => None,
     }

@@ -5,7 +5,7 @@ use crate::client::{KEY, PATIENCE, Scratch, limits, request};
 use crate::grid_server::{Behaviour, Server};
 use carbontracker::carbon::http::request::{HttpMethod, HttpRequest, Secret};
 use carbontracker::carbon::intensity::EmissionsBasis;
-use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use carbontracker::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use carbontracker::carbon::live::poller::{self, Lookup, PollConfig, PollTask, PollUpdate, Target};
 use carbontracker::carbon::provider::Provider;
 use carbontracker::os::worker::Worker;
@@ -55,7 +55,7 @@ impl Provider for Grid {
             return Ok(Vec::new());
         }
         let g_per_kwh = value.as_f64().ok_or("an answer without a figure")?;
-        Ok(vec![IntensitySlot { from: 0.0, to: 300.0, g_per_kwh, quality: FigureQuality::Actual }])
+        Ok(vec![IntensitySlot { from: 0.0, to: 300.0, g_per_kwh, quality: IntensityQuality::Actual }])
     }
     fn fix(&self, status: u16) -> Option<String> {
         (status == 401).then(|| "the key is wrong; check testgrid's pages".into())
@@ -63,7 +63,7 @@ impl Provider for Grid {
 }
 
 fn target(base: &str) -> Target {
-    Target { service: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
+    Target { provider: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
 }
 
 fn start(task: PollTask, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiver<PollUpdate>) {
@@ -199,7 +199,7 @@ fn ranks_of_a_node_and_the_next_job_share_answers() {
     let server = Server::start(paths(Behaviour::text("99")));
     let slow = || {
         let mut target = target(&server.url());
-        target.service = Box::new(Grid { next: 0, refresh_s: 60_000.0 });
+        target.provider = Box::new(Grid { next: 0, refresh_s: 60_000.0 });
         start(PollTask::Grid(target), Some(&folder), PATIENCE)
     };
     let ranks: Vec<_> = (0..8).map(|_| slow()).collect();
@@ -319,7 +319,7 @@ fn location_decides_the_provider() {
     let grid = Server::start(paths(Behaviour::text("99")));
     let lookup = |answers: &'static str| {
         let (atlas, grid) = (atlas.url(), grid.url());
-        PollTask::Place(Lookup {
+        PollTask::Location(Lookup {
             name: "test",
             base: atlas,
             find: Box::new(move |ask| {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::intensity::slot::FigureQuality;
+use crate::carbon::intensity::slot::IntensityQuality;
 use proptest::prelude::*;
 
 mod exports;
@@ -31,9 +31,9 @@ fn at(slots: &[IntensitySlot], time: &str) -> Option<f64> {
 fn figure_holds_until_the_next_and_is_a_forecast_after_now() {
     let slots = parsed("time,g_per_kwh\n2026-03-02T12:00Z,100\n2026-03-02T13:00Z,200\n2026-03-02T14:00Z,300\n");
     let slots_seen: Vec<_> = slots.iter().map(|s| (s.from - NOON, s.to - NOON, s.g_per_kwh, s.quality)).collect();
-    assert!(slots_seen.contains(&(0.0, 3600.0, 100.0, FigureQuality::Actual)), "{slots_seen:?}");
-    assert!(slots_seen.contains(&(3600.0, 7200.0, 200.0, FigureQuality::Actual)));
-    assert!(slots_seen.contains(&(7200.0, 10800.0, 300.0, FigureQuality::Forecast)));
+    assert!(slots_seen.contains(&(0.0, 3600.0, 100.0, IntensityQuality::Actual)), "{slots_seen:?}");
+    assert!(slots_seen.contains(&(3600.0, 7200.0, 200.0, IntensityQuality::Actual)));
+    assert!(slots_seen.contains(&(7200.0, 10800.0, 300.0, IntensityQuality::Forecast)));
 }
 
 #[test]
