@@ -89,6 +89,7 @@ static void ends_whole(enum way way, int epochs) {
     if (reported == epochs && written == epochs) return;
     if (took > WAY[way].patience_s) {
         printf("skipped: %s took %.3f s, longer than it waits for the files\n", WAY[way].name, took);
+        fflush(stdout); /* before the next fork */
         return;
     }
     check_failed(__FILE__, __LINE__, "%s: of %d epochs the report has %lld, the journal %lld; the end took %.3f s", WAY[way].name, epochs,
