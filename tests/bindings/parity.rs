@@ -15,6 +15,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// A run's epochs: µJ of the package and of memory inside, µJ of the package between it and the next, and whether it
 /// was cancelled.
@@ -33,6 +34,8 @@ const OPTIONS: &str = "epochs=7 interval=0.005 components=cpu,dram location=DK p
 /// Where the counters go round, and where they start: the package's passes its range in the record.
 const RANGE_UJ: u64 = 262_143_328_850;
 const START_UJ: u64 = RANGE_UJ - 1_500_000;
+/// Eight readings. The library must see that a counter rests, or it takes the step for one of a slow counter.
+const REST: Duration = Duration::from_millis(40);
 /// The package, and memory.
 const ZONES: [&str; 2] = ["intel-rapl:0", "intel-rapl:0:0"];
 
@@ -92,9 +95,10 @@ impl Counters {
         }
     }
 
-    /// Waits until both counters have been read twice. The second read began after this call.
+    /// Waits until both counters have been at rest for [`REST`], and have been read twice after that.
     fn wait_for_reads(&mut self) {
         let mut reads = [0; 2];
+        std::thread::sleep(REST);
         self.accessed();
         wait_until("both counters are read", || {
             let accessed = self.accessed();
