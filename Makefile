@@ -7,7 +7,7 @@
 # make LIVE=0    builds without live services of carbon intensity: no code that opens a connection, 1.8 MB less
 # make install   installs them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from capi/src/lib.rs
-# make bench     measures the cost of a call, a sample and ten million epochs
+# make bench     prints the error of measured energy, the cost of a call, a sample and ten million epochs
 # make figure    scores the forecast on the recordings in CT_DATA and draws docs/src/explanation/forecast.svg
 
 PREFIX   ?= /usr/local
@@ -120,7 +120,7 @@ header:
 BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench
 
 bench: lib cli
-	$(BENCH) -p carbontracker --bench cost --bench bindings
+	$(BENCH) -p carbontracker --bench accuracy --bench cost --bench bindings
 
 figure:
 	$(BENCH) -p carbontracker-cli --bench forecast

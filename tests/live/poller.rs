@@ -265,23 +265,21 @@ fn end_does_not_wait_for_a_hanging_request() {
         let server = Server::start(behaviour.clone());
         let begin = Instant::now();
         let (fetcher, news) = follow(&server);
-        let started = begin.elapsed();
         if !matches!(behaviour, Behaviour::Deaf) {
             server.await_requests(1);
         }
-        let begin = Instant::now();
         fetcher.end_within(Duration::from_millis(20));
-        assert!(started < Duration::from_secs(5) && begin.elapsed() < Duration::from_secs(5), "{behaviour:?}");
+        // The request itself would last until its limit.
+        assert!(begin.elapsed() < PATIENCE, "{behaviour:?}");
         assert!(news.try_recv().is_err());
     }
-    // A thread that waits between rounds ends at once. This one waits for 20 s.
+    // A thread that waits between rounds ends at once. This one would wait for 20 s, longer than its end is awaited.
     let server = Server::start(Behaviour::with_header(503, "Retry-After: 20000"));
     let (fetcher, news) = follow(&server);
     next(&news);
-    let begin = Instant::now();
-    fetcher.end_within(PATIENCE);
-    assert!(begin.elapsed() < Duration::from_secs(5));
-    assert!(matches!(news.recv_timeout(PATIENCE), Err(std::sync::mpsc::RecvTimeoutError::Disconnected)), "it is gone");
+    fetcher.end_within(Duration::from_secs(10));
+    let last = news.recv_timeout(Duration::from_secs(5));
+    assert_eq!(last, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "it is gone");
 }
 
 /// A forked child has the handle but not the thread, and must not wait for it.
