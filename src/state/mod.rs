@@ -167,8 +167,18 @@ impl RunState {
     /// What converts this run's energy into emissions.
     pub fn factors(&self) -> EmissionFactors<'_> {
         let CarriedOver { energy_j, co2eq_g, .. } = self.attribution.carried_over;
-        let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
+        let known = energy_j.unwrap_or(0.0);
+        let joules = known.min(self.joules_before());
+        let share = if joules < known { joules / known } else { 1.0 };
+        let before = Before { joules, co2eq_g: co2eq_g.unwrap_or(0.0) * share };
         EmissionFactors { before, ..EmissionFactors::new(&self.carbon.grid, &self.carbon.clock, self.carbon.pue) }
+    }
+
+    /// Energy of earlier attempts in the ledger, J. A damaged journal may have lost the energy of a component.
+    fn joules_before(&self) -> f64 {
+        let gone = self.attribution.ledger.before().iter();
+        let here = self.metering.channels.iter().map(|metered| &metered.before);
+        gone.chain(here).filter_map(|used| used.sum().joules).sum()
     }
 
     /// Continues a run at `now`.
