@@ -25,7 +25,7 @@ pub mod resume;
 pub mod run_identity;
 pub mod writer;
 
-pub use journal_report::{JournalReport, read};
+pub use journal_report::{JournalReport, parse, read};
 
 use crate::coordination::device_lease::JournalProgress;
 use crate::os::OwnTable;
