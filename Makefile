@@ -29,7 +29,8 @@ all: lib cli lua connectors
 # A file is built only if it is missing or older than its sources. So `make install` under sudo only copies: the PATH of
 # sudo may lack cargo. The option --workspace gives the crates the same features in both builds, so that they share one
 # build of the core.
-BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --target-dir $(TARGET) --workspace --no-default-features
+BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --target-dir $(TARGET) --workspace \
+    --exclude carbontracker-fuzz --no-default-features
 # Remembers LIVE from the last build, so that `make LIVE=0 && sudo make install` installs that build.
 LIVE        ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
 BUILD_CARGO += $(if $(filter-out 0,$(LIVE)),--features live)

@@ -13,7 +13,7 @@ pub const KEYS: &[OptionKey] = &[
     key(
         "location",
         "a zone such as DK, Denmark, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip or cloud, to look it up",
-        |o, v| put_some(&mut o.carbon.location, some_text(v)),
+        |o, v| put_some(&mut o.carbon.location, zone(v)),
     ),
     key(
         "intensity",
@@ -84,6 +84,11 @@ fn is_table(name: &str) -> bool {
     ending.is_some_and(|ending| ["csv", "tsv", "txt", "json"].contains(&ending.as_str()))
 }
 
+/// A zone's name. One with `=` is the next pair, because the value before it is missing; it may be a key.
+fn zone(value: &str) -> Option<String> {
+    some_text(value).filter(|value| !value.contains('='))
+}
+
 fn secret(value: &str) -> Option<Secret> {
     some_text(value).map(Secret)
 }
@@ -103,5 +108,5 @@ fn what_if(value: &str) -> Option<WhatIfOption> {
     if value == "off" {
         return Some(WhatIfOption::Off);
     }
-    value.split(',').map(|zone| some_text(zone.trim())).collect::<Option<_>>().map(WhatIfOption::Zones)
+    value.split(',').map(|name| zone(name.trim())).collect::<Option<_>>().map(WhatIfOption::Zones)
 }

@@ -21,7 +21,7 @@ pub const fn key(name: &'static str, allowed: &'static str, set: fn(&mut Options
 impl OptionKey {
     /// Stores a value. `name` is the name that the user set the option by.
     pub fn put(&self, options: &mut Options, name: &str, value: &str) -> Result<()> {
-        let shown = if is_secret(self.name) || has_password(value) { "…" } else { value };
+        let shown = if is_secret(self.name) || has_password(value) || has_key(value) { "…" } else { value };
         (self.set)(options, value).ok_or_else(|| Error::invalid(format!("{name}='{shown}': expected {}", self.allowed)))
     }
 }
@@ -34,6 +34,11 @@ fn is_secret(name: &str) -> bool {
 /// Whether a value looks like an address with a password: https://USER:PASSWORD@HOST.
 fn has_password(value: &str) -> bool {
     value.split_once("//").is_some_and(|(_, rest)| rest.contains('@'))
+}
+
+/// Whether a value has the pair of a secret option in it, because the value before it is missing: `pue= api_key=…`.
+fn has_key(value: &str) -> bool {
+    value.rsplit('=').skip(1).any(|before| is_secret(before.trim_end()))
 }
 
 /// The part of a misplaced name that a message may show. `previous_key` is the key of the pair before. The text may be the

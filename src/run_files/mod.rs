@@ -26,7 +26,7 @@ pub mod run_identity;
 mod shared_locks;
 pub mod writer;
 
-pub use journal_report::{JournalReport, read};
+pub use journal_report::{JournalReport, parse, read};
 
 use crate::coordination::device_lease::JournalReach;
 use crate::os::worker::{Stop, Worker, WorkerExit};

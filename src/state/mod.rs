@@ -168,8 +168,18 @@ impl RunState {
     /// What converts this run's energy into emissions.
     pub fn factors(&self) -> EmissionFactors<'_> {
         let CarriedOver { energy_j, co2eq_g, .. } = self.attribution.carried_over;
-        let carried_over = CarriedEmissions { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
+        let known = energy_j.unwrap_or(0.0);
+        let joules = known.min(self.carried_over_j());
+        let share = if joules < known { joules / known } else { 1.0 };
+        let carried_over = CarriedEmissions { joules, co2eq_g: co2eq_g.unwrap_or(0.0) * share };
         EmissionFactors { carried_over, ..EmissionFactors::new(&self.carbon.grid, &self.carbon.clock, self.carbon.pue) }
+    }
+
+    /// Energy of earlier attempts in the ledger, J. A damaged journal may have lost the energy of a component.
+    fn carried_over_j(&self) -> f64 {
+        let gone = self.attribution.ledger.carried_components().iter();
+        let here = self.metering.channels.iter().map(|metered| &metered.carried_over);
+        gone.chain(here).filter_map(|used| used.sum().joules).sum()
     }
 
     /// Continues a run at `now`.

@@ -20,7 +20,7 @@ impl Ledger {
     /// Moves the time of earlier attempts so that it ends at this instant.
     pub(super) fn place_before(&mut self, at: MonoNs) {
         let Some((origin, end)) = self.origin.zip(self.last_end) else { return };
-        let moved = |instant: MonoNs| MonoNs((instant.0 + at.0).saturating_sub(end.0));
+        let moved = |instant: MonoNs| at - end.ns_since(instant);
         for epoch in self.history.newest_first_mut() {
             (epoch.begin, epoch.end) = (moved(epoch.begin), moved(epoch.end));
         }

@@ -102,7 +102,10 @@ impl Journal {
             journal.channels = journal.named.take().unwrap_or_default();
         }
         if journal.attempts == 0 {
-            return Err("no line in it opens a run, as a journal's (NAME.jsonl) does".into());
+            return Err(
+                "no line in it opens a run, so it is no journal; name a journal (NAME.jsonl) that this library wrote"
+                    .into(),
+            );
         }
         Ok(journal)
     }

@@ -432,6 +432,23 @@ fn epochs_of_a_long_run_are_decimated_and_sums_stay() {
     assert_eq!(grams, 100_000.0);
 }
 
+/// Fuzzing found it: emissions became negative, because the numbers had more energy than the components.
+#[test]
+fn journal_without_its_components_has_no_negative_emissions() {
+    let mut kept = four();
+    kept.retain(|line| !line.starts_with("{\"components\""));
+    let past = Journal::parse(&joined(&kept)).unwrap().into_past(None);
+    assert!(past.components.is_empty() && past.energy_j > Some(0.0));
+    let mut state = new_state();
+    let start = 1 << 60;
+    state.resume(past.clone(), MonoNs(start));
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
+    let at = live(&mut state, start, &[(100, 0)], &[10.0]);
+    let own_g = 0.1 * 10.0 / 3.6e6 * 1.2 * 200.0;
+    let grams = usage(&state, at)["co2eq_g"].as_f64().unwrap();
+    assert!((grams - own_g).abs() < 1e-9, "{grams}");
+}
+
 /// The next attempt names its components before it has numbers.
 #[test]
 fn kill_before_the_first_numbers_keeps_each_components_energy() {

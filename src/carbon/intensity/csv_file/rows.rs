@@ -172,22 +172,23 @@ fn check_unit(columns: &CsvColumns, rows: &[CsvRow]) -> Result<(), String> {
     Ok(())
 }
 
-/// The rows of each quality as slots, in order of time.
+/// The rows as slots, in order of time.
 pub fn slots(mut rows: Vec<CsvRow>) -> Vec<IntensitySlot> {
     rows.sort_by(|a, b| a.at.total_cmp(&b.at));
-    // Actual figures and forecasts are separate, because both may be for one time.
+    // Forecasts are separate, because a time may have one beside its figure. Actual and estimated figures are one series.
     let mut slots = Vec::new();
-    for quality in IntensityQuality::ALL.iter().copied() {
-        let of_kind: Vec<&CsvRow> = rows.iter().filter(|row| row.quality == quality).collect();
+    for is_forecast in [true, false] {
+        let is_of_kind = |row: &&CsvRow| (row.quality == IntensityQuality::Forecast) == is_forecast;
+        let of_kind: Vec<&CsvRow> = rows.iter().filter(is_of_kind).collect();
         let mut step = DEFAULT_STEP_S;
         for row in &of_kind {
             let next = of_kind.get(of_kind.partition_point(|next| next.at <= row.at));
-            // A figure ends where another one of any quality begins.
+            // The last figure of a kind ends where one of the other kind begins.
             let other = || rows.get(rows.partition_point(|other| other.at <= row.at)..)?.first();
             let end = row.end.or_else(|| next.map(|next| next.at)).or_else(|| other().map(|other| other.at));
             step = end.map_or(step, |end| end - row.at);
             if let Some(g_per_kwh) = row.g_per_kwh {
-                slots.push(IntensitySlot { from: row.at, to: row.at + step, g_per_kwh, quality });
+                slots.push(IntensitySlot { from: row.at, to: row.at + step, g_per_kwh, quality: row.quality });
             }
         }
     }

@@ -37,6 +37,16 @@ fn figure_holds_until_the_next_and_is_a_forecast_after_now() {
 }
 
 #[test]
+fn estimated_figure_ends_the_actual_one_before_it() {
+    let slots = parsed(
+        "time,g_per_kwh,kind\n2026-03-02T12:00Z,100,actual\n2026-03-02T13:00Z,200,estimated\n\
+         2026-03-02T14:00Z,300,actual\n2026-03-02T15:00Z,400,estimated\n2026-03-02T13:00Z,1,forecast\n",
+    );
+    let hours = ["2026-03-02T12:30Z", "2026-03-02T13:30Z", "2026-03-02T14:30Z", "2026-03-02T15:30Z"];
+    assert_eq!(hours.map(|hour| at(&slots, hour)), [100.0, 200.0, 300.0, 400.0].map(Some));
+}
+
+#[test]
 fn columns_may_have_any_order_and_remarks_are_read() {
     let text = "\u{feff}# source: Energinet\r\n# basis: Direct\r\n# zone: DK1\r\n# made by hand\r\nkind,g_per_kwh,time\r\n\
         actual,50,2026-03-02T12:00Z\r\nactual,,2026-03-02T12:30Z\r\nactual,70,2026-03-02T13:00Z\r\n\
