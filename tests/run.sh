@@ -64,6 +64,7 @@ run_one() { # PROGRAM
     local name=$1 folder executable log=$LOGS/$1.log began=$SECONDS status result how=(--test-threads="$THREADS")
     IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
     cd "$folder" || return
+    set -o pipefail # of the shell that xargs started
     # shellcheck disable=SC2046 # the words of a choice
     if [[ -n $ONLY ]]; then
         "$executable" --nocapture "$ONLY" </dev/null 2>&1 | tee "$log"
@@ -104,8 +105,11 @@ summary() { # PROGRAM...
     done
     [[ -n $ONLY ]] || for program in "${failed[@]}"; do
         printf '\n---- %s: %s\n' "$program" "$LOGS/$program.log"
-        # Without a list of failures it crashed or was ended.
-        sed -n '/^failures:$/,$p' "$LOGS/$program.log" | grep . || tail -n 40 "$LOGS/$program.log"
+        if grep -qs '^failures:$' "$LOGS/$program.log"; then
+            sed -n '/^failures:$/,$p' "$LOGS/$program.log"
+        else
+            tail -n 40 "$LOGS/$program.log" # it crashed or was ended
+        fi
     done
     if grep -qs '^.*skipped: ' "${logs[@]}"; then
         printf '\nskipped, with the number of tests:\n'
@@ -147,7 +151,7 @@ if [[ ${1:-} == all ]]; then
         run_all $rest
     else
         cat "$LOGS/make.log"
-        echo "tests: make all failed, so these were not run: $rest" >&2
+        for program in $rest; do echo "not run, because make all failed" >"$LOGS/$program.log"; done
     fi
 else
     run_all $chosen
