@@ -86,10 +86,10 @@ $(BUILD)/carbontracker_auto.o: bindings/relink/carbontracker_auto.c
 	mkdir -p $(BUILD)
 	$(CONNECT) -c
 
-# The demo takes the library of `make lib`. Without that, it builds one by the profile `demo`, in a fifth of the time.
+# The demo takes the library of `make lib`. Without that, it builds one by the profile `demo`, in half the time.
 DEMO_OUT := $(if $(wildcard $(OUT)/libcarbontracker.so),$(OUT),$(TARGET)/demo)
 $(TARGET)/demo/libcarbontracker.so: $(CORE) capi/build.rs $(wildcard capi/src/*)
-	$(TOOLCHAIN) 'the library for the demo, by a quick profile without optimisation at the link' 75
+	$(TOOLCHAIN) 'the library for the demo, by a quick profile without optimisation at the link' 100
 	$(BUILD_CARGO) --profile demo --lib
 	test -s $@ && touch $@
 	ln -sf libcarbontracker.so $(@D)/libcarbontracker.so.0
