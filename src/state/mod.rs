@@ -177,7 +177,7 @@ impl RunState {
 
     /// Energy of earlier attempts in the ledger, J. A damaged journal may have lost the energy of a component.
     fn carried_over_j(&self) -> f64 {
-        let gone = self.attribution.ledger.carried_components().iter();
+        let gone = self.attribution.ledger.carried_over().iter();
         let here = self.metering.channels.iter().map(|metered| &metered.carried_over);
         gone.chain(here).filter_map(|used| used.sum().joules).sum()
     }
