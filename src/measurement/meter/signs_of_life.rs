@@ -59,7 +59,9 @@ impl Meter {
     pub(super) fn stands_still(&self, (since, previous): (MonoNs, u64), (at, count): (MonoNs, u64)) -> bool {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return false };
         let seconds = at.s_since(since);
-        let may_wrap = range.is_some_and(|range| max_watts * seconds >= range as f64 * joules_per_unit);
+        // It cannot have wrapped before the last reading, which showed the same count.
+        let unseen_s = at.s_since(self.still_until.unwrap_or(since));
+        let may_wrap = range.is_some_and(|range| max_watts * unseen_s >= range as f64 * joules_per_unit);
         let least = (MIN_DEVICE_W * seconds / joules_per_unit) as u64;
         !self.may_rest && !may_wrap && count.checked_sub(previous).is_some_and(|units| units <= least)
     }

@@ -17,6 +17,8 @@ use std::sync::atomic::AtomicU64;
 
 /// The library's clock has its zero 36 years before the machine's boot.
 const BOOT: u64 = 1 << 60;
+/// A world begins this long after the boot, ns.
+pub const BEGIN: u64 = 100_000_000_000;
 /// Bytes of a thread's stack.
 const STACK_BYTES: usize = 256 << 10;
 /// Time that passes whenever a thread gets the processor, ns.
@@ -109,9 +111,8 @@ pub struct Kernel {
 impl Kernel {
     /// A machine that has just booted.
     pub fn new(seed: u64) -> Kernel {
-        let mut rng = Rng::with_seed(seed);
-        let clocks =
-            Clocks { now: rng.u64(1_000_000..3_600_000_000_000), boot_at: 0, slept: 0, begin_unix_s: 1_767_225_600.0 };
+        let rng = Rng::with_seed(seed);
+        let clocks = Clocks { now: BEGIN, boot_at: 0, slept: 0, begin_unix_s: 1_767_225_600.0 };
         Kernel {
             clocks: Cell::new(clocks),
             rng: RefCell::new(rng),
@@ -300,7 +301,9 @@ impl Kernel {
             self.set_now(at.max(self.now()));
             return Some(());
         }
-        self.set_now(until.max(self.now()));
+        if !deadlines.is_empty() {
+            self.set_now(until.max(self.now()));
+        }
         None
     }
 

@@ -1,6 +1,7 @@
 //! Runs simulated worlds: `carbontracker-simulation FIRST [COUNT]` runs the worlds of these seeds and prints what is
 //! wrong. One seed alone also prints its world.
 
+use carbontracker_simulation::application::Truth;
 use carbontracker_simulation::scenario::Scenario;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -24,6 +25,9 @@ fn main() -> ExitCode {
         }
         let outcome = scenario.run();
         simulated_s += outcome.simulated_ns as f64 * 1e-9;
+        if count == 1 {
+            outcome.lives.iter().for_each(print_life);
+        }
         if let Some(why) = outcome.failure {
             failed += 1;
             println!("seed {seed}: {why}");
@@ -33,4 +37,19 @@ fn main() -> ExitCode {
     let per_minute = hours / began.elapsed().as_secs_f64() * 60.0;
     println!("{count} worlds, {failed} failed; {hours:.0} h simulated, {per_minute:.0} h a minute");
     if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn print_life((rank, truth): &(usize, Truth)) {
+    let Truth { process, first_begin, has_cancelled, has_ended, refused, .. } = truth;
+    let (count, last) = (truth.epochs.len(), truth.epochs.last());
+    println!(
+        "rank {rank}, process {process}: begins {first_begin:?}, {count} epochs, last {last:?}, cancelled {has_cancelled}, \
+         ended {has_ended}, refused {refused:?}"
+    );
+    truth.messages.iter().for_each(|message| println!("  message: {message}"));
+    if let Some((at, report)) = &truth.report {
+        for part in ["run", "usage", "components", "unavailable", "job", "notes"] {
+            println!("  {part} at {at}: {}", report[part]);
+        }
+    }
 }

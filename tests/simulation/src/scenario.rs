@@ -1,10 +1,10 @@
 //! A world from one seed: its machine, processes and events.
 
-use crate::application::{self, End, Noted, Plan};
+use crate::application::{self, End, Noted, Plan, Truth};
 use crate::check;
 use crate::device::{Device, Devices, Meter, SharedKernel, machine};
 use crate::disk::Disk;
-use crate::kernel::Kernel;
+use crate::kernel::{BEGIN, Kernel};
 use crate::world::Simulated;
 use crate::{END, new_folder};
 use carbontracker::measurement::channel::DeviceKind;
@@ -83,20 +83,22 @@ pub struct Outcome {
     pub failure: Option<String>,
     /// The time that passed in the world, ns.
     pub simulated_ns: u64,
+    /// What was true of each process, with its rank.
+    pub lives: Vec<(usize, Truth)>,
 }
 
 fn device(rng: &mut Rng, kind: DeviceKind, name: String, traits: &Traits, span_ns: u64) -> Device {
     let is_counter = kind != DeviceKind::Gpu || rng.bool();
     let watts = rng.f64() * 180.0 + 15.0;
     let mut power = vec![(0, watts)];
-    let mut at = 0;
+    let mut at = BEGIN;
     while traits.varies && power.len() < 50 {
-        at += rng.u64(S..span_ns.max(2 * S) / 5);
+        at += rng.u64(S..(span_ns / 5).max(2 * S));
         power.push((at, rng.f64() * 180.0 + 15.0));
     }
     let mut faults = Vec::new();
     if traits.has_meter_faults && rng.u8(..3) > 0 {
-        let from = rng.u64(0..span_ns);
+        let from = BEGIN + rng.u64(0..span_ns);
         let fault = match rng.u8(..6) {
             0 => Meter::Stalls,
             1 if is_counter => Meter::Restarts,
@@ -252,7 +254,9 @@ impl Scenario {
         let kernel = Rc::new(Kernel::new(self.seed));
         let disk = match Disk::new(new_folder()) {
             Ok(disk) => Rc::new(disk),
-            Err(error) => return Outcome { failure: Some(format!("no folder: {error}")), simulated_ns: 0 },
+            Err(error) => {
+                return Outcome { failure: Some(format!("no folder: {error}")), simulated_ns: 0, lives: Vec::new() };
+            }
         };
         disk.latency_ns.set(self.latency_ns);
         disk.kill_at_write.set(self.kill_at_write);
@@ -266,7 +270,8 @@ impl Scenario {
         kernel.start(Vec::new(), move || supervisor.supervise());
         kernel.run(END);
         let failure = kernel.failure().or_else(|| check::all(&world).err());
-        Outcome { failure, simulated_ns: kernel.now() - began }
+        let lives = world.lives.borrow().iter().map(|(rank, noted)| (*rank, noted.borrow().clone())).collect();
+        Outcome { failure, simulated_ns: kernel.now() - began, lives }
     }
 }
 
@@ -302,6 +307,7 @@ impl Running {
         let world = Rc::clone(self);
         let process = self.kernel.start(variables, move || {
             application::run(&world.kernel, &plan, |options| world.create(options), &noted);
+            world.kernel.exit(world.kernel.process());
         });
         if let Some((_, noted)) = self.lives.borrow().last() {
             noted.borrow_mut().process = process;
@@ -329,8 +335,8 @@ impl Running {
             self.restart_dead();
         }
         // A kill in the middle of a write may come later than all events.
-        for _ in 0..50 {
-            self.kernel.sleep(3600 * S);
+        while self.lives.borrow().iter().any(|(_, noted)| self.kernel.process_start(noted.borrow().process).is_some()) {
+            self.kernel.sleep(600 * S);
             self.restart_dead();
         }
     }

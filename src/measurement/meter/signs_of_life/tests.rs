@@ -55,6 +55,16 @@ fn a_counter_that_never_moves_is_unknown_and_not_0() {
 }
 
 #[test]
+fn stalled_counter_does_not_come_back_by_itself_when_it_could_have_wrapped() {
+    let counter = Quantity::Counter { joules_per_unit: 1e-6, range: Some(65_532_610_987), max_watts: 700.0 };
+    let (mut meter, mut run) = (Meter::new(counter), Run::default());
+    run.count(&mut meter, (0.0, 400.0), |at| 100.0 * at.min(20.0));
+    run.finish(&mut meter);
+    assert_eq!(run.events, [MeterEvent::Lost(Fault::Stalled)], "a wrap takes 94 s at 700 W");
+    assert!((run.joules - 2000.0).abs() < 1e-3 && run.measured_s < 21.0, "{} J, {} s", run.joules, run.measured_s);
+}
+
+#[test]
 fn a_counter_that_hardly_moves_is_stalled() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     run.count(&mut meter, (0.0, 10.0), |at| 0.005 * at);
