@@ -178,7 +178,7 @@ impl Child {
 /// Runs the test `child` in a program of its own, with these variables.
 fn under(variables: &[(&str, &str)]) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "gpu_select::child", "--nocapture", "--test-threads=1"]);
+    command.args(["--ignored", "--exact", "select::child", "--nocapture", "--test-threads=1"]);
     for name in VARIABLES {
         command.env_remove(name);
     }
