@@ -6,6 +6,7 @@
 
 use crate::retry::{Stamp, Used, now};
 use carbontracker::error::Status;
+use carbontracker::os::{pause, process_id};
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -158,6 +159,22 @@ pub fn mig_uuid(n: usize, instance: usize) -> String {
 }
 
 type Set = unsafe extern "C" fn(*const Driver, *const [Gpu; MAX_GPUS], usize) -> c_int;
+type Enter = unsafe extern "C" fn(extern "C" fn() -> u64, extern "C" fn(u64), extern "C" fn() -> u32);
+
+/// The library's clock, ns: that of the simulated world in which the caller is, or else the system's.
+extern "C" fn clock() -> u64 {
+    now()
+}
+
+/// Sleeps as the library does.
+extern "C" fn sleep(ns: u64) {
+    pause(Duration::from_nanos(ns));
+}
+
+/// The process number that the library sees.
+extern "C" fn process() -> u32 {
+    process_id()
+}
 
 /// A fake driver and its GPUs.
 pub struct Standin {
@@ -198,7 +215,10 @@ impl Standin {
 
     /// A driver in an existing file, which is not removed later.
     pub fn at(library: &Path, gpus: &[Gpu]) -> Standin {
-        let (set, tally) = (symbol(library, c"standin_set"), symbol(library, c"standin_tally"));
+        let [set, tally, enter] =
+            [c"standin_set", c"standin_tally", c"standin_enter"].map(|name| symbol(library, name));
+        // SAFETY: standin.c declares the function with this type. It keeps the three functions, which live as long.
+        unsafe { std::mem::transmute::<*mut c_void, Enter>(enter)(clock, sleep, process) };
         let mut all = [Gpu::constant(0.0); MAX_GPUS];
         all[..gpus.len()].copy_from_slice(gpus);
         for (n, gpu) in all.iter_mut().enumerate() {
@@ -330,28 +350,27 @@ pub fn settle(tracker: &Tracker) {
         let reason = found.unavailable();
         !found.gpus().is_empty() || !(reason.is_empty() || reason.contains("yet to answer"))
     };
-    for _ in 0..100 {
+    for _ in 0..40 {
         if is_there(&Found::report(tracker)) {
             break;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        pause(Duration::from_millis(25));
     }
-    std::thread::sleep(Duration::from_millis(60));
+    pause(Duration::from_millis(60));
 }
 
-/// Duration of begin and end while the sampling thread sleeps, wakes and reads: median and maximum, µs.
-pub fn cost(tracker: &Tracker) -> (f64, f64) {
-    let mut taken = Vec::new();
+/// The longest call of begin or end while the sampling thread sleeps, wakes and reads.
+pub fn longest_call(tracker: &Tracker) -> Duration {
+    let mut longest = 0;
     for n in 0..200 {
         for call in [Tracker::begin, Tracker::end] {
-            std::thread::sleep(Duration::from_micros(1_000 + 37 * (n % 100)));
+            pause(Duration::from_micros(1_000 + 37 * (n % 100)));
             let before = now();
             call(tracker).unwrap();
-            taken.push(now() - before);
+            longest = longest.max(now() - before);
         }
     }
-    taken.sort_unstable();
-    (taken[taken.len() / 2] as f64 * 1e-3, taken[taken.len() - 1] as f64 * 1e-3)
+    Duration::from_nanos(longest)
 }
 
 /// A report, and the messages until then.

@@ -78,18 +78,38 @@ struct driver {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gpu gpus[GPUS];
 static struct driver driver;
-static pid_t owner;
+static uint32_t owner; /* the process that initialised it */
 uint64_t standin_tally[3]; /* calls, initialisations, and initialisations without a shutdown */
 
 /* A handle is an address: that of a GPU, or one of the addresses after it for its MIG instances. */
 static char handles[GPUS][1 + SLICES];
 
 /* The library's clock: the monotonic clock, with a start long before the machine's. */
-static uint64_t now_ns(void) {
+static uint64_t real_clock(void) {
     static const uint64_t start = 1ull << 60;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return start + (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void real_sleep(uint64_t ns) {
+    struct timespec left = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    nanosleep(&left, NULL);
+}
+
+static uint32_t real_process(void) {
+    return (uint32_t)getpid();
+}
+
+/* The clock, the sleep and the process number. A test may replace them by those of a simulated world. */
+static uint64_t (*now_ns)(void) = real_clock;
+static void (*sleep_ns)(uint64_t ns) = real_sleep;
+static uint32_t (*process)(void) = real_process;
+
+void standin_enter(uint64_t (*clock)(void), void (*sleep)(uint64_t ns), uint32_t (*number)(void)) {
+    now_ns = clock;
+    sleep_ns = sleep;
+    process = number;
 }
 
 /* Whether an answer that ends at this instant still applies. */
@@ -98,10 +118,7 @@ static int lasts(uint64_t until_ns) {
 }
 
 static void sleep_s(double seconds) {
-    struct timespec left;
-    left.tv_sec = (time_t)seconds;
-    left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
-    if (seconds > 0) nanosleep(&left, NULL);
+    if (seconds > 0) sleep_ns((uint64_t)(seconds * 1e9));
 }
 
 /* Energy up to an instant, J: that of a square wave, in closed form. */
@@ -134,7 +151,7 @@ static nvmlReturn_t ask(struct driver *copy) {
     pthread_mutex_lock(&lock);
     standin_tally[0]++;
     *copy = driver;
-    is_ready = standin_tally[2] > 0 && owner == getpid();
+    is_ready = standin_tally[2] > 0 && owner == process();
     pthread_mutex_unlock(&lock);
     return is_ready ? SUCCESS : UNINITIALIZED;
 }
@@ -218,8 +235,8 @@ nvmlReturn_t nvmlInit_v2(void) {
     sleep_s(copy.init_delay_s);
     if (copy.init_answer != SUCCESS && lasts(copy.answers_until_ns)) return copy.init_answer;
     pthread_mutex_lock(&lock);
-    standin_tally[2] = owner == getpid() ? standin_tally[2] + 1 : 1;
-    owner = getpid();
+    standin_tally[2] = owner == process() ? standin_tally[2] + 1 : 1;
+    owner = process();
     standin_tally[1]++;
     pthread_mutex_unlock(&lock);
     return SUCCESS;

@@ -35,12 +35,21 @@ pub fn new_folder() -> PathBuf {
 /// Runs `body` in one process of a simulated machine, in virtual time, and returns its result. The library's threads run
 /// as coroutines beside it. `body` waits with [`pause`]. Fails as `body` fails.
 pub fn in_virtual_time<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>) -> R + 'static) -> R {
+    in_process(seed, Vec::new(), body)
+}
+
+/// As [`in_virtual_time`], with these environment variables of the process.
+pub fn in_process<R: 'static>(
+    seed: u64,
+    variables: Vec<(String, String)>,
+    body: impl FnOnce(&Rc<Kernel>) -> R + 'static,
+) -> R {
     let kernel = Rc::new(Kernel::new(seed));
     let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
     let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk }));
     let result = Rc::new(RefCell::new(None));
     let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));
-    kernel.start(Vec::new(), move || *to.borrow_mut() = Some(body(&inside)));
+    kernel.start(variables, move || *to.borrow_mut() = Some(body(&inside)));
     kernel.run(END);
     if let Some(failure) = kernel.failure() {
         panic!("{failure}");

@@ -7,9 +7,11 @@ use crate::measurement::channel::Channel;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::Source;
 use crate::measurement::source::sysfs::number_file::middle;
-use crate::os::{self, exit};
+use crate::os::{self, Promise, exit};
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The longest time from a driver's reading to its answer, ns.
@@ -135,21 +137,45 @@ impl NvmlGpus {
 
     /// Reads all GPUs with `work` on this thread. If the driver is slow, each GPU is read on a thread of its own, so
     /// that their readings are from the same time.
-    fn read_all(&mut self, work: impl Fn(&mut [NvmlGpu]) -> Vec<Results> + Sync) -> Vec<Results> {
+    fn read_all(&mut self, work: Work) -> Vec<Results> {
         let in_turn: u64 = self.gpus.iter().map(|gpu| gpu.call_ns).sum();
         if self.gpus.len() == 1 || in_turn < PARALLEL_CALLS_NS {
             return work(&mut self.gpus);
         }
-        let work = &work;
-        let results: Vec<Option<Results>> = std::thread::scope(|scope| {
-            let builder = || std::thread::Builder::new().name("ct-nvml".into()).stack_size(256 << 10);
-            let start = |gpu| builder().spawn_scoped(scope, move || work(gpu)).ok();
-            let threads: Vec<_> = self.gpus.chunks_mut(1).map(start).collect();
-            threads.into_iter().map(|thread| thread.and_then(|thread| thread.join().ok()?.pop())).collect()
-        });
-        // A GPU whose thread could not be started is read here.
-        let in_turn = self.gpus.chunks_mut(1).zip(results);
-        in_turn.map(|(gpu, results)| results.or_else(|| work(gpu).pop()).unwrap_or_default()).collect()
+        let errands: Vec<Arc<Errand>> = self.gpus.drain(..).map(Errand::new).collect();
+        for errand in errands.iter().skip(1) {
+            let errand = Arc::clone(errand);
+            let _ = os::spawn_quiet("ct-nvml", move || errand.run(work));
+        }
+        // A GPU whose thread has not begun, or could not be started, is read here.
+        errands.iter().for_each(|errand| errand.run(work));
+        let (gpus, results) = errands.iter().map(|errand| errand.done.take()).unzip();
+        self.gpus = gpus;
+        results
+    }
+}
+
+/// What reads GPUs.
+type Work = fn(&mut [NvmlGpu]) -> Vec<Results>;
+
+/// The reading of one GPU, on whichever thread begins it first.
+struct Errand {
+    gpu: Mutex<Option<NvmlGpu>>,
+    done: Promise<(NvmlGpu, Results)>,
+}
+
+impl Errand {
+    fn new(gpu: NvmlGpu) -> Arc<Errand> {
+        Arc::new(Errand { gpu: Mutex::new(Some(gpu)), done: Promise::default() })
+    }
+
+    /// Reads the GPU, unless a thread has begun to. A panic leaves it without readings.
+    fn run(&self, work: Work) {
+        let gpu = self.gpu.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(mut gpu) = gpu {
+            let results = catch_unwind(AssertUnwindSafe(|| work(std::slice::from_mut(&mut gpu)).pop()));
+            self.done.keep((gpu, results.ok().flatten().unwrap_or_default()));
+        }
     }
 }
 

@@ -42,7 +42,7 @@ impl NvmlRequest {
     /// What the report shows until a GPU is open.
     pub fn pending(&self) -> Unavailable {
         let (reason, cure) = if self.waits_for_process() {
-            let process = std::process::id();
+            let process = os::process_id();
             let cure = "in a container, where process numbers differ from the driver's, use devices=visible";
             let reason = format!("no GPU runs this process (number {process}) or a descendant of it yet");
             (reason, Some(cure.to_owned()))

@@ -243,7 +243,7 @@ impl Family {
             Ok(found)
         };
         let found = exit::driver_call(call).unwrap_or(Ok(Vec::new()))?;
-        let us = std::process::id();
+        let us = os::process_id();
         if found.contains(&us) {
             return Ok(true);
         }

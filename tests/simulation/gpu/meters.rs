@@ -2,21 +2,22 @@
 //! meter.
 
 use crate::fake_nvml::{Found, Gpu, NOT_READY, Standin, tracker};
-use crate::retry::{Used, call, now, run, steadily};
+use crate::retry::{Used, call, now, run};
+use crate::virtually;
 use carbontracker::measurement::reading::{Reading, Value};
 use carbontracker::measurement::source::{Source, Waker, start_nvml};
 use carbontracker::options::Options;
-use carbontracker::os::OwnTable;
+use carbontracker::os::{Instant, OwnTable, pause};
 use carbontracker::tracker::Tracker;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const EPOCH: Duration = Duration::from_millis(300);
 
 /// A mobile GPU of 175 W that reports 593 W at idle (seerge/g-helper#5819). The limit is known in different ways.
 #[test]
 fn a_power_far_above_the_limit_is_refused() {
-    steadily(|| {
+    virtually(|| {
         for (limit_w, limits_w) in [(175.0, [0.0; 3]), (-1.0, [175.0, 0.0, 0.0]), (0.0, [0.0, 175.0, 175.0])] {
             let gpus = [593.0, 170.0].map(|watts| Gpu { limit_w, limits_w, ..Gpu::constant(watts).without_counter() });
             let standin = Standin::new(&gpus);
@@ -26,7 +27,7 @@ fn a_power_far_above_the_limit_is_refused() {
             tracker.destroy();
             assert_eq!(found.gpu(0)["energy_j"].as_f64().unwrap_or(0.0), 0.0, "{limits_w:?}: {:#}", found.gpu(0));
             let used = standin.used(&[1], stamps[0].0, stamps[3].1);
-            used.assert_near(found.gpu(1)["energy_j"].as_f64().unwrap(), 0.03, "the other");
+            used.assert_near(found.gpu(1)["energy_j"].as_f64().unwrap(), 1e-4, "the other");
             assert!(found.messages.iter().any(|text| text.contains("can draw")), "{:?}", found.messages);
         }
     });
@@ -35,7 +36,7 @@ fn a_power_far_above_the_limit_is_refused() {
 /// The limit may be raised during the run, so the highest limit counts too.
 #[test]
 fn a_limit_that_is_raised_later_does_not_stop_the_count() {
-    steadily(|| {
+    virtually(|| {
         let gpu = Gpu { limit_w: 100.0, limits_w: [100.0, 450.0, 500.0], ..Gpu::constant(480.0).without_counter() };
         let standin = Standin::new(&[gpu]);
         let tracker = tracker(&standin.options());
@@ -43,14 +44,14 @@ fn a_limit_that_is_raised_later_does_not_stop_the_count() {
         let found = Found::all(&tracker);
         tracker.destroy();
         let used = standin.used(&[0], stamps[0].0, stamps[2].1);
-        used.assert_near(found.gpu(0)["energy_j"].as_f64().unwrap(), 0.03, "at 480 W");
+        used.assert_near(found.gpu(0)["energy_j"].as_f64().unwrap(), 1e-4, "at 480 W");
     });
 }
 
 /// 0xFFFFFFFF mW for a moment in the middle of a run. It once added 216,060 J to 500 J. No part of it is counted.
 #[test]
 fn a_glitch_of_a_power_adds_no_energy() {
-    steadily(|| {
+    virtually(|| {
         for milliseconds in [60, 120] {
             let standin = Standin::new(&[Gpu::constant(100.0).without_counter()]);
             let tracker = tracker(&standin.options());
@@ -63,7 +64,7 @@ fn a_glitch_of_a_power_adds_no_energy() {
             tracker.destroy();
             let (energy, gpu) = (found.number("/usage/energy_j"), found.gpu(0));
             println!("{milliseconds} ms: {energy:.1} J, {} {}", gpu["status"], gpu["note"]);
-            standin.used(&[0], stamps[0].0, stamps[4].1).assert_near(energy, 0.03, "a glitch");
+            standin.used(&[0], stamps[0].0, stamps[4].1).assert_near(energy, 1e-4, "a glitch");
         }
     });
 }
@@ -71,7 +72,7 @@ fn a_glitch_of_a_power_adds_no_energy() {
 /// The power beside a counter is read once a second while the counter moves, else as often as without a counter.
 #[test]
 fn the_power_beside_a_counter_is_read() {
-    steadily(|| {
+    virtually(|| {
         let sick = Gpu::constant(200.0).stuck();
         let standin = Standin::new(&[Gpu::constant(200.0), sick, Gpu { power_share: 0.0, ..sick }]);
         let options = Options::parse(&standin.options(), |_| None).unwrap();
@@ -96,7 +97,7 @@ fn the_power_beside_a_counter_is_read() {
 /// (NVIDIA/gpu-monitoring-tools#104).
 #[test]
 fn a_gpu_without_a_sign_of_life_is_unknown_and_not_0() {
-    steadily(|| {
+    virtually(|| {
         let stuck = Gpu::constant(200.0).stuck();
         let dead = Gpu { power_share: 0.0, ..stuck };
         let standin = Standin::new(&[Gpu::constant(200.0), stuck, dead, dead.without_counter()]);
@@ -107,7 +108,7 @@ fn a_gpu_without_a_sign_of_life_is_unknown_and_not_0() {
         for n in [0, 1] {
             let energy = found.gpu(n)["energy_j"].as_f64().unwrap();
             println!("GPU {n}: {energy:.1} J; {} {}", found.gpu(n)["status"], found.gpu(n)["note"]);
-            standin.used(&[n], stamps[0].0, stamps[5].1).assert_near(energy, 0.05, "alive, or by its power");
+            standin.used(&[n], stamps[0].0, stamps[5].1).assert_near(energy, 0.005, "alive, or by its power");
         }
         for n in [2, 3] {
             let gpu = found.gpu(n);
@@ -121,7 +122,7 @@ fn a_gpu_without_a_sign_of_life_is_unknown_and_not_0() {
 /// As users of another tool reported (ml-energy/zeus#181): 187 J by the counter, 327 J by polling the power.
 #[test]
 fn a_counter_that_disagrees_with_its_power_is_named() {
-    steadily(|| {
+    virtually(|| {
         let standin = Standin::new(&[Gpu::constant(200.0), Gpu { power_share: 1.7, ..Gpu::constant(100.0) }]);
         let tracker = tracker(&standin.options());
         run(&tracker, 1, Duration::from_secs(24), |_| ());
@@ -138,7 +139,7 @@ fn read(source: &mut dyn Source, time: Duration) -> Vec<Reading> {
     let (start, mut readings) = (Instant::now(), Vec::new());
     while start.elapsed() < time {
         source.read(&carbontracker::os::monotonic_ns, &mut readings);
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
     }
     source.collect(&mut readings);
     readings
@@ -148,7 +149,7 @@ fn read(source: &mut dyn Source, time: Duration) -> Vec<Reading> {
 /// better.
 #[test]
 fn the_present_power_is_read_if_the_driver_has_it() {
-    steadily(|| {
+    virtually(|| {
         let gpu = Gpu { power_window: 1_000_000_000, ..Gpu::wave(400.0, 80.0, 3.0).without_counter() };
         let standin = Standin::new(&[Gpu { scopes: [1.0, 0.0, 0.0], ..gpu }]);
         let tracker = tracker(&standin.options());
@@ -166,7 +167,7 @@ fn the_present_power_is_read_if_the_driver_has_it() {
 
 #[test]
 fn a_sensor_that_measures_a_quarter_of_the_time_is_named() {
-    steadily(|| {
+    virtually(|| {
         let names = ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3", "NVIDIA RTX A1000", "NVIDIA GeForce RTX 3090"];
         let standin = Standin::new(&names.map(|name| Gpu::constant(100.0).named(name)));
         let tracker = tracker(&standin.options());
@@ -206,7 +207,7 @@ fn write(path: &Path, text: &str) {
 /// The processor is counted once, for any answer of NVML and any delay. The report shows how.
 #[test]
 fn a_superchips_processor_is_counted_once() {
-    steadily(|| {
+    virtually(|| {
         let module = Gpu::constant(MODULE_W);
         let by_scope = Gpu { scopes: [0.75, 1.0, 0.0], ..module };
         let cases: [(&str, Gpu, f64, &str, bool); 8] = [
@@ -225,7 +226,8 @@ fn a_superchips_processor_is_counted_once() {
             let found = measure(&standin, |tracker| run_for(tracker, Duration::from_millis(2200)));
             let watts = found.number("/usage/energy_j") / found.number("/usage/duration_s");
             println!("{what}: {watts:.1} W; {}", found.gpu(0)["note"]);
-            Used::exactly(MODULE_W).assert_near(watts, 0.02, what);
+            // The first count may be as old as the time between two updates, 20 ms of the run's 2.2 s.
+            Used::exactly(MODULE_W).assert_near(watts, 0.01, what);
             assert!(found.gpu(0)["note"].as_str().unwrap().contains(note), "{what}: {}", found.gpu(0)["note"]);
             let components = found.report["components"].as_array().unwrap();
             assert_eq!(components.iter().any(|one| one["kind"] == "cpu"), has_cpu, "{what}: {components:#?}");
@@ -239,7 +241,7 @@ fn a_superchips_processor_is_counted_once() {
 /// The processor's own meter counts until the module's GPU answers. From then on NVML's meter does.
 #[test]
 fn a_superchip_whose_gpu_wakes_later_is_counted_once() {
-    steadily(|| {
+    virtually(|| {
         let standin = grace_hopper(Gpu::constant(MODULE_W));
         let well = now() + 1_500_000_000;
         standin.change(0, |gpu| (gpu.answer, gpu.answer_until) = (NOT_READY, well));
@@ -251,20 +253,20 @@ fn a_superchip_whose_gpu_wakes_later_is_counted_once() {
         let before = GRACE_W * (well - begin.before) as f64 * 1e-9;
         println!("wakes later: {energy:.0} J, {before:.0} J of them before; {:#}", found.report["components"]);
         let joules = |ns: u64| MODULE_W * ns as f64 * 1e-9;
-        assert!((0.95 * (joules(least) + before)..1.05 * (joules(most) + before)).contains(&energy), "{energy} J");
+        assert!((0.99 * (joules(least) + before)..1.01 * (joules(most) + before)).contains(&energy), "{energy} J");
     });
 }
 
 fn run_for(tracker: &Tracker, time: Duration) -> (crate::retry::Stamp, crate::retry::Stamp) {
     let begin = call(|| tracker.begin());
-    std::thread::sleep(time);
+    pause(time);
     (begin, call(|| tracker.end()))
 }
 
 fn measure<T>(standin: &Standin, epoch: impl FnOnce(&Tracker) -> T) -> Found {
     let tracker = Tracker::create(&format!("{} components=all", standin.options())).unwrap().unwrap();
     epoch(&tracker);
-    std::thread::sleep(Duration::from_millis(400));
+    pause(Duration::from_millis(400));
     let found = Found::all(&tracker);
     tracker.destroy();
     found
