@@ -50,20 +50,16 @@ impl Report {
         Some(self.uncertainty.of_rest(self.forecast_to_end()?.energy_j?.rest()))
     }
 
-    /// The forecast, with at least the actual use; None: there is none, or measuring stops before the run does.
+    /// The forecast; None: there is none, or measuring stops before the run does.
     fn forecast_to_end(&self) -> Option<Forecast> {
-        let forecast = self.forecast.filter(|_| self.settings.monitored.is_none())?;
-        Some(forecast.after_use(self.totals.duration_s, self.energy_j()))
+        self.forecast.filter(|_| self.settings.monitored.is_none())
     }
 
     /// The emissions still to come, g CO2e; None: unknown, or measuring stops before the run does.
     pub(super) fn remaining_g(&self) -> Option<Estimate> {
         let joules = self.remaining_j()?;
         match self.emissions.sources {
-            Some(_) => {
-                let rest = self.forecast_g?.after_use(self.co2eq_g().unwrap_or(0.0)).rest();
-                Some(self.uncertainty.of_rest(rest))
-            }
+            Some(_) => Some(self.uncertainty.of_rest(self.forecast_g?.rest())),
             None => Some(joules.scaled(self.emissions.own_grams(1.0))),
         }
     }

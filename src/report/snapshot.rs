@@ -48,6 +48,7 @@ impl Report {
             what_if: None,
             time_series: TimeSeries::default(),
         };
+        report.raise_forecast();
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
             report.what_if = report.run_elsewhere(&state.carbon.grid, state.carbon.clock.unix_s(now.at).0);
         }
@@ -55,6 +56,13 @@ impl Report {
             report.time_series = TimeSeries::new(state, &factors, settings.planned, settings.level, now.at);
         }
         report
+    }
+
+    /// Raises the forecast to the actual use. The sampling thread may have made it before the newest energy came.
+    fn raise_forecast(&mut self) {
+        let (duration_s, energy_j, grams) = (self.totals.duration_s, self.energy_j(), self.co2eq_g());
+        self.forecast = self.forecast.map(|forecast| forecast.after_use(duration_s, energy_j));
+        self.forecast_g = self.forecast_g.map(|forecast| forecast.after_use(grams.unwrap_or(0.0)));
     }
 
     /// The run in other places and at other times than `now`, s since 1970.

@@ -170,13 +170,9 @@ fn every_language_gives_the_same_report_of_the_same_run() {
     let mut reports = Vec::new();
     for (language, mut player) in in_every_language(&checkout("tests/bindings/parity/player"), &dir) {
         let (report, energy_j) = play(player.arg(OPTIONS), &dir.join("root"));
-        assert_eq!(
-                report["usage"]["energy_j"].as_f64(),
-                Some(energy_j),
-                "{language}: the value is that of the report"
-            );
+        assert_eq!(report["usage"]["energy_j"].as_f64(), Some(energy_j), "{language}: the value is that of the report");
         let timeless = timeless(&report);
-            // The reports are equal as texts, not only in their values.
+        // The reports are equal as texts, not only in their values.
         reports.push((language, player, serde_json::to_string_pretty(&timeless).unwrap()));
     }
     let (_, _, first) = &reports[0];

@@ -103,7 +103,7 @@ fn device(rng: &mut Rng, kind: DeviceKind, name: String, traits: &Traits, span_n
             0 => Meter::Stalls,
             1 if is_counter => Meter::Restarts,
             2 if !is_counter => Meter::Absurd,
-            3 => Meter::Hangs,
+            3 if kind == DeviceKind::Gpu => Meter::Hangs,
             4 => Meter::Lost,
             _ => Meter::Stalls,
         };
