@@ -3,8 +3,6 @@
 
 #[path = "../common/c_library.rs"]
 mod c_library;
-#[path = "../common/fake_machine.rs"]
-mod fake_machine;
 #[path = "../common/fake_nvml/mod.rs"]
 mod fake_nvml;
 #[path = "../common/fake_rapl.rs"]
@@ -15,23 +13,15 @@ mod retry;
 mod run_files;
 
 mod accuracy;
-mod carbon;
 mod docs;
-mod faults;
-mod forecast;
 mod gpu;
 mod gpu_faults;
 mod gpu_meters;
 mod gpu_select;
 mod gpu_start;
 mod hang;
-mod meter_faults;
-mod meters;
 mod readme;
 mod recordings;
-mod run_files_faults;
-mod run_files_manners;
-mod run_files_written;
 mod zones;
 
 /// The checkout.
