@@ -6,10 +6,10 @@ use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState, OnNode};
 use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
-use crate::os::{self, Segment, lock_within};
+use crate::os::{self, PerProcess, Segment};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 /// A process of another namespace counts as dead after this time without a poll, ns.
@@ -22,7 +22,7 @@ const MAX_ABANDONED_S: u64 = 24 * 3600;
 const MAX_KEYS: u64 = 8;
 
 /// The seats of this process, one for each job.
-static SEATS: Mutex<Vec<Weak<Seat>>> = Mutex::new(Vec::new());
+static SEATS: PerProcess<Vec<Weak<Seat>>> = PerProcess::new(Vec::new());
 
 /// The seat of this process in the record of a job.
 pub struct Seat {
@@ -46,7 +46,7 @@ impl Seat {
     pub fn take(job: u64, rank: Rank) -> io::Result<Arc<Seat>> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        let mut seats = lock_within(&SEATS, os::LOCK_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
+        let mut seats = SEATS.lock_within(os::LOCK_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
         seats.retain(|seat| seat.strong_count() > 0);
         let process = os::process_id();
         let is_this = |seat: &Arc<Seat>| seat.job == job && seat.process == process && seat.add_tracker();
