@@ -29,15 +29,20 @@ pub fn new_folder() -> PathBuf {
     base.join(format!("ct-world-{}-{number}", std::process::id()))
 }
 
-/// Runs `body` in one process of a simulated machine, in virtual time, and returns its result. The library's threads run
-/// as coroutines beside it. `body` waits with [`pause`]. Fails as `body` fails.
+/// Runs `body` in one process of a simulated machine, in virtual time, and returns its result. The library's threads
+/// run as coroutines beside it. `body` waits with [`pause`]. Fails as `body` fails.
 pub fn in_virtual_time<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>) -> R + 'static) -> R {
+    on_a_machine(seed, |kernel, _| body(kernel))
+}
+
+/// Like [`in_virtual_time`]. `body` also gets the machine's disk.
+pub fn on_a_machine<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>, &Rc<Disk>) -> R + 'static) -> R {
     let kernel = Rc::new(Kernel::new(seed));
     let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
-    let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk }));
+    let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
     let result = Rc::new(RefCell::new(None));
     let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));
-    kernel.start(Vec::new(), move || *to.borrow_mut() = Some(body(&inside)));
+    kernel.start(Vec::new(), move || *to.borrow_mut() = Some(body(&inside, &disk)));
     kernel.run(END);
     if let Some(failure) = kernel.failure() {
         panic!("{failure}");
