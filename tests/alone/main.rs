@@ -6,6 +6,7 @@ mod fake_nvml;
 #[path = "../common/retry.rs"]
 mod retry;
 
+mod burst;
 mod leaks;
 mod moved_application;
 mod odd_files;
