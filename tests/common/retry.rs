@@ -38,7 +38,7 @@ pub fn now() -> u64 {
 /// edge close before a boundary. An edge within the counter's own step could not be resolved.
 pub fn wait_past_edge(half_ns: u64) {
     let start = now().next_multiple_of(half_ns) + 25_000_000;
-    std::thread::sleep(Duration::from_nanos(start.saturating_sub(now())));
+    carbontracker::os::pause(Duration::from_nanos(start.saturating_sub(now())));
 }
 
 /// The memory of this process, bytes, without pages of program files.
@@ -75,7 +75,7 @@ pub fn run(tracker: &Tracker, epochs: usize, length: Duration, mut before: impl 
         before(n);
         let begin = call(|| tracker.begin());
         let until = start + (n as u64 + 1) * length.as_nanos() as u64;
-        std::thread::sleep(Duration::from_nanos(until.saturating_sub(now())));
+        carbontracker::os::pause(Duration::from_nanos(until.saturating_sub(now())));
         (begin, call(|| tracker.end()))
     };
     (0..epochs).map(epoch).collect()

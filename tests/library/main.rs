@@ -22,6 +22,9 @@ mod gpu_start;
 mod hang;
 mod readme;
 mod recordings;
+mod run_files_faults;
+mod run_files_manners;
+mod run_files_written;
 mod zones;
 
 /// The checkout.

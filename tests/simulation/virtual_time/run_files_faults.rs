@@ -1,13 +1,14 @@
 //! Files of runs with faults: stored data is not damaged, the run continues, and a message names a fix.
 
 use crate::run_files::{Folder, check_sums, epoch_lines, epochs, json, lines, make, messages, number};
+use crate::{virtually, virtually_once};
+use carbontracker::os::pause;
 use carbontracker::run_files;
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 const SIM: &str = "sim_cpu=A:50 sim_gpu=B:200 job=off";
 const SHORT: Duration = Duration::from_millis(15);
@@ -42,231 +43,196 @@ fn refused(options: &str, file: &Path, expected: &str) {
 
 #[test]
 fn files_that_are_not_this_runs_journal_stay_unchanged() {
-    let folder = Folder::new("foreign");
-    run(&format!("name=a log_dir={}", folder.shown()));
-    let journal = folder.journal();
-    refused("name=b", &journal, "it is the journal of 'a', and name='b' is another run");
-    for (name, text) in
-        [("train.csv", "epoch,loss\n1,0.3\n"), ("x.jsonl", "{\"a\":1}\n[]\n"), ("binary.jsonl", "\u{0}\u{1}\n")]
-    {
-        let file = folder.0.join(name);
-        fs::write(&file, text).unwrap();
-        refused("", &file, "no line in it opens a run");
-    }
-    let living = make(&format!("{SIM} name=c resume={}", folder.0.join("c.jsonl").display()));
-    epochs(&living, 1, SHORT);
-    let other = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "run_files_faults::another_process_resumes_the_run", "--nocapture"])
-        .env("CT_TEST_JOURNAL", folder.0.join("c.jsonl"))
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&other.stdout).into_owned();
-    assert!(printed.contains(&format!("process {} is writing it", std::process::id())), "{printed}");
-    epochs(&living, 1, SHORT);
-    living.destroy();
-    assert_eq!(epoch_lines(&folder.0.join("c.jsonl")).len(), 2);
-}
-
-#[test]
-fn another_process_resumes_the_run() {
-    let Ok(journal) = std::env::var("CT_TEST_JOURNAL") else { return };
-    let tracker = make(&format!("{SIM} name=c resume={journal}"));
-    println!("{:?}", messages(&tracker));
-    epochs(&tracker, 3, SHORT);
-    tracker.destroy();
+    virtually(|at| {
+        let folder = Folder::new("foreign");
+        run(&format!("name=a log_dir={}", folder.shown()));
+        let journal = folder.journal();
+        refused("name=b", &journal, "it is the journal of 'a', and name='b' is another run");
+        for (name, text) in
+            [("train.csv", "epoch,loss\n1,0.3\n"), ("x.jsonl", "{\"a\":1}\n[]\n"), ("binary.jsonl", "\u{0}\u{1}\n")]
+        {
+            let file = folder.0.join(name);
+            fs::write(&file, text).unwrap();
+            refused("", &file, "no line in it opens a run");
+        }
+        let living = make(&format!("{SIM} name=c resume={}", folder.0.join("c.jsonl").display()));
+        epochs(&living, 1, SHORT);
+        let options = format!("{SIM} name=c resume={}", folder.0.join("c.jsonl").display());
+        let said = at.in_process(move || {
+            let tracker = make(&options);
+            let said = messages(&tracker).join("\n");
+            epochs(&tracker, 3, SHORT);
+            tracker.destroy();
+            said
+        });
+        assert!(said.contains(&format!("process {} is writing it", at.kernel.process())), "{said}");
+        epochs(&living, 1, SHORT);
+        living.destroy();
+        assert_eq!(epoch_lines(&folder.0.join("c.jsonl")).len(), 2);
+    });
 }
 
 #[test]
 fn a_torn_line_is_skipped_and_the_next_line_is_whole() {
-    let folder = Folder::new("torn");
-    let whole = make(&format!("{SIM} log_dir={}", folder.shown()));
-    let journal = folder.journal();
-    for count in 1..=3 {
-        epochs(&whole, 1, SHORT);
-        // Numbers written later might include the next epoch before its line is there.
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while fs::read_to_string(&journal).unwrap().matches("{\"index\":").count() < count && Instant::now() < deadline
-        {
-            std::thread::sleep(Duration::from_millis(1));
+    virtually(|_| {
+        let folder = Folder::new("torn");
+        let whole = make(&format!("{SIM} log_dir={}", folder.shown()));
+        let journal = folder.journal();
+        for count in 1..=3 {
+            epochs(&whole, 1, SHORT);
+            // Numbers written later might include the next epoch before its line is there.
+            pause(SHORT);
+            assert_eq!(fs::read_to_string(&journal).unwrap().matches("{\"index\":").count(), count);
         }
-    }
-    whole.destroy();
-    let text = fs::read_to_string(&journal).unwrap();
-    let end = text.rfind("{\"end\"").unwrap();
-    fs::write(&journal, &text[..end - 40]).unwrap(); // the last epoch's line has lost its end
-    let tracker = make(&format!("{SIM} resume={}", journal.display()));
-    assert!(messages(&tracker).iter().any(|message| message.contains("its last line is torn")));
-    epochs(&tracker, 2, SHORT);
-    let said = report(&tracker);
-    tracker.destroy();
-    assert_eq!(number(&said, "/run/epochs_done"), 4.0);
-    check_sums(&said);
-    let told = run_files::read(&journal).unwrap();
-    assert!(told.notes.len() == 1 && told.notes[0].contains("is not a journal line"), "{:?}", told.notes);
-    assert_eq!(number(&told.report, "/usage/energy_j"), number(&said, "/usage/energy_j"));
+        whole.destroy();
+        let text = fs::read_to_string(&journal).unwrap();
+        let end = text.rfind("{\"end\"").unwrap();
+        fs::write(&journal, &text[..end - 40]).unwrap(); // the last epoch's line has lost its end
+        let tracker = make(&format!("{SIM} resume={}", journal.display()));
+        assert!(messages(&tracker).iter().any(|message| message.contains("its last line is torn")));
+        epochs(&tracker, 2, SHORT);
+        let said = report(&tracker);
+        tracker.destroy();
+        assert_eq!(number(&said, "/run/epochs_done"), 4.0);
+        check_sums(&said);
+        let told = run_files::read(&journal).unwrap();
+        assert!(told.notes.len() == 1 && told.notes[0].contains("is not a journal line"), "{:?}", told.notes);
+        assert_eq!(number(&told.report, "/usage/energy_j"), number(&said, "/usage/energy_j"));
+    });
 }
 
 #[test]
 fn resume_by_folder_takes_the_newest_unfinished_run_of_this_name() {
-    let folder = Folder::new("newest");
-    let all = format!("epochs=6 log_dir={0} resume={0}", folder.shown());
-    let a = run(&format!("name=a {all}"));
-    let b = run(&format!("name=b {all}"));
-    assert_eq!(folder.files(".jsonl").len(), 2);
-    let again = run(&format!("name=a {all}"));
-    assert_eq!((number(&again, "/run/epochs_done"), &again["run"]["id"]), (6.0, &a["run"]["id"]));
-    assert_eq!(again["run"]["started"], a["run"]["started"]);
-    let new = run(&format!("name=a {all}"));
-    assert!(new["run"]["id"] != a["run"]["id"] && number(&new, "/run/epochs_done") == 3.0, "that one had ended");
-    let nameless = run(&all);
-    assert!(nameless["run"]["id"] != b["run"]["id"] && folder.files(".jsonl").len() == 4);
-    // A folder of logs elsewhere gets a whole journal of its own.
-    let elsewhere = Folder::new("elsewhere");
-    let moved = run(&format!("name=b epochs=6 log_dir={} resume={}", elsewhere.shown(), folder.shown()));
-    assert_eq!((number(&moved, "/run/epochs_done"), &moved["run"]["id"]), (6.0, &b["run"]["id"]));
-    assert_eq!(epoch_lines(&elsewhere.journal()).len(), 6);
-    let [report] = &elsewhere.files(".json")[..] else { panic!() };
-    check_sums(&json(report));
+    virtually(|_| {
+        let folder = Folder::new("newest");
+        let all = format!("epochs=6 log_dir={0} resume={0}", folder.shown());
+        let a = run(&format!("name=a {all}"));
+        let b = run(&format!("name=b {all}"));
+        assert_eq!(folder.files(".jsonl").len(), 2);
+        let again = run(&format!("name=a {all}"));
+        assert_eq!((number(&again, "/run/epochs_done"), &again["run"]["id"]), (6.0, &a["run"]["id"]));
+        assert_eq!(again["run"]["started"], a["run"]["started"]);
+        let new = run(&format!("name=a {all}"));
+        assert!(new["run"]["id"] != a["run"]["id"] && number(&new, "/run/epochs_done") == 3.0, "that one had ended");
+        let nameless = run(&all);
+        assert!(nameless["run"]["id"] != b["run"]["id"] && folder.files(".jsonl").len() == 4);
+        // A folder of logs elsewhere gets a whole journal of its own.
+        let elsewhere = Folder::new("elsewhere");
+        let moved = run(&format!("name=b epochs=6 log_dir={} resume={}", elsewhere.shown(), folder.shown()));
+        assert_eq!((number(&moved, "/run/epochs_done"), &moved["run"]["id"]), (6.0, &b["run"]["id"]));
+        assert_eq!(epoch_lines(&elsewhere.journal()).len(), 6);
+        let [report] = &elsewhere.files(".json")[..] else { panic!() };
+        check_sums(&json(report));
+    });
 }
 
 /// The first start of a job script that names one folder for its logs and to resume from.
 #[test]
 fn a_folder_to_resume_from_may_not_exist_yet() {
-    let folder = Folder::new("to-come");
-    for (name, options) in [("both", "log_dir=NEW resume=NEW"), ("alone", "resume=NEW")] {
-        let new = folder.0.join(name);
-        let options = options.replace("NEW", &new.display().to_string());
-        let [first, second] = [1, 2].map(|_| run(&format!("epochs=6 {options}")));
-        assert_eq!((&first["run"]["id"], number(&second, "/run/epochs_done")), (&second["run"]["id"], 6.0), "{name}");
-        assert_eq!(Folder(new).files(".jsonl").len(), 1, "{name}");
-    }
-    assert_eq!(folder.files("").len(), 0, "nothing beside them, but what the test took away");
+    virtually(|_| {
+        let folder = Folder::new("to-come");
+        for (name, options) in [("both", "log_dir=NEW resume=NEW"), ("alone", "resume=NEW")] {
+            let new = folder.0.join(name);
+            let options = options.replace("NEW", &new.display().to_string());
+            let [first, second] = [1, 2].map(|_| run(&format!("epochs=6 {options}")));
+            assert_eq!(
+                (&first["run"]["id"], number(&second, "/run/epochs_done")),
+                (&second["run"]["id"], 6.0),
+                "{name}"
+            );
+            assert_eq!(Folder(new).files(".jsonl").len(), 1, "{name}");
+        }
+        assert_eq!(folder.files("").len(), 0, "nothing beside them, but what the test took away");
+    });
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_is_reported_with_a_fix() {
-    let folder = Folder::new("unwritable");
-    let file = folder.0.join("a-file");
-    fs::write(&file, "mine").unwrap();
-    for log_dir in ["/proc/carbontracker".to_owned(), file.display().to_string(), file.join("x").display().to_string()]
-    {
-        let tracker = make(&format!("{SIM} log_dir={log_dir}"));
-        let said = messages(&tracker).join("\n");
-        assert!(said.contains("not written: ") && said.contains(&log_dir) && said.contains("oose another"), "{said}");
-        epochs(&tracker, 2, SHORT);
-        assert!(tracker.value("/usage/energy_j").unwrap() > 5.0);
-        assert!(!messages(&tracker).iter().any(|message| message.contains("not written")), "said once");
-        tracker.destroy();
-    }
-    assert_eq!(fs::read_to_string(file).unwrap(), "mine");
+    virtually(|_| {
+        let folder = Folder::new("unwritable");
+        let file = folder.0.join("a-file");
+        fs::write(&file, "mine").unwrap();
+        for log_dir in
+            ["/proc/carbontracker".to_owned(), file.display().to_string(), file.join("x").display().to_string()]
+        {
+            let tracker = make(&format!("{SIM} log_dir={log_dir}"));
+            let said = messages(&tracker).join("\n");
+            assert!(
+                said.contains("not written: ") && said.contains(&log_dir) && said.contains("oose another"),
+                "{said}"
+            );
+            epochs(&tracker, 2, SHORT);
+            assert!(tracker.value("/usage/energy_j").unwrap() > 5.0);
+            assert!(!messages(&tracker).iter().any(|message| message.contains("not written")), "said once");
+            tracker.destroy();
+        }
+        assert_eq!(fs::read_to_string(file).unwrap(), "mine");
+    });
 }
 
 #[test]
 fn names_with_slashes_stay_in_the_folder() {
-    let folder = Folder::new("slashes");
-    let tracker = make(&format!("{SIM} name='../../etc/x y' log_dir={}", folder.shown()));
-    assert!(messages(&tracker).iter().any(|message| message.contains("is no valid file name")));
-    epochs(&tracker, 1, SHORT);
-    assert!(tracker.report("json").unwrap().contains("\"../../etc/x y\""), "the label is as it was given");
-    tracker.destroy();
-    assert!(folder.journal().file_name().unwrap().to_str().unwrap().starts_with("_._.._etc_x_y_"));
+    virtually(|_| {
+        let folder = Folder::new("slashes");
+        let tracker = make(&format!("{SIM} name='../../etc/x y' log_dir={}", folder.shown()));
+        assert!(messages(&tracker).iter().any(|message| message.contains("is no valid file name")));
+        epochs(&tracker, 1, SHORT);
+        assert!(tracker.report("json").unwrap().contains("\"../../etc/x y\""), "the label is as it was given");
+        tracker.destroy();
+        assert!(folder.journal().file_name().unwrap().to_str().unwrap().starts_with("_._.._etc_x_y_"));
+    });
 }
 
+/// Fifty ranks at a time, each a process.
 #[test]
 fn a_thousand_ranks_share_a_folder() {
     const RANKS: usize = 1000;
-    let folder = Folder::new("ranks");
-    let one = || {
-        let tracker = make(&format!("{SIM} name=job log_dir={}", folder.shown()));
-        epochs(&tracker, 2, Duration::from_millis(1));
-        tracker.destroy();
-    };
-    let some = || (0..RANKS / 50).for_each(|_| one());
-    std::thread::scope(|scope| (0..50).for_each(|_| drop(scope.spawn(some))));
-    // `destroy` waits 2 s at most. On a busy disk the writer ends later.
-    let is_complete = || {
+    virtually_once(|at| {
+        let folder = Folder::new("ranks");
+        let options = format!("{SIM} name=job log_dir={}", folder.shown());
+        for _ in 0..RANKS / 50 {
+            let one = |_| {
+                let options = options.clone();
+                at.start(move || {
+                    let tracker = make(&options);
+                    epochs(&tracker, 2, Duration::from_millis(1));
+                    tracker.destroy();
+                })
+            };
+            let ranks: Vec<u32> = (0..50).map(one).collect();
+            ranks.into_iter().for_each(|rank| at.join(rank));
+        }
         let journals = folder.files(".jsonl");
-        let all = journals.iter().all(|journal| epoch_lines(journal).len() == 2);
-        all && (journals.len(), folder.files(".json").len(), folder.files(".new").len()) == (RANKS, RANKS, 0)
-    };
-    let patience = std::time::Instant::now() + Duration::from_secs(60);
-    while !is_complete() {
-        assert!(std::time::Instant::now() < patience, "files are missing after 60 s");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A small file system, if this process may mount one.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(folder: &Folder) -> Option<Disk> {
-        let path = folder.0.join("disk");
-        fs::create_dir_all(&path).unwrap();
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", "size=192k", "none"]).arg(&path).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Disk(path))
-    }
-
-    fn remount(&self, options: &str) {
-        let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
+        let files = (journals.len(), folder.files(".json").len(), folder.files(".new").len());
+        assert_eq!(files, (RANKS, RANKS, 0));
+        assert!(journals.iter().all(|journal| epoch_lines(journal).len() == 2));
+    });
 }
 
 #[test]
 fn a_full_disk_loses_nothing_once_it_has_room_again() {
-    let folder = Folder::new("full");
-    let Some(disk) = Disk::new(&folder) else {
-        return crate::retry::say("skipped: no file system can be mounted here");
-    };
-    let tracker = make(&format!("{SIM} epochs=1000 log_dir={}", disk.0.display()));
-    let mut said = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let mut count = 0;
-    while !said.iter().any(|message: &String| message.contains("No space left")) && Instant::now() < deadline {
+    virtually(|at| {
+        let folder = Folder::new("full");
+        let tracker = make(&format!("{SIM} epochs=1000 log_dir={}", folder.shown()));
         epochs(&tracker, 1, SHORT);
-        count += 1;
-        said.extend(messages(&tracker));
-    }
-    assert!(said.iter().any(|message| message.contains("Make room on that disk")), "{said:?}");
-    let journal = |name: &str| {
-        fs::read_dir(&disk.0).unwrap().flatten().map(|e| e.path()).find(|p| p.to_string_lossy().ends_with(name))
-    };
-    lines(&journal(".jsonl").unwrap()); // each of them whole
-    epochs(&tracker, 20, SHORT);
-    assert!(tracker.value("/usage/energy_j").unwrap() > 1.0, "the run goes on");
-    disk.remount("size=64M");
-    epochs(&tracker, 2, SHORT);
-    let whole = report(&tracker);
-    tracker.destroy();
-    let journal = journal(".jsonl").unwrap();
-    let written: u64 = epoch_lines(&journal).iter().map(|line| line["count"].as_u64().unwrap()).sum();
-    assert_eq!(written, count + 22);
-    let told = run_files::read(&journal).unwrap().report;
-    assert!((number(&told, "/usage/energy_j") / number(&whole, "/usage/energy_j") - 1.0).abs() < 1e-9);
-    check_sums(&told);
-}
-
-#[test]
-fn a_journal_on_a_read_only_disk_is_resumed() {
-    let folder = Folder::new("read-only");
-    let Some(disk) = Disk::new(&folder) else {
-        return crate::retry::say("skipped: no file system can be mounted here");
-    };
-    let journal = disk.0.join("a.jsonl");
-    run(&format!("resume={}", journal.display()));
-    disk.remount("ro");
-    let tracker = make(&format!("{SIM} resume={}", journal.display()));
-    let said = messages(&tracker).join("\n");
-    assert!(said.contains("can only be read") && said.contains("log_dir="), "{said}");
-    epochs(&tracker, 1, SHORT);
-    assert_eq!(tracker.value("/run/epochs_done").unwrap(), 4.0);
-    tracker.destroy();
+        at.disk.room.set(6000);
+        let (mut said, mut count) = (Vec::new(), 1);
+        while !said.iter().any(|message: &String| message.contains("Make room on that disk")) {
+            assert!(count < 200, "{said:?}");
+            epochs(&tracker, 1, SHORT);
+            count += 1;
+            said.extend(messages(&tracker));
+        }
+        lines(&folder.journal()); // each of them whole
+        epochs(&tracker, 20, SHORT);
+        at.disk.room.set(u64::MAX);
+        epochs(&tracker, 2, SHORT);
+        let whole = report(&tracker);
+        tracker.destroy();
+        let written: u64 = epoch_lines(&folder.journal()).iter().map(|line| line["count"].as_u64().unwrap()).sum();
+        assert_eq!(written, count + 22);
+        let told = run_files::read(&folder.journal()).unwrap().report;
+        assert!((number(&told, "/usage/energy_j") / number(&whole, "/usage/energy_j") - 1.0).abs() < 1e-9);
+        check_sums(&told);
+    });
 }
