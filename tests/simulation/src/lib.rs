@@ -39,6 +39,7 @@ pub fn in_virtual_time<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>) -> 
 pub fn on_a_machine<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>, &Rc<Disk>) -> R + 'static) -> R {
     let kernel = Rc::new(Kernel::new(seed));
     let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
+    let _removed = Removed(disk.folder.clone());
     let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
     let result = Rc::new(RefCell::new(None));
     let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));
@@ -49,6 +50,15 @@ pub fn on_a_machine<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>, &Rc<Di
     }
     let result = result.borrow_mut().take();
     result.expect("the body waits for ever")
+}
+
+/// A folder that is removed with this value. A killed process leaves its part of the disk undropped.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Sleeps in virtual time, inside a world.
