@@ -1,13 +1,14 @@
-# make demo      builds the library and measures a small training, live
-# make check     all tests; as root on Debian it first installs the tools they call
+# make demo      builds the library, quickly, and measures a small training, live
+# make test      the fast tests: no network, no root, no tools but Rust and a C compiler
+# make check     format, lints and all tests; as root on Debian it first installs the tools they call, after it has asked
+# make test-NAME runs one test program, a folder of tests/; ONLY=TEXT: only its tests with this text in their name
 # make lint      checks format, lints and the house: layout, names, language, documents (tests/house)
-# make test      the tests; make test-NAME runs one program of them
 # make docs      builds the book in docs and the crate's documentation
 # make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
 # make LIVE=0    builds without live services of carbon intensity: no code that opens a connection, 1.8 MB less
 # make install   installs them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from capi/src/lib.rs
-# make bench     measures the cost of a call, a sample and ten million epochs
+# make bench     prints the error of measured energy, the cost of a call, a sample and ten million epochs
 # make figure    scores the forecast on the recordings in CT_DATA and draws docs/src/explanation/forecast.svg
 
 PREFIX   ?= /usr/local
@@ -29,24 +30,34 @@ all: lib cli lua connectors
 # A file is built only if it is missing or older than its sources. So `make install` under sudo only copies: the PATH of
 # sudo may lack cargo. The option --workspace gives the crates the same features in both builds, so that they share one
 # build of the core.
-BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --release --target-dir $(TARGET) --workspace --no-default-features
+BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --target-dir $(TARGET) --workspace \
+    --exclude carbontracker-fuzz --exclude carbontracker-simulation --no-default-features
 # Remembers LIVE from the last build, so that `make LIVE=0 && sudo make install` installs that build.
 LIVE        ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
 BUILD_CARGO += $(if $(filter-out 0,$(LIVE)),--features live)
 CORE        := Cargo.toml Cargo.lock capi/Cargo.toml cli/Cargo.toml $(shell find src -type f)
+TOOLCHAIN   := @CARGO='$(CARGO)' CC='$(CC)' CXX='$(if $(filter demo,$(MAKECMDGOALS)),$(CXX))' packaging/toolchain.sh
+
+# The libraries and the command are linked side by side by one cargo, if the goals need both: each link keeps one processor
+# busy for two minutes.
+ONLY_LIB  := $(if $(filter-out lib demo,$(or $(MAKECMDGOALS),all)),,yes)
+ONLY_CLI  := $(if $(filter-out cli,$(or $(MAKECMDGOALS),all)),,yes)
+LIB_PARTS := --lib $(if $(ONLY_LIB),,--bin carbontracker)
 
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
 $(OUT)/libcarbontracker.so: $(CORE) capi/build.rs $(wildcard capi/src/*) $(OUT)/live
-	$(BUILD_CARGO) --lib
+	$(TOOLCHAIN) 'the libraries$(if $(ONLY_LIB),, and the command)' $(if $(ONLY_LIB),150,220)
+	$(BUILD_CARGO) --release $(LIB_PARTS)
 	test -s $@ && touch $@
 	ln -sf libcarbontracker.so $(OUT)/libcarbontracker.so.0
 $(OUT)/libcarbontracker.a: $(OUT)/libcarbontracker.so
-	test -s $@ || $(BUILD_CARGO) --lib
+	test -s $@ || $(BUILD_CARGO) --release --lib
 	touch $@
 
 cli: $(OUT)/carbontracker
-$(OUT)/carbontracker: $(CORE) $(shell find cli/src -type f) $(OUT)/live
-	$(BUILD_CARGO) --bin carbontracker
+$(OUT)/carbontracker: $(CORE) $(shell find cli/src -type f) $(OUT)/live | $(if $(ONLY_CLI),,$(OUT)/libcarbontracker.so)
+	$(if $(ONLY_CLI),$(TOOLCHAIN) 'the command' 180)
+	$(BUILD_CARGO) --release --bin carbontracker
 	test -s $@ && touch $@
 
 $(OUT)/live: as-set
@@ -77,10 +88,18 @@ $(BUILD)/carbontracker_auto.o: bindings/relink/carbontracker_auto.c
 	mkdir -p $(BUILD)
 	$(CONNECT) -c
 
-$(BUILD)/train: examples/train.cpp include/carbontracker.h bindings/cpp/carbontracker.hpp lib
+# The demo takes the library of `make lib`. Without that, it builds one by the profile `demo`, in half the time.
+DEMO_OUT := $(if $(wildcard $(OUT)/libcarbontracker.so),$(OUT),$(TARGET)/demo)
+$(TARGET)/demo/libcarbontracker.so: $(CORE) capi/build.rs $(wildcard capi/src/*)
+	$(TOOLCHAIN) 'the library for the demo, by a quick profile without optimisation at the link' 100
+	$(BUILD_CARGO) --profile demo --lib
+	test -s $@ && touch $@
+	ln -sf libcarbontracker.so $(@D)/libcarbontracker.so.0
+
+$(BUILD)/train: examples/train.cpp include/carbontracker.h bindings/cpp/carbontracker.hpp $(DEMO_OUT)/libcarbontracker.so
 	mkdir -p $(BUILD)
 	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic $(CPPFLAGS) $(CXXFLAGS) -Iinclude -Ibindings/cpp -o $@ $< \
-	    $(LDFLAGS) -L$(OUT) -lcarbontracker -Wl,-rpath,$(abspath $(OUT))
+	    $(LDFLAGS) -L$(DEMO_OUT) -lcarbontracker -Wl,-rpath,$(abspath $(DEMO_OUT))
 
 demo: $(BUILD)/train
 	$(BUILD)/train examples/digits.csv
@@ -97,21 +116,37 @@ clippy:
 
 lint: fmt clippy test-house
 
-test: all
-	$(CARGO) test --locked -p carbontracker --lib --no-default-features
-	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked
+# A build that will not be repeated needs no incremental files.
+ifeq ($(CI),true)
+export CARGO_INCREMENTAL ?= 0
+endif
 
-test-house:
-	$(CARGO) test --locked -p carbontracker --test house
+# tests/run.sh builds the test programs and runs them side by side. CT_LIBDIR is the folder of the libraries.
+RUN_TESTS := ONLY='$(ONLY)' CARGO='$(CARGO)' tests/run.sh
+
+test:
+	$(RUN_TESTS) fast
+
+# These programs call neither the libraries nor an installed tree.
+WITHOUT_LIB := test-house test-library test-live test-unit test-unit-cli test-unit-nolive
+.PHONY: test-all $(WITHOUT_LIB)
+$(WITHOUT_LIB): test-%:
+	$(RUN_TESTS) $*
 
 test-%: all
-	CT_LIBDIR=$(abspath $(OUT)) $(CARGO) test --locked --test $*
+	CT_LIBDIR=$(abspath $(OUT)) $(RUN_TESTS) $*
+
+# Calls `make all` itself, beside the tests that do not need it.
+test-all:
+	$(RUN_TESTS) all
+
+# A fault in one part hides no fault of another.
+check: tools
+	$(MAKE) --keep-going --no-print-directory fmt clippy test-all
 
 docs:
 	mdbook build docs
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
-
-check: tools fmt clippy test
 
 header:
 	CT_UPDATE=1 $(CARGO) test --locked -p carbontracker --test bindings header::
@@ -120,7 +155,7 @@ header:
 BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench
 
 bench: lib cli
-	$(BENCH) -p carbontracker --bench cost --bench bindings
+	$(BENCH) -p carbontracker --bench accuracy --bench cost --bench bindings
 
 figure:
 	$(BENCH) -p carbontracker-cli --bench forecast

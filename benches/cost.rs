@@ -13,6 +13,7 @@ use carbontracker::measurement::intake::Intake;
 use carbontracker::measurement::source::Waker;
 use carbontracker::options::Options;
 use carbontracker::os::{self, HeldFile};
+use carbontracker::run_files;
 use carbontracker::state::RunState;
 use carbontracker::state::alerts::Alerts;
 use carbontracker::state::shared::SharedState;
@@ -24,7 +25,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn main() {
@@ -38,6 +39,7 @@ fn main() {
     value();
     sampler_share();
     memory();
+    files();
 }
 
 fn row(what: &str, unit: &str, mut figures: Vec<u64>) {
@@ -75,7 +77,8 @@ fn calls() {
         let asking = tracker(&tree, &options);
         let connection = service.accept().unwrap();
         row("the same while a live service is asked", "ns", (0..1_000_000).map(|_| timed(|| pair(&asking))).collect());
-        drop((asking, connection));
+        row("destroy while a live service is asked", "ns", vec![timed(|| drop(asking.destroy()))]);
+        drop(connection);
     }
     let folder = std::env::temp_dir().join(format!("carbontracker-cost-{}", std::process::id()));
     let logged = tracker(&tree, &format!("log_dir={}", folder.display()));
@@ -85,6 +88,7 @@ fn calls() {
     t.begin().unwrap();
     row("progress", "ns", (1..=1_000_000).map(|n| timed(|| drop(t.progress(n, 1_000_000)))).collect());
     t.end().unwrap();
+    value_beside_a_thread();
     let (mut begin, mut end) = (Vec::new(), Vec::new());
     for _ in 0..300 {
         std::thread::sleep(Duration::from_millis(15));
@@ -102,6 +106,23 @@ fn calls() {
         slow.push(timed(|| drop(t.end())));
     }
     row("begin or end, a source taking 5 ms a reading", "ns", slow);
+    t.destroy();
+}
+
+/// A value waits for the last reading, but not for those of epochs that end meanwhile.
+fn value_beside_a_thread() {
+    let (t, is_over) = (Tracker::create("sim_cpu=x:10").unwrap().unwrap(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                t.begin().unwrap();
+                t.end().unwrap();
+            }
+        });
+        let figures = (0..100).map(|_| timed(|| drop(t.value("/run/epochs_done")))).collect();
+        is_over.store(true, Ordering::Relaxed);
+        row("value beside a thread that marks epochs all the time", "ns", figures);
+    });
     t.destroy();
 }
 
@@ -191,7 +212,10 @@ fn value() {
             (0..2_000).map(|_| timed(|| drop(t.value(pointer)))).collect(),
         );
     }
-    row("report json, 4000 epochs kept", "ns", (0..50).map(|_| timed(|| drop(t.report("json")))).collect());
+    for format in ["json", "html"] {
+        let figures = (0..50).map(|_| timed(|| drop(t.report(format)))).collect();
+        row(&format!("report {format}, 4000 epochs kept"), "ns", figures);
+    }
     t.destroy();
 }
 
@@ -239,4 +263,27 @@ fn memory() {
         );
     }
     t.destroy();
+}
+
+/// The journal of a million epochs, and how long it takes to read.
+fn files() {
+    const EPOCHS: u64 = 1_000_000;
+    let folder = std::env::temp_dir().join(format!("carbontracker-files-{}", std::process::id()));
+    let options = format!("sim_cpu=A:50 job=off epochs={EPOCHS} log_dir={}", folder.display());
+    let t = Tracker::create(&options).unwrap().unwrap();
+    for epoch in 0..EPOCHS {
+        t.begin().unwrap();
+        if epoch % 1000 == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        t.end().unwrap();
+    }
+    row("report json, a million epochs", "ns", vec![timed(|| drop(t.report("json")))]);
+    t.destroy();
+    let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    let journal = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "jsonl")).unwrap();
+    let took = timed(|| drop(std::hint::black_box(run_files::read(&journal).unwrap())));
+    let megabytes = fs::metadata(&journal).unwrap().len() as f64 / 1e6;
+    println!("{:<58}{megabytes:>9.2} MB, read in {:.2} s", "the journal of a million epochs", took as f64 * 1e-9);
+    fs::remove_dir_all(folder).unwrap();
 }

@@ -49,6 +49,9 @@ impl Status {
     }
 }
 
+/// The fix if a thread cannot be started.
+pub const THREAD_FIX: &str = "raise the limit on threads or memory (ulimit -u, ulimit -v)";
+
 /// A failure: a status for the application, and a message for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {

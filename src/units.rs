@@ -1,4 +1,5 @@
-//! Quantities in text: energy, mass, time, dates and estimates with their error bands. Pure.
+//! Sums and mixed bits of numbers, and quantities in text: energy, mass, time, dates and estimates with their error
+//! bands. Pure.
 
 /// Joules in one kilowatt-hour.
 pub const J_PER_KWH: f64 = 3.6e6;
@@ -10,6 +11,11 @@ pub struct ErrorBand {
     pub low: f64,
     /// The largest multiple, at least 1.
     pub high: f64,
+}
+
+/// Spreads a number's differences over its upper bits: the product with 2^64 divided by the golden ratio.
+pub fn mixed(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The sum of the known parts; None: no part is known.

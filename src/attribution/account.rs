@@ -18,9 +18,9 @@ pub struct Energy {
 }
 
 impl From<EnergyInterval> for Energy {
-    fn from(credit: EnergyInterval) -> Energy {
-        let ns = credit.to.ns_since(credit.from) as f64;
-        Energy { joules: Some(credit.joules), credited_ns: ns, measured_ns: if credit.measured { ns } else { 0.0 } }
+    fn from(interval: EnergyInterval) -> Energy {
+        let ns = interval.to.ns_since(interval.from) as f64;
+        Energy { joules: Some(interval.joules), credited_ns: ns, measured_ns: if interval.measured { ns } else { 0.0 } }
     }
 }
 
@@ -45,14 +45,14 @@ impl Energy {
 
 /// Energy in epochs and between them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Energies {
+pub struct EnergySplit {
     /// In ended epochs.
     pub epochs: Energy,
     /// Between ended epochs.
     pub between: Energy,
 }
 
-impl Energies {
+impl EnergySplit {
     /// The sum of both.
     pub fn sum(self) -> Energy {
         let mut sum = self.epochs;
@@ -100,11 +100,11 @@ impl ChannelAccount {
 
     /// Keeps an interval that a later mark may divide. If there are many, the oldest are joined; a late mark divides
     /// the joined interval evenly in time.
-    pub fn remember(&mut self, credit: EnergyInterval) {
+    pub fn remember(&mut self, interval: EnergyInterval) {
         const MAX_RECENT: usize = 16;
         // An interval that is filled in later comes before those read since.
-        let place = self.recent.partition_point(|recent| recent.from <= credit.from);
-        self.recent.insert(place, credit);
+        let index = self.recent.partition_point(|recent| recent.from <= interval.from);
+        self.recent.insert(index, interval);
         if self.recent.len() <= MAX_RECENT {
             return;
         }
@@ -157,15 +157,15 @@ impl ChannelAccount {
 
     /// Energy of the recent intervals before this instant, J; None: nothing was credited.
     pub fn recent_j(&self, at: MonoNs) -> Option<f64> {
-        let before = self.recent.iter().filter_map(|credit| credit.split(at).0);
-        before.map(|credit| credit.joules).reduce(|a, b| a + b)
+        let before = self.recent.iter().filter_map(|interval| interval.split(at).0);
+        before.map(|interval| interval.joules).reduce(|a, b| a + b)
     }
 
     /// Takes the energy of the recent intervals before this instant.
     pub fn take_until(&mut self, at: MonoNs) -> Energy {
         let mut energy = Energy::default();
-        while let Some(credit) = self.recent.pop_front() {
-            let (before, rest) = credit.split(at);
+        while let Some(interval) = self.recent.pop_front() {
+            let (before, rest) = interval.split(at);
             energy.add(before.map(Energy::from).unwrap_or_default());
             if let Some(rest) = rest {
                 self.recent.push_front(rest);

@@ -2,7 +2,7 @@
 
 use super::account::Energy;
 use super::epochs::{Epoch, PerKind, RecordedFigures};
-use super::ledger::Energies;
+use super::ledger::EnergySplit;
 use crate::measurement::channel::{Channel, DeviceKind};
 use crate::units::{self, ErrorBand};
 
@@ -39,7 +39,7 @@ pub struct CarriedComponent {
     /// Its channel.
     pub channel: Channel,
     /// Its energy.
-    pub used: Energies,
+    pub used: EnergySplit,
 }
 
 /// Epochs that were open when a process was killed. The run repeats them, so no total contains them.

@@ -238,11 +238,11 @@ impl EpochStore {
         self.recent.iter_mut().rev().chain(self.older.iter_mut().rev())
     }
 
-    /// The entry at this place, from the oldest on.
-    pub fn get(&self, place: usize) -> Option<&Epoch> {
-        match place.checked_sub(self.older.len()) {
-            Some(place) => self.recent.get(place),
-            None => self.older.get(place),
+    /// The entry at this index, from the oldest on.
+    pub fn get(&self, index: usize) -> Option<&Epoch> {
+        match index.checked_sub(self.older.len()) {
+            Some(index) => self.recent.get(index),
+            None => self.older.get(index),
         }
     }
 }

@@ -9,7 +9,7 @@ mod epoch_view;
 mod resume;
 mod totals;
 
-pub use super::account::Energies;
+pub use super::account::EnergySplit;
 pub use epoch_view::{EpochSummary, InterEpoch};
 
 use super::account::{ChannelAccount, Energy};
@@ -19,15 +19,15 @@ use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 
-/// A reading is late if it comes more than this after a mark, ns. A counter's step is about a millisecond, so an earlier
-/// reading counts as taken at the mark.
+/// A reading is late if it comes more than this after a mark, ns. A counter's step is about a millisecond, so an
+/// earlier reading counts as taken at the mark.
 const LATE_NS: u64 = 500_000;
 
 /// Whether an interval's reading came late after this mark. The time after the mark has to be less than a quarter of
 /// the time before it. Otherwise the next power is too weak evidence for it.
-fn is_late(mark: MonoNs, credit: EnergyInterval) -> bool {
-    let after = credit.to.ns_since(mark);
-    mark > credit.from && after > LATE_NS && after < mark.ns_since(credit.from) / 4
+fn is_late(mark: MonoNs, interval: EnergyInterval) -> bool {
+    let after = interval.to.ns_since(mark);
+    mark > interval.from && after > LATE_NS && after < mark.ns_since(interval.from) / 4
 }
 
 /// A mark of the application.
@@ -80,7 +80,7 @@ pub struct Ledger {
     others_until: Option<MonoNs>,
     /// Energy that earlier attempts measured, by their components. Energy of a component that has a channel here is
     /// zero.
-    before: Vec<Energies>,
+    carried_over: Vec<EnergySplit>,
     /// Epochs of earlier attempts.
     epochs_before: u64,
 }
@@ -100,7 +100,7 @@ impl Ledger {
     pub fn emptied(&self) -> Ledger {
         let accounts = self.accounts.iter().map(|account| ChannelAccount::new(account.kind)).collect();
         let (history, timeline) = (self.history.emptied(), Timeline::default());
-        Ledger { accounts, history, timeline, before: Vec::new(), ..self.clone() }
+        Ledger { accounts, history, timeline, carried_over: Vec::new(), ..self.clone() }
     }
 
     /// Adds a channel's account from another ledger of the same run.
@@ -127,14 +127,14 @@ impl Ledger {
         let to = account
             .recent()
             .next()
-            .map(|credit| credit.from)
+            .map(|interval| interval.from)
             .or(self.open)
             .or(account.credited_until)
             .unwrap_or_default();
         let after = since.and_then(|since| account.take_after(since, to));
         if self.first_begin.is_some() {
-            for credit in after.into_iter().chain(account.recent()) {
-                self.timeline.add(account.kind, EnergyInterval { joules: -credit.joules, ..credit });
+            for interval in after.into_iter().chain(account.recent()) {
+                self.timeline.add(account.kind, EnergyInterval { joules: -interval.joules, ..interval });
             }
         }
         after.into_iter().chain(account.take_recent()).collect()
@@ -184,7 +184,7 @@ impl Ledger {
         if is_first {
             self.timeline = Timeline::default();
             for account in &self.accounts {
-                account.recent().for_each(|credit| self.timeline.add(account.kind, credit));
+                account.recent().for_each(|interval| self.timeline.add(account.kind, interval));
             }
         }
     }
@@ -208,20 +208,20 @@ impl Ledger {
     ///
     /// If the reading came late after a mark, the time from the mark to the reading has the power of the next part. The
     /// next reading shows that power, so the interval is held until then.
-    pub fn credit(&mut self, channel: usize, credit: EnergyInterval) {
-        let mark = self.last_mark_before(credit.to);
-        let Some(account) = self.accounts.get_mut(channel).filter(|_| credit.to > credit.from) else { return };
+    pub fn credit(&mut self, channel: usize, interval: EnergyInterval) {
+        let mark = self.last_mark_before(interval.to);
+        let Some(account) = self.accounts.get_mut(channel).filter(|_| interval.to > interval.from) else { return };
         let held = account.held.take();
-        let is_late = mark.is_some_and(|mark| is_late(mark, credit)) && credit.measured;
+        let is_late = mark.is_some_and(|mark| is_late(mark, interval)) && interval.measured;
         if is_late {
-            account.held = Some(credit);
+            account.held = Some(interval);
         }
         if let Some(held) = held {
-            let joules_per_ns = credit.joules / credit.to.ns_since(credit.from) as f64;
+            let joules_per_ns = interval.joules / interval.to.ns_since(interval.from) as f64;
             self.spread_around_mark(channel, held, joules_per_ns);
         }
         if !is_late {
-            self.spread(channel, credit);
+            self.spread(channel, interval);
         }
     }
 
@@ -238,13 +238,13 @@ impl Ledger {
     }
 
     /// Spreads an interval on both sides of the last mark in it, by the power (J/ns) after the mark.
-    fn spread_around_mark(&mut self, channel: usize, credit: EnergyInterval, joules_per_ns: f64) {
-        let Some(mark) = self.last_mark_before(credit.to).filter(|&mark| is_late(mark, credit)) else {
-            return self.spread(channel, credit);
+    fn spread_around_mark(&mut self, channel: usize, interval: EnergyInterval, joules_per_ns: f64) {
+        let Some(mark) = self.last_mark_before(interval.to).filter(|&mark| is_late(mark, interval)) else {
+            return self.spread(channel, interval);
         };
-        let after = (joules_per_ns * credit.to.ns_since(mark) as f64).min(credit.joules);
-        self.spread(channel, EnergyInterval { to: mark, joules: credit.joules - after, ..credit });
-        self.spread(channel, EnergyInterval { from: mark, joules: after, ..credit });
+        let after = (joules_per_ns * interval.to.ns_since(mark) as f64).min(interval.joules);
+        self.spread(channel, EnergyInterval { to: mark, joules: interval.joules - after, ..interval });
+        self.spread(channel, EnergyInterval { from: mark, joules: after, ..interval });
     }
 
     /// The newest begin or end before this instant, in the open epoch and the last two.
@@ -254,17 +254,17 @@ impl Ledger {
     }
 
     /// Spreads an interval evenly over the parts of the run that it overlaps, from the newest back.
-    fn spread(&mut self, channel: usize, credit: EnergyInterval) {
+    fn spread(&mut self, channel: usize, interval: EnergyInterval) {
         let last_mark = self.last_mark();
         let Ledger { accounts, history, timeline, first_begin, open, .. } = self;
-        let (Some(account), true) = (accounts.get_mut(channel), credit.to > credit.from) else { return };
-        account.credited_until = account.credited_until.max(Some(credit.to));
+        let (Some(account), true) = (accounts.get_mut(channel), interval.to > interval.from) else { return };
+        account.credited_until = account.credited_until.max(Some(interval.to));
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
-            return account.remember(credit);
+            return account.remember(interval);
         };
-        let Some(credit) = credit.split(run_start).1 else { return };
-        timeline.add(account.kind, credit);
-        let (mut rest, newest) = credit.split(last_mark);
+        let Some(interval) = interval.split(run_start).1 else { return };
+        timeline.add(account.kind, interval);
+        let (mut rest, newest) = interval.split(last_mark);
         if let Some(newest) = newest {
             account.remember(newest);
         }
@@ -277,7 +277,7 @@ impl Ledger {
             account.after.add(share);
         }
         for epoch in history.newest_first_mut() {
-            if epoch.end <= credit.from {
+            if epoch.end <= interval.from {
                 break;
             }
             account.between.add(take_after(epoch.end).unwrap_or_default());
@@ -286,8 +286,8 @@ impl Ledger {
             }
         }
         if let Some(share) = take_after(run_start) {
-            let place = if history.is_empty() { &mut account.after } else { &mut account.between };
-            place.add(share);
+            let share_of = if history.is_empty() { &mut account.after } else { &mut account.between };
+            share_of.add(share);
         }
     }
 }

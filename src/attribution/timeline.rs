@@ -40,17 +40,17 @@ impl Default for Timeline {
 
 impl Timeline {
     /// Adds energy of a component of this kind, evenly in time.
-    pub fn add(&mut self, kind: DeviceKind, credit: EnergyInterval) {
-        if credit.to <= credit.from {
+    pub fn add(&mut self, kind: DeviceKind, interval: EnergyInterval) {
+        if interval.to <= interval.from {
             return;
         }
-        self.reach(credit.from, credit.to);
-        let mut rest = Some(credit);
-        let places = credit.from.0 / self.width..=(credit.to.0 - 1) / self.width;
-        for place in places {
-            let Some((part, after)) = rest.map(|rest| rest.split(MonoNs((place + 1) * self.width))) else { return };
+        self.reach(interval.from, interval.to);
+        let mut rest = Some(interval);
+        let numbers = interval.from.0 / self.width..=(interval.to.0 - 1) / self.width;
+        for index in numbers {
+            let Some((part, after)) = rest.map(|rest| rest.split(MonoNs((index + 1) * self.width))) else { return };
             rest = after;
-            let step = place.checked_sub(self.first).and_then(|place| self.steps.get_mut(place as usize));
+            let step = index.checked_sub(self.first).and_then(|index| self.steps.get_mut(index as usize));
             if let Some((step, part)) = step.zip(part) {
                 step.add(kind, part.joules);
             }
@@ -70,9 +70,9 @@ impl Timeline {
 
     /// The steps, oldest first.
     pub fn steps(&self) -> impl Iterator<Item = TimelineStep> {
-        self.steps.iter().zip(self.first..).map(|(&energy, place)| TimelineStep {
-            from: MonoNs(place * self.width),
-            to: MonoNs((place + 1) * self.width),
+        self.steps.iter().zip(self.first..).map(|(&energy, index)| TimelineStep {
+            from: MonoNs(index * self.width),
+            to: MonoNs((index + 1) * self.width),
             energy,
         })
     }
@@ -107,9 +107,9 @@ impl Timeline {
     fn widen(&mut self) {
         let (first, width) = (self.first, self.width);
         let mut wider: Vec<PerKind> = Vec::with_capacity(self.steps.len() / 2 + 1);
-        for (place, step) in (first..).zip(&self.steps) {
+        for (index, step) in (first..).zip(&self.steps) {
             match wider.last_mut() {
-                Some(last) if place % 2 == 1 => last.merge(step),
+                Some(last) if index % 2 == 1 => last.merge(step),
                 _ => wider.push(*step),
             }
         }
@@ -124,7 +124,7 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn credit(from: u64, to: u64, joules: f64) -> EnergyInterval {
+    fn interval(from: u64, to: u64, joules: f64) -> EnergyInterval {
         EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true }
     }
 
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn energy_is_in_the_step_of_its_use() {
         let mut timeline = Timeline::default();
-        timeline.add(DeviceKind::Cpu, credit(10 * S, 11 * S, 10.0));
-        timeline.add(DeviceKind::Gpu, credit(10 * S + S / 2, 12 * S, 30.0));
+        timeline.add(DeviceKind::Cpu, interval(10 * S, 11 * S, 10.0));
+        timeline.add(DeviceKind::Gpu, interval(10 * S + S / 2, 12 * S, 30.0));
         let in_second = |from: u64, kind: DeviceKind| -> f64 {
             let steps = timeline.steps().filter(|step| step.from.0 >= from && step.to.0 <= from + S);
             steps.filter_map(|step| step.energy.get(kind)).sum()
@@ -152,7 +152,7 @@ mod tests {
         let mut timeline = Timeline::default();
         let year = 365 * 24 * 3600;
         for minute in 0..year / 60 {
-            timeline.add(DeviceKind::Cpu, credit(minute * 60 * S, (minute + 1) * 60 * S, 60.0));
+            timeline.add(DeviceKind::Cpu, interval(minute * 60 * S, (minute + 1) * 60 * S, 60.0));
         }
         assert!(timeline.steps.len() <= MAX_STEPS as usize && timeline.steps.len() > MAX_STEPS as usize / 2 - 2);
         assert!((total(&timeline) - year as f64).abs() < 1e-3);
@@ -162,14 +162,14 @@ mod tests {
     proptest! {
         #[test]
         fn sums_are_kept_for_any_intervals(
-            credits in prop::collection::vec((0u64..1 << 45, 0u64..1 << 42, 0.0f64..1e4), 1..40),
+            intervals in prop::collection::vec((0u64..1 << 45, 0u64..1 << 42, 0.0f64..1e4), 1..40),
             apart in 0usize..40,
         ) {
             let (mut one, mut other) = (Timeline::default(), Timeline::default());
             let mut sum = 0.0;
-            for (n, (from, length, joules)) in credits.into_iter().enumerate() {
-                let place = if n < apart { &mut one } else { &mut other };
-                place.add(DeviceKind::Dram, credit(from, from + length, joules));
+            for (n, (from, length, joules)) in intervals.into_iter().enumerate() {
+                let half = if n < apart { &mut one } else { &mut other };
+                half.add(DeviceKind::Dram, interval(from, from + length, joules));
                 sum += if length > 0 { joules } else { 0.0 };
             }
             one.merge(&other);

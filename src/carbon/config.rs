@@ -12,13 +12,13 @@ pub struct CarbonConfig {
     pub location: Option<String>,
     /// Source of the carbon intensity; None: the yearly average of `location`.
     pub intensity: Option<IntensityOption>,
-    /// Key for the live service.
+    /// Key for the live provider.
     pub api_key: Option<Secret>,
-    /// Scheme and host that replace those of the live services.
+    /// Scheme and host that replace those of the live providers.
     pub intensity_url: Option<String>,
-    /// Service of marginal intensities, and its region.
+    /// Provider of marginal intensities, and its region.
     pub marginal: Option<(String, String)>,
-    /// Account for the marginal service.
+    /// Account for the provider of marginal intensities.
     pub marginal_key: Option<Secret>,
     /// Facility energy divided by IT energy; 1 until a region's figure replaces it.
     pub pue: f64,
@@ -39,8 +39,8 @@ pub enum IntensityOption {
     Constant(f64),
     /// A CSV file.
     File(PathBuf),
-    /// A live service, by its name.
-    Service(String),
+    /// A live provider, by its name.
+    Provider(String),
 }
 
 /// The option `what_if`: other places for the same run.

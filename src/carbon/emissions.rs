@@ -2,7 +2,7 @@
 
 use super::intensity::GridIntensity;
 use super::intensity::curve::{Curve, Origin, Piece};
-use super::intensity::slot::FigureQuality;
+use super::intensity::slot::IntensityQuality;
 use crate::attribution::ledger::Ledger;
 use crate::clock::{MonoNs, WallClock};
 use crate::forecast::{self, Estimate, Forecast};
@@ -36,12 +36,12 @@ pub struct EmissionFactors<'a> {
     /// Facility energy over IT energy.
     pub pue: f64,
     /// Energy and emissions of earlier attempts of the run.
-    pub before: Before,
+    pub carried_over: CarriedEmissions,
 }
 
 /// Energy and emissions of earlier attempts of the run. They are not converted again.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Before {
+pub struct CarriedEmissions {
     /// Energy of the devices, J.
     pub joules: f64,
     /// Emissions of that energy, g CO2e.
@@ -94,7 +94,7 @@ impl<'a> EmissionFactors<'a> {
     /// The factors of a grid at this PUE (facility energy over IT energy), for a run without an earlier attempt.
     pub fn new(grid: &'a GridIntensity, clock: &'a WallClock, pue: f64) -> EmissionFactors<'a> {
         let curve = grid.hourly.as_ref().map(|hourly| &hourly.curve);
-        EmissionFactors { flat: grid.flat.g_per_kwh, curve, clock, pue, before: Before::default() }
+        EmissionFactors { flat: grid.flat.g_per_kwh, curve, clock, pue, carried_over: CarriedEmissions::default() }
     }
 
     /// Emissions of the run in a ledger. `now` is after all of the run.
@@ -116,11 +116,11 @@ impl<'a> EmissionFactors<'a> {
             self.convert_by_hour(&mut emissions, curve, ledger, now);
         }
         emissions.own_g_per_kwh = emissions.g_per_kwh;
-        let before = self.before;
+        let carried_over = self.carried_over;
         let total = emissions.joules.unwrap_or(0.0);
-        if before.joules > 0.0 {
-            let since = emissions.facility_kwh(total - before.joules) * emissions.g_per_kwh;
-            let mean = (before.co2eq_g + since) / emissions.facility_kwh(total);
+        if carried_over.joules > 0.0 {
+            let since = emissions.facility_kwh(total - carried_over.joules) * emissions.g_per_kwh;
+            let mean = (carried_over.co2eq_g + since) / emissions.facility_kwh(total);
             // If both parts have one figure, that figure is kept exactly.
             let is_same = (mean - emissions.g_per_kwh).abs() <= ROUNDING_SHARE * mean;
             emissions.g_per_kwh = if is_same { emissions.g_per_kwh } else { mean };
@@ -135,7 +135,7 @@ impl<'a> EmissionFactors<'a> {
             emissions.sources = Some(IntensitySources::default());
             return;
         };
-        let total = emissions.joules.unwrap_or(0.0) - self.before.joules;
+        let total = emissions.joules.unwrap_or(0.0) - self.carried_over.joules;
         if curve.is_empty() {
             let none = (total > 0.0).then_some(0.0);
             emissions.sources =
@@ -159,7 +159,7 @@ impl<'a> EmissionFactors<'a> {
                 let part = joules * (to - from) / (to_s - from_s);
                 sum.weighted += part * g_per_kwh;
                 match origin {
-                    Origin::Given(FigureQuality::Actual) => metered_j += part,
+                    Origin::Given(IntensityQuality::Actual) => metered_j += part,
                     Origin::Given(_) => predicted_j += part,
                     Origin::Filled | Origin::Typical => filled_j += part,
                     Origin::Flat => flat_j += part,
@@ -234,7 +234,7 @@ impl<'a> EmissionFactors<'a> {
     fn error_share(&self, curve: &Curve, from: f64, to: f64) -> f64 {
         let parts = self.pieces(curve, from, to).map(|piece| {
             let error_share = match piece.origin {
-                Origin::Given(FigureQuality::Forecast) => FORECAST_ERROR,
+                Origin::Given(IntensityQuality::Forecast) => FORECAST_ERROR,
                 Origin::Given(_) => 0.0,
                 Origin::Filled | Origin::Typical | Origin::Flat => TYPICAL_DAY_ERROR,
             };

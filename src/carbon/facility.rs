@@ -14,7 +14,7 @@ pub struct ByRegion {
 
 /// The location of the run, as far as its data centre matters.
 #[derive(Clone, Copy, Debug)]
-pub enum FacilityPlace<'a> {
+pub enum FacilityLocation<'a> {
     /// The options give no location.
     NotGiven,
     /// The location in the options, or the one found.
@@ -33,8 +33,8 @@ pub struct Facility {
 
 impl Facility {
     /// The rates at this location.
-    pub fn new(asked: ByRegion, at: FacilityPlace<'_>) -> Facility {
-        let named = if let FacilityPlace::Named(place) = at { RegionFacility::of(place) } else { None };
+    pub fn new(asked: ByRegion, at: FacilityLocation<'_>) -> Facility {
+        let named = if let FacilityLocation::Named(location) = at { RegionFacility::of(location) } else { None };
         let published = named.filter(|_| asked != ByRegion::default());
         let pue = lack("pue", asked.pue, at, published.as_ref(), |published| published.pue);
         let wue = lack("wue", asked.wue, at, published.as_ref(), |published| published.wue);
@@ -42,8 +42,8 @@ impl Facility {
     }
 
     /// The rates at the location that a look-up found.
-    pub fn found(&self, place: &str) -> Facility {
-        Facility::new(self.asked, FacilityPlace::Named(place))
+    pub fn found(&self, location: &str) -> Facility {
+        Facility::new(self.asked, FacilityLocation::Named(location))
     }
 
     /// PUE (facility energy over IT energy), and its year.
@@ -69,19 +69,21 @@ impl Facility {
 
 fn lack(
     key: &str,
-    is_asked: bool,
-    at: FacilityPlace<'_>,
+    is_requested: bool,
+    at: FacilityLocation<'_>,
     published: Option<&RegionFacility>,
     of: fn(&RegionFacility) -> Option<(f64, u32)>,
 ) -> Option<String> {
-    if !is_asked || published.and_then(of).is_some() {
+    if !is_requested || published.and_then(of).is_some() {
         return None;
     }
     let why = match (at, published) {
         (_, Some(published)) => format!("no figure is published for {}", published.region),
-        (FacilityPlace::NotGiven, None) => "the location is not known".into(),
-        (FacilityPlace::Named(place), None) => format!("location={} is not a cloud region", sanitize::text(place)),
-        (FacilityPlace::LookedUp, None) => "the region is not found yet".into(),
+        (FacilityLocation::NotGiven, None) => "the location is not known".into(),
+        (FacilityLocation::Named(location), None) => {
+            format!("location={} is not a cloud region", sanitize::text(location))
+        }
+        (FacilityLocation::LookedUp, None) => "the region is not found yet".into(),
     };
     Some(match key {
         "pue" => format!(
@@ -102,26 +104,26 @@ mod tests {
 
     #[test]
     fn a_regions_halls_give_both_rates() {
-        let ashburn = Facility::new(BOTH, FacilityPlace::Named("us-east-1a"));
+        let ashburn = Facility::new(BOTH, FacilityLocation::Named("us-east-1a"));
         assert_eq!((ashburn.pue(), ashburn.wue()), (Some((1.15, 2024)), Some((0.12, 2024))));
         assert_eq!((ashburn.region(), ashburn.lacks()), (Some("aws:us-east-1"), &[][..]));
-        let pue = Facility::new(ByRegion { wue: false, ..BOTH }, FacilityPlace::Named("us-east-1"));
+        let pue = Facility::new(ByRegion { wue: false, ..BOTH }, FacilityLocation::Named("us-east-1"));
         assert_eq!((pue.pue(), pue.wue()), (Some((1.15, 2024)), None));
     }
 
     #[test]
     fn missing_rates_are_reported_with_a_fix() {
-        let lacks = |at: FacilityPlace| Facility::new(BOTH, at).lacks().join("\n");
-        let google = lacks(FacilityPlace::Named("gcp:us-east4"));
+        let lacks = |at: FacilityLocation| Facility::new(BOTH, at).lacks().join("\n");
+        let google = lacks(FacilityLocation::Named("gcp:us-east4"));
         assert!(google.starts_with("wue=region: no figure is published for gcp:us-east4; water"), "{google}");
-        let denmark = lacks(FacilityPlace::Named("DK"));
+        let denmark = lacks(FacilityLocation::Named("DK"));
         assert!(denmark.contains("pue=region: location=DK is not a cloud region; PUE is 1.0"), "{denmark}");
         assert!(denmark.contains("set pue=") && denmark.contains("set wue="), "{denmark}");
-        assert!(lacks(FacilityPlace::NotGiven).contains("the location is not known"));
-        let sought = Facility::new(BOTH, FacilityPlace::LookedUp);
+        assert!(lacks(FacilityLocation::NotGiven).contains("the location is not known"));
+        let sought = Facility::new(BOTH, FacilityLocation::LookedUp);
         assert!(sought.lacks()[0].contains("not found yet") && sought.pue().is_none());
         let found = sought.found("azure:eastus");
         assert_eq!((found.pue(), found.lacks().len()), (Some((1.14, 2023)), 0));
-        assert_eq!(Facility::new(ByRegion::default(), FacilityPlace::Named("us-east-1")), Facility::default());
+        assert_eq!(Facility::new(ByRegion::default(), FacilityLocation::Named("us-east-1")), Facility::default());
     }
 }

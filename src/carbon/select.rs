@@ -1,7 +1,7 @@
 //! Selects the grid from the options, and the feeds that update it while the run lasts.
 
 use super::config::{CarbonConfig, IntensityOption};
-use super::facility::{Facility, FacilityPlace};
+use super::facility::{Facility, FacilityLocation};
 use super::http::request::Secret;
 use super::intensity::{GridIntensity, Hourly, Intensity, IntensityKind, csv_file, zones};
 use super::location::{RunLocation, cloud};
@@ -29,9 +29,9 @@ pub enum Feed {
     /// A file. It is read again for this zone if its stamp is not this one any more.
     File(PathBuf, Option<csv_file::FileStamp>, Option<String>),
     /// A live provider.
-    Service(Box<dyn Provider>, ApiCredentials),
+    Provider(Box<dyn Provider>, ApiCredentials),
     /// A look-up of this machine's location, then the live provider of this name, if one was asked for.
-    Place(Seek, Option<String>, ApiCredentials),
+    Location(Seek, Option<String>, ApiCredentials),
     /// A live provider of marginal figures.
     Marginal(Box<dyn Provider>, ApiCredentials),
 }
@@ -116,7 +116,7 @@ pub fn choose(options: &CarbonConfig, variable: impl Fn(&str) -> Option<String>)
     let mut choice = match &options.intensity {
         Some(IntensityOption::Constant(g_per_kwh)) => constant(*g_per_kwh, &location)?,
         Some(IntensityOption::File(path)) => from_file(path, &location)?,
-        Some(IntensityOption::Service(name)) => from_service(name, &location, credentials)?,
+        Some(IntensityOption::Provider(name)) => from_provider(name, &location, credentials)?,
         None => average(&location, credentials)?,
     };
     choice.add_marginal(options)?;
@@ -144,7 +144,7 @@ fn constant(g_per_kwh: f64, location: &Location) -> Result<IntensityChoice> {
 
 /// The yearly average of a location, which a feed may still look up.
 fn average(location: &Location, credentials: ApiCredentials) -> Result<IntensityChoice> {
-    let feed = location.look_up().map(|seek| Feed::Place(seek, None, credentials));
+    let feed = location.look_up().map(|seek| Feed::Location(seek, None, credentials));
     Ok(IntensityChoice::of(yearly(location)?, None, feed))
 }
 
@@ -174,27 +174,27 @@ fn around(asked: &str, of_file: &mut Intensity) -> Result<Intensity> {
     let known = |zone: &str| zones::yearly(zone).ok().or_else(|| country(zone));
     let flat = of_file.zone.as_deref().and_then(known).or_else(|| country(asked));
     let flat = flat.map_or_else(|| zones::yearly("WORLD"), Ok)?;
-    let place = flat.zone.as_deref().unwrap_or("WORLD");
+    let zone = flat.zone.as_deref().unwrap_or("WORLD");
     of_file.caveat = Some(sanitize::text(format!(
-        "location={asked} is a zone of the file alone: hours without a figure use the yearly average of {place}; check the zone if this is not intended"
+        "location={asked} is a zone of the file alone: hours without a figure use the yearly average of {zone}; check the zone if this is not intended"
     )));
     Ok(flat)
 }
 
 /// A live provider. If it needs a location and none is given, the run is measured without it.
-fn from_service(name: &str, location: &Location, credentials: ApiCredentials) -> Result<IntensityChoice> {
+fn from_provider(name: &str, location: &Location, credentials: ApiCredentials) -> Result<IntensityChoice> {
     registry::check_key(name, credentials.key())?;
-    let place = match location {
+    let run_location = match location {
         Location::Zone(zone) => RunLocation::Zone(zone),
         Location::NotGiven => RunLocation::NotGiven,
         Location::NoCloud => return average(location, credentials),
         Location::LookedUp(seek) => {
-            let feed = Feed::Place(*seek, Some(name.to_owned()), credentials);
+            let feed = Feed::Location(*seek, Some(name.to_owned()), credentials);
             return Ok(IntensityChoice::of(yearly(location)?, Some(provider::hourly_to_come(name)), Some(feed)));
         }
     };
-    let service = match (registry::choose(name, place, credentials.key()), place) {
-        (Ok(service), _) => service,
+    let provider = match (registry::choose(name, run_location, credentials.key()), run_location) {
+        (Ok(provider), _) => provider,
         (Err(error), RunLocation::NotGiven) => {
             let flat = Intensity { caveat: None, ..yearly(location)? };
             let hourly = Hourly { failure: Some(error.message), ..provider::hourly_to_come(name) };
@@ -202,9 +202,9 @@ fn from_service(name: &str, location: &Location, credentials: ApiCredentials) ->
         }
         (Err(error), _) => return Err(error),
     };
-    let hourly = provider::hourly(service.as_ref());
-    let flat = zones::yearly(&service.static_zone())?;
-    let feed = hourly.failure.is_none().then(|| Feed::Service(service, credentials));
+    let hourly = provider::hourly(provider.as_ref());
+    let flat = zones::yearly(&provider.static_zone())?;
+    let feed = hourly.failure.is_none().then(|| Feed::Provider(provider, credentials));
     Ok(IntensityChoice::of(flat, Some(hourly), feed))
 }
 
@@ -219,14 +219,14 @@ impl IntensityChoice {
     }
 
     /// The location of the data centre. Only a cloud's metadata finds a region, and only if it is asked.
-    fn at<'a>(&self, location: &'a Location<'_>) -> FacilityPlace<'a> {
-        let is_asked = self.feeds.iter().any(|feed| matches!(feed, Feed::Place(Seek::Cloud(_), ..)));
+    fn at<'a>(&self, location: &'a Location<'_>) -> FacilityLocation<'a> {
+        let is_requested = self.feeds.iter().any(|feed| matches!(feed, Feed::Location(Seek::Cloud(_), ..)));
         match location {
-            Location::Zone(zone) => FacilityPlace::Named(zone),
-            Location::LookedUp(Seek::Cloud(_)) if is_asked => FacilityPlace::LookedUp,
-            Location::LookedUp(Seek::Cloud(_)) | Location::NoCloud => FacilityPlace::Named("cloud"),
-            Location::LookedUp(Seek::Address) => FacilityPlace::Named("ip"),
-            Location::NotGiven => FacilityPlace::NotGiven,
+            Location::Zone(zone) => FacilityLocation::Named(zone),
+            Location::LookedUp(Seek::Cloud(_)) if is_requested => FacilityLocation::LookedUp,
+            Location::LookedUp(Seek::Cloud(_)) | Location::NoCloud => FacilityLocation::Named("cloud"),
+            Location::LookedUp(Seek::Address) => FacilityLocation::Named("ip"),
+            Location::NotGiven => FacilityLocation::NotGiven,
         }
     }
 
@@ -234,9 +234,9 @@ impl IntensityChoice {
     fn add_marginal(&mut self, options: &CarbonConfig) -> Result<()> {
         let Some((name, region)) = &options.marginal else { return Ok(()) };
         let credentials = ApiCredentials { key: options.marginal_key.clone(), url: options.intensity_url.clone() };
-        let service = registry::choose(name, RunLocation::Zone(region), credentials.key())?;
-        let hourly = provider::hourly(service.as_ref());
-        self.feeds.extend(hourly.failure.is_none().then(|| Feed::Marginal(service, credentials)));
+        let provider = registry::choose(name, RunLocation::Zone(region), credentials.key())?;
+        let hourly = provider::hourly(provider.as_ref());
+        self.feeds.extend(hourly.failure.is_none().then(|| Feed::Marginal(provider, credentials)));
         self.marginal = Some(hourly);
         Ok(())
     }
@@ -258,7 +258,7 @@ impl IntensityChoice {
         if cfg!(feature = "live") || self.feeds.iter().all(|feed| matches!(feed, Feed::File(..))) {
             return;
         }
-        let is_place_sought = self.feeds.iter().any(|feed| matches!(feed, Feed::Place(..)));
+        let is_location_sought = self.feeds.iter().any(|feed| matches!(feed, Feed::Location(..)));
         self.feeds.retain(|feed| matches!(feed, Feed::File(..)));
         let hourly = self
             .grid
@@ -267,7 +267,7 @@ impl IntensityChoice {
             .chain(&mut self.marginal)
             .filter(|hourly| hourly.about.kind == IntensityKind::Live);
         hourly.for_each(|hourly| hourly.failure = Some(WITHOUT.into()));
-        if is_place_sought && self.grid.hourly.is_none() {
+        if is_location_sought && self.grid.hourly.is_none() {
             self.grid.flat.caveat = Some(WITHOUT.into());
         }
     }

@@ -4,7 +4,7 @@
 use super::config::WhatIfOption;
 use super::intensity::Intensity;
 use super::intensity::curve::{Curve, Origin};
-use super::intensity::zones::{self, ZonePlace};
+use super::intensity::zones::{self, TableLocation};
 use crate::error::Result;
 
 mod alike;
@@ -22,7 +22,7 @@ const MAX_RUN_S: f64 = 366.0 * 24.0 * 3600.0;
 /// The zones that a run is compared in.
 #[derive(Clone, Debug)]
 pub struct Elsewhere {
-    places: Vec<ZonePlace>,
+    locations: Vec<TableLocation>,
     with_own: bool,
 }
 
@@ -82,7 +82,7 @@ pub struct OwnYearly {
 /// The run in another zone.
 pub struct WhatIfZone {
     /// The zone.
-    pub place: ZonePlace,
+    pub location: TableLocation,
     /// Emissions of the run in that zone, g CO2e.
     pub co2eq_g: Option<f64>,
     /// Savings, g CO2e. Negative savings mean higher emissions.
@@ -126,45 +126,45 @@ impl Elsewhere {
             WhatIfOption::Usual => DEFAULT_ZONES.to_vec(),
             WhatIfOption::Zones(asked) => asked.iter().map(String::as_str).collect(),
         };
-        let mut places: Vec<ZonePlace> = Vec::with_capacity(asked.len());
+        let mut locations: Vec<TableLocation> = Vec::with_capacity(asked.len());
         for zone in asked {
-            add(&mut places, zones::place("what_if", zone)?);
+            add(&mut locations, zones::locate("what_if", zone)?);
         }
-        Ok(Some(Elsewhere { places, with_own: *option == WhatIfOption::Usual }))
+        Ok(Some(Elsewhere { locations, with_own: *option == WhatIfOption::Usual }))
     }
 
     /// Number of zones.
     pub fn count(&self) -> usize {
-        self.places.len()
+        self.locations.len()
     }
 
     /// The run in these zones, by figures of one kind if all have such. Without zones in the option, the run's own zone
     /// is added. Its yearly average has the same basis as the others, even if the run itself uses figures by the hour.
     pub fn zones(&self, run: &WhatIfRun, own: Option<&str>) -> (Vec<WhatIfZone>, Option<OwnYearly>) {
-        let mut places = self.places.clone();
-        let own = own.and_then(|zone| zones::place("location", zone).ok());
-        own.iter().filter(|_| self.with_own).for_each(|own| add(&mut places, own.clone()));
-        let like = alike::make(&mut places, run.intensity, own.as_ref());
+        let mut locations = self.locations.clone();
+        let own = own.and_then(|zone| zones::locate("location", zone).ok());
+        own.iter().filter(|_| self.with_own).for_each(|own| add(&mut locations, own.clone()));
+        let like = alike::make(&mut locations, run.intensity, own.as_ref());
         let own = like.map(|yearly| OwnYearly { co2eq_g: run.facility_kwh.map(|kwh| kwh * yearly.g_per_kwh), yearly });
         let here = own.as_ref().map_or(run.co2eq_g, |own| own.co2eq_g);
-        places.sort_by(|a, b| a.yearly.g_per_kwh.total_cmp(&b.yearly.g_per_kwh));
-        (places.into_iter().map(|place| WhatIfZone::of(place, run.facility_kwh, here)).collect(), own)
+        locations.sort_by(|a, b| a.yearly.g_per_kwh.total_cmp(&b.yearly.g_per_kwh));
+        (locations.into_iter().map(|location| WhatIfZone::of(location, run.facility_kwh, here)).collect(), own)
     }
 }
 
 /// Adds a zone unless it is there already.
-fn add(places: &mut Vec<ZonePlace>, place: ZonePlace) {
-    if places.iter().all(|old| old.yearly.zone != place.yearly.zone) {
-        places.push(place);
+fn add(locations: &mut Vec<TableLocation>, location: TableLocation) {
+    if locations.iter().all(|old| old.yearly.zone != location.yearly.zone) {
+        locations.push(location);
     }
 }
 
 impl WhatIfZone {
     /// `here` are the emissions of the run in its own zone, g CO2e.
-    fn of(place: ZonePlace, facility_kwh: Option<f64>, here: Option<f64>) -> WhatIfZone {
-        let co2eq_g = facility_kwh.map(|kwh| kwh * place.yearly.g_per_kwh);
+    fn of(location: TableLocation, facility_kwh: Option<f64>, here: Option<f64>) -> WhatIfZone {
+        let co2eq_g = facility_kwh.map(|kwh| kwh * location.yearly.g_per_kwh);
         let saves_g = here.zip(co2eq_g).map(|(here, there)| here - there);
-        WhatIfZone { place, co2eq_g, saves_g, saves_share: share(saves_g, here) }
+        WhatIfZone { location, co2eq_g, saves_g, saves_share: share(saves_g, here) }
     }
 }
 
@@ -199,8 +199,8 @@ fn kinds_note(intensity: &Intensity, own: Option<&OwnYearly>, zones: &[WhatIfZon
     const SHOWN: usize = 4;
     let mut groups: Vec<(_, Vec<&str>)> = Vec::new();
     for there in zones {
-        let kind = alike::kind(&there.place.yearly);
-        let zone = there.place.yearly.zone.as_deref().unwrap_or_default();
+        let kind = alike::kind(&there.location.yearly);
+        let zone = there.location.yearly.zone.as_deref().unwrap_or_default();
         match groups.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, zones)) => zones.push(zone),
             None => groups.push((kind, vec![zone])),

@@ -82,11 +82,11 @@ impl StandbyLedger {
 
     /// Takes an energy interval of a channel. The part in this process's turns goes to the run's ledger. The part that
     /// no report covers is kept.
-    pub fn credit(&mut self, channel: usize, credit: EnergyInterval, run: &mut Ledger) {
-        let mut rest = Some(credit);
-        for place in (0..self.turns.len()).rev() {
-            let Some((&(from, to), credit)) = self.turns.get(place).zip(rest) else { break };
-            let (before, ours) = credit.split(from);
+    pub fn credit(&mut self, channel: usize, interval: EnergyInterval, run: &mut Ledger) {
+        let mut rest = Some(interval);
+        for index in (0..self.turns.len()).rev() {
+            let Some((&(from, to), interval)) = self.turns.get(index).zip(rest) else { break };
+            let (before, ours) = interval.split(from);
             let (ours, after) = ours.map_or((None, None), |ours| ours.split(to));
             before.into_iter().for_each(|before| self.keep(channel, before));
             ours.into_iter().for_each(|ours| run.credit(channel, ours));
@@ -96,15 +96,15 @@ impl StandbyLedger {
     }
 
     /// Keeps the part of an energy interval that no report covers yet.
-    fn keep(&mut self, channel: usize, credit: EnergyInterval) {
+    fn keep(&mut self, channel: usize, interval: EnergyInterval) {
         let Some(uncovered) =
-            credit.split(self.lease.reported_until.unwrap_or_default()).1.filter(|_| !self.lease.is_ours)
+            interval.split(self.lease.reported_until.unwrap_or_default()).1.filter(|_| !self.lease.is_ours)
         else {
             return;
         };
         self.ledger.credit(channel, uncovered);
-        let place = self.channels.iter().position(|&one| one == channel);
-        if let Some(trail) = place.and_then(|place| self.trails.get_mut(place)) {
+        let index = self.channels.iter().position(|&one| one == channel);
+        if let Some(trail) = index.and_then(|index| self.trails.get_mut(index)) {
             trail.push_back(uncovered);
             if trail.len() > MAX_TRAIL_INTERVALS
                 && let Some(oldest) = trail.pop_front()
@@ -134,10 +134,10 @@ impl StandbyLedger {
         }
         self.lease = LeaseState { is_ours: false, holder: None, reported_until: Some(at), ..LeaseState::default() };
         self.ledger = run.emptied();
-        let credits: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_unsettled(channel))).collect();
+        let unsettled: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_unsettled(channel))).collect();
         self.trails.iter_mut().for_each(VecDeque::clear);
-        for (channel, unsettled) in credits {
-            unsettled.into_iter().for_each(|credit| self.credit(channel, credit, run));
+        for (channel, unsettled) in unsettled {
+            unsettled.into_iter().for_each(|interval| self.credit(channel, interval, run));
         }
     }
 
@@ -147,22 +147,22 @@ impl StandbyLedger {
         if let Some((from, to)) = lease.passed {
             self.apply_past_turn(from, to, run);
         }
-        let before = std::mem::replace(&mut self.lease, lease);
-        if !before.is_ours && lease.reported_until > before.reported_until {
+        let previous = std::mem::replace(&mut self.lease, lease);
+        if !previous.is_ours && lease.reported_until > previous.reported_until {
             self.others_until = lease.reported_until;
             self.keep_between(lease.reported_until.unwrap_or_default(), MonoNs::NEVER, run);
         }
-        if (before.is_ours, before.holder) != (lease.is_ours, lease.holder) {
+        if (previous.is_ours, previous.holder) != (lease.is_ours, lease.holder) {
             self.since = lease.reported_until.filter(|_| lease.is_ours || lease.holder.is_some());
         }
-        if lease.is_ours && !before.is_ours {
+        if lease.is_ours && !previous.is_ours {
             self.add_turn(lease.reported_until.unwrap_or_default(), MonoNs::NEVER);
             let counted =
                 |run: &Ledger| self.channels.iter().filter_map(|&channel| run.channel(channel).joules).sum::<f64>();
             let had = counted(run);
             self.hand_over(run);
             let more = counted(run) - had;
-            if more > 0.0 && before.holder.is_some() {
+            if more > 0.0 && previous.holder.is_some() {
                 self.handed_over_j = Some(self.handed_over_j.unwrap_or(0.0) + more);
             }
             self.ledger = Ledger::default();
@@ -200,8 +200,8 @@ impl StandbyLedger {
     fn keep_between(&mut self, from: MonoNs, to: MonoNs, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
-            let within = trail.iter().filter_map(|credit| credit.split(from).1?.split(to).0);
-            within.for_each(|credit| self.ledger.credit(channel, credit));
+            let within = trail.iter().filter_map(|interval| interval.split(from).1?.split(to).0);
+            within.for_each(|interval| self.ledger.credit(channel, interval));
         }
     }
 }

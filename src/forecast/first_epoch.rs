@@ -20,7 +20,7 @@ pub const MIN_FORECAST_SHARE: f64 = 0.05;
 /// Least gap between stored marks, as a share of the epoch's time so far. Memory grows with the logarithm of that time.
 const MIN_MARK_GAP_SHARE: f64 = 1.0 / 64.0;
 /// A mark is stored without energy if the energy does not arrive within this time, ns.
-const PATIENCE_NS: u64 = 250_000_000;
+const MARK_ENERGY_WAIT_NS: u64 = 250_000_000;
 
 /// A stored mark of progress.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,11 +77,11 @@ impl FirstEpoch {
 
     /// Takes a mark. If marks come faster than their energies, the newest one is kept.
     pub fn note(&mut self, point: ProgressPoint) {
-        let before = self.pending.map_or(self.share(), |pending| pending.share);
+        let previous_share = self.pending.map_or(self.share(), |pending| pending.share);
         let is_of_it = self.begin.is_some_and(|begin| point.at + PackedMark::STEP_NS > begin);
-        if is_of_it && point.share > before {
-            let place = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
-            *place = Some(point);
+        if is_of_it && point.share > previous_share {
+            let slot = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
+            *slot = Some(point);
         }
     }
 
@@ -90,13 +90,13 @@ impl FirstEpoch {
     pub fn settle(&mut self, known_until: MonoNs, now: MonoNs, energy: impl Fn(MonoNs) -> Option<f64>) {
         while let (Some(ProgressPoint { at, share }), Some(begin)) = (self.pending, self.begin) {
             let is_known = at <= known_until;
-            if !is_known && now.ns_since(at) < PATIENCE_NS {
+            if !is_known && now.ns_since(at) < MARK_ENERGY_WAIT_NS {
                 return;
             }
             self.pending = self.next.take();
             let duration_s = at.s_since(begin);
-            if let [.., before, _] = self.marks.as_slice()
-                && duration_s - before.duration_s < MIN_MARK_GAP_SHARE * duration_s
+            if let [.., previous, _] = self.marks.as_slice()
+                && duration_s - previous.duration_s < MIN_MARK_GAP_SHARE * duration_s
             {
                 self.marks.pop();
             }
@@ -179,8 +179,8 @@ impl EpochPart {
 
 /// The cost of the work between two shares, without stalls.
 fn usual(marks: &[EpochPart], from: f64, to: f64) -> EpochPart {
-    let slices = marks.iter().scan(EpochPart::default(), |before, mark| {
-        let slice = mark.since(std::mem::replace(before, *mark));
+    let slices = marks.iter().scan(EpochPart::default(), |previous, mark| {
+        let slice = mark.since(std::mem::replace(previous, *mark));
         Some((*mark, slice))
     });
     let slices: Vec<EpochPart> =
@@ -242,16 +242,16 @@ mod tests {
 
     /// An epoch of 10 s at 100 W once warm, its first `cold` of the work `slower` times slower, marked 200 times.
     fn marked(cold: f64, slower: f64, until: f64) -> FirstEpoch {
-        let mut progress = FirstEpoch::default();
-        progress.follow(Some(MonoNs(1_000)));
+        let mut first_epoch = FirstEpoch::default();
+        first_epoch.follow(Some(MonoNs(1_000)));
         for n in 1..=(until * 200.0) as u64 {
             let share = n as f64 / 200.0;
             let seconds = 10.0 * (share.min(cold) * slower + (share - cold).max(0.0));
             let at = MonoNs(1_000) + (seconds * 1e9) as u64;
-            progress.note(ProgressPoint { at, share });
-            progress.settle(at, at, |_| Some(100.0 * seconds));
+            first_epoch.note(ProgressPoint { at, share });
+            first_epoch.settle(at, at, |_| Some(100.0 * seconds));
         }
-        progress
+        first_epoch
     }
 
     fn duration(done: &ProgressMark) -> Option<f64> {
@@ -261,8 +261,8 @@ mod tests {
     #[test]
     fn a_warm_up_is_separated_from_steady_work() {
         for (cold, slower) in [(0.05, 3.0), (0.1, 10.0), (0.2, 5.0), (0.3, 3.0)] {
-            let progress = marked(cold, slower, 0.5);
-            let steady = progress.beginning(duration).unwrap().steady;
+            let first_epoch = marked(cold, slower, 0.5);
+            let steady = first_epoch.beginning(duration).unwrap().steady;
             assert!((steady / 10.0 - 1.0).abs() < 0.03, "{cold} {slower}: {steady}");
             let warm_up = marked(cold, slower, 1.0).steady(|done| done.energy_j).unwrap().excess();
             assert!((warm_up - 1000.0 * cold * (slower - 1.0)).abs() < 0.02 * 1000.0, "{cold} {slower}: {warm_up}");
@@ -273,8 +273,8 @@ mod tests {
     #[test]
     fn a_change_of_rate_near_the_end_is_no_warm_up() {
         for slower in [3.0, 1.0 / 3.0] {
-            let progress = marked(0.75, slower, 1.0);
-            assert!(progress.beginning(duration).is_some() && progress.steady(duration).is_none());
+            let first_epoch = marked(0.75, slower, 1.0);
+            assert!(first_epoch.beginning(duration).is_some() && first_epoch.steady(duration).is_none());
         }
     }
 
@@ -282,16 +282,16 @@ mod tests {
     #[test]
     fn a_stall_is_not_projected() {
         for until in [0.76, 0.9, 1.0] {
-            let mut progress = FirstEpoch::default();
-            progress.follow(Some(MonoNs(0)));
+            let mut first_epoch = FirstEpoch::default();
+            first_epoch.follow(Some(MonoNs(0)));
             for n in 1..=(until * 200.0) as u64 {
                 let seconds = n as f64 * 0.05 + if n > 150 { 2.0 } else { 0.0 };
-                progress.note(ProgressPoint { at: MonoNs((seconds * 1e9) as u64), share: n as f64 / 200.0 });
-                progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
+                first_epoch.note(ProgressPoint { at: MonoNs((seconds * 1e9) as u64), share: n as f64 / 200.0 });
+                first_epoch.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
             }
-            let beginning = progress.beginning(duration).unwrap();
+            let beginning = first_epoch.beginning(duration).unwrap();
             assert!((beginning.steady / 10.0 - 1.0).abs() < 0.06, "{until}: {beginning:?}");
-            assert!(until < 1.0 || (progress.steady(duration).unwrap().excess() - 2.0).abs() < 0.6);
+            assert!(until < 1.0 || (first_epoch.steady(duration).unwrap().excess() - 2.0).abs() < 0.6);
         }
     }
 
@@ -309,58 +309,58 @@ mod tests {
 
     #[test]
     fn another_epoch_clears_the_marks_and_shares_only_grow() {
-        let mut progress = marked(0.0, 1.0, 0.5);
-        let before = progress.beginning(duration);
-        progress.note(ProgressPoint { at: MonoNs(9_000_000_000), share: 0.4 });
-        progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
-        assert_eq!(progress.beginning(duration), before);
-        progress.follow(Some(MonoNs(20_000_000_000)));
-        progress.note(ProgressPoint { at: MonoNs(20_500_000_000), share: 0.1 });
-        progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
+        let mut first_epoch = marked(0.0, 1.0, 0.5);
+        let before = first_epoch.beginning(duration);
+        first_epoch.note(ProgressPoint { at: MonoNs(9_000_000_000), share: 0.4 });
+        first_epoch.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
+        assert_eq!(first_epoch.beginning(duration), before);
+        first_epoch.follow(Some(MonoNs(20_000_000_000)));
+        first_epoch.note(ProgressPoint { at: MonoNs(20_500_000_000), share: 0.1 });
+        first_epoch.settle(MonoNs::NEVER, MonoNs::ZERO, |_| None);
         assert_eq!(
-            progress.beginning(duration),
+            first_epoch.beginning(duration),
             Some(WarmUpEstimate { share: 0.1, used: 0.5, steady: 5.0, agreement: 1.0 })
         );
-        assert_eq!(progress.beginning(|done| done.energy_j), None);
+        assert_eq!(first_epoch.beginning(|done| done.energy_j), None);
     }
 
     #[test]
     fn a_mark_waits_for_its_energy_and_the_newest_follows() {
-        let mut progress = FirstEpoch::default();
-        progress.follow(Some(MonoNs(0)));
+        let mut first_epoch = FirstEpoch::default();
+        first_epoch.follow(Some(MonoNs(0)));
         for (at, share) in [(5_000, 0.1), (6_000, 0.2), (7_000, 0.3)] {
-            progress.note(ProgressPoint { at: MonoNs(at), share });
+            first_epoch.note(ProgressPoint { at: MonoNs(at), share });
         }
-        let settle = |progress: &mut FirstEpoch, known_until| {
-            progress.settle(MonoNs(known_until), MonoNs::ZERO, |at| Some(at.0 as f64));
+        let settle = |first_epoch: &mut FirstEpoch, known_until| {
+            first_epoch.settle(MonoNs(known_until), MonoNs::ZERO, |at| Some(at.0 as f64));
         };
-        settle(&mut progress, 4_999);
-        assert!(progress.marks.is_empty() && progress.awaits() == Some(MonoNs(5_000)));
-        settle(&mut progress, 5_000);
-        assert!(progress.share() == 0.1 && progress.awaits() == Some(MonoNs(7_000)));
-        settle(&mut progress, 8_000);
-        assert!(progress.awaits().is_none() && progress.marks[1].energy_j == Some(7_000.0));
+        settle(&mut first_epoch, 4_999);
+        assert!(first_epoch.marks.is_empty() && first_epoch.awaits() == Some(MonoNs(5_000)));
+        settle(&mut first_epoch, 5_000);
+        assert!(first_epoch.share() == 0.1 && first_epoch.awaits() == Some(MonoNs(7_000)));
+        settle(&mut first_epoch, 8_000);
+        assert!(first_epoch.awaits().is_none() && first_epoch.marks[1].energy_j == Some(7_000.0));
     }
 
     #[test]
     fn a_mark_is_stored_without_energy_after_a_while() {
-        let mut progress = FirstEpoch::default();
-        progress.follow(Some(MonoNs(0)));
-        progress.note(ProgressPoint { at: MonoNs(1_000), share: 0.1 });
-        progress.settle(MonoNs::ZERO, MonoNs(1_000 + PATIENCE_NS), |_| Some(1.0));
-        assert!(progress.share() == 0.1 && progress.beginning(|done| done.energy_j).is_none());
+        let mut first_epoch = FirstEpoch::default();
+        first_epoch.follow(Some(MonoNs(0)));
+        first_epoch.note(ProgressPoint { at: MonoNs(1_000), share: 0.1 });
+        first_epoch.settle(MonoNs::ZERO, MonoNs(1_000 + MARK_ENERGY_WAIT_NS), |_| Some(1.0));
+        assert!(first_epoch.share() == 0.1 && first_epoch.beginning(|done| done.energy_j).is_none());
     }
 
     #[test]
     fn marks_are_thinned() {
-        let mut progress = FirstEpoch::default();
-        progress.follow(Some(MonoNs(0)));
+        let mut first_epoch = FirstEpoch::default();
+        first_epoch.follow(Some(MonoNs(0)));
         for n in 1..1_000_000 {
-            progress.note(ProgressPoint { at: MonoNs(n * 1_000_000), share: n as f64 / 1e6 });
-            progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| Some(n as f64));
+            first_epoch.note(ProgressPoint { at: MonoNs(n * 1_000_000), share: n as f64 / 1e6 });
+            first_epoch.settle(MonoNs::NEVER, MonoNs::ZERO, |_| Some(n as f64));
         }
-        assert!(progress.marks.len() < 1500, "{}", progress.marks.len());
-        assert_eq!(progress.marks.last().unwrap().share, 0.999999);
+        assert!(first_epoch.marks.len() < 1500, "{}", first_epoch.marks.len());
+        assert_eq!(first_epoch.marks.last().unwrap().share, 0.999999);
     }
 
     proptest! {

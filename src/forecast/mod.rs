@@ -186,14 +186,14 @@ pub fn forecast(
     level: f64,
     epochs: impl Iterator<Item = EpochSummary>,
     between: InterEpoch,
-    progress: &FirstEpoch,
+    first_epoch: &FirstEpoch,
 ) -> Option<Forecast> {
     let epochs: Vec<EpochSummary> = epochs.collect();
     let done: u64 = epochs.iter().map(|epoch| epoch.count).sum();
     if planned == 0 {
         return None;
     }
-    let run = RunSoFar { done, planned, quantile: quantile(level), epochs: &epochs, between, progress };
+    let run = RunSoFar { done, planned, quantile: quantile(level), epochs: &epochs, between, first_epoch };
     let (duration_s, energy_j) = (run.total(Metric::Duration), run.total(Metric::Energy));
     (duration_s.is_some() || energy_j.is_some()).then_some(Forecast { after_epochs: done, level, duration_s, energy_j })
 }
@@ -205,7 +205,7 @@ struct RunSoFar<'a> {
     quantile: f64,
     epochs: &'a [EpochSummary],
     between: InterEpoch,
-    progress: &'a FirstEpoch,
+    first_epoch: &'a FirstEpoch,
 }
 
 impl RunSoFar<'_> {
@@ -241,7 +241,8 @@ impl RunSoFar<'_> {
 
     /// The run's total while the first epoch is open.
     fn total_inside_first(&self, metric: Metric) -> Option<Estimate> {
-        let WarmUpEstimate { share, used, steady, agreement } = self.progress.beginning(|done| metric.of_part(done))?;
+        let WarmUpEstimate { share, used, steady, agreement } =
+            self.first_epoch.beginning(|done| metric.of_part(done))?;
         let trend = Trend { level: steady, drift: 0.0, spread: trend::PRIOR_SPREAD, epochs: share };
         // If all parts had one rate, that may be the rate of the warm-up.
         let start = START_FACTOR * (1.0 - share) * (agreement + (1.0 - agreement) * (1.0 - share));
@@ -280,7 +281,7 @@ impl RunSoFar<'_> {
 
     /// The warm-up of the first epoch, if its marks show it.
     fn steady(&self, metric: Metric) -> Option<WarmUpEstimate> {
-        self.progress.steady(|done| metric.of_part(done))
+        self.first_epoch.steady(|done| metric.of_part(done))
     }
 
     /// The epochs with a fully known amount: the first, less its known warm-up, and the newest of the later ones.

@@ -56,15 +56,15 @@ fn a_first_epoch_that_took_as_long_is_no_warm_up() {
 
 /// The first epoch of 100 s at 1 kW, its first tenth nine times slower, marked each 100th.
 fn warming_up(until: f64) -> FirstEpoch {
-    let mut progress = FirstEpoch::default();
-    progress.follow(Some(MonoNs(0)));
+    let mut first_epoch = FirstEpoch::default();
+    first_epoch.follow(Some(MonoNs(0)));
     for n in 1..=(until * 100.0) as u64 {
         let share = n as f64 / 100.0;
         let seconds = 100.0 * (share + 8.0 * share.min(0.1));
-        progress.note(ProgressPoint { at: MonoNs((seconds * 1e9) as u64), share });
-        progress.settle(MonoNs::NEVER, MonoNs::ZERO, |_| Some(1000.0 * seconds));
+        first_epoch.note(ProgressPoint { at: MonoNs((seconds * 1e9) as u64), share });
+        first_epoch.settle(MonoNs::NEVER, MonoNs::ZERO, |_| Some(1000.0 * seconds));
     }
-    progress
+    first_epoch
 }
 
 fn with_progress(seen: &[(f64, f64)], until: f64) -> Option<Forecast> {
@@ -219,9 +219,9 @@ proptest! {
     }
 
     #[test]
-    fn one_outlier_among_twenty_counts_less_than_its_share(odd in 2.0..50.0f64, place in 0usize..20) {
+    fn one_outlier_among_twenty_counts_less_than_its_share(odd in 2.0..50.0f64, index in 0usize..20) {
         let mut joules = vec![1.0; 20];
-        joules[place] = odd;
+        joules[index] = odd;
         prop_assert!(energy(100, &joules).value - 100.0 < (odd - 1.0) * 5.0);
     }
 

@@ -132,8 +132,8 @@ pub fn present(taken: &[EpochCost]) -> Option<(usize, f64)> {
         };
         are_above = is_above;
         level.add(one);
-        let before = level.entries - odd;
-        if odd > 0 && odd >= MIN_LEVEL_SHIFT_EPOCHS.min(before + 1) {
+        let regular = level.entries - odd;
+        if odd > 0 && odd >= MIN_LEVEL_SHIFT_EPOCHS.min(regular + 1) {
             match taken.get(n + 1 - odd..=n).and_then(Level::of) {
                 Some(new) => (level, start, odd) = (new, n + 1 - odd, 0),
                 None => odd -= 1, // the oldest one was a single outlier

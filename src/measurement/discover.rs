@@ -64,20 +64,20 @@ impl Discovery {
         })
     }
 
-    /// Starts the search for the next source of a kind, after the sources that are `dead`. With `lacks_memory` memory
-    /// is estimated beside an estimated processor. Fails if the thread cannot be started.
+    /// Starts the search for the next source of a kind, after the sources that are `stalled`. With `lacks_memory`
+    /// memory is estimated beside an estimated processor. Fails if the thread cannot be started.
     pub fn of_next(
         options: &MeasurementConfig,
         waker: Waker,
         kind: DeviceKind,
-        dead: Vec<(DeviceKind, SourceName)>,
+        stalled: Vec<(DeviceKind, SourceName)>,
         lacks_memory: bool,
     ) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, move |options, opens| {
             if let Some(machine) = &options.machine {
-                return machine.0.next(kind, &dead);
+                return machine.0.next(kind, &stalled);
             }
-            let next = Sources::next(options, opens, kind, &dead);
+            let next = Sources::next(options, opens, kind, &stalled);
             if lacks_memory { next.with_memory(options, opens) } else { next }
         })
     }
@@ -90,13 +90,13 @@ impl Discovery {
         let result = Arc::<Promise<Sources>>::default();
         let at = Arc::<AtomicUsize>::default();
         let promise = Arc::clone(&result);
-        let place = Arc::clone(&at);
+        let stored = Arc::clone(&at);
         let options = options.clone();
         let thread = os::spawn_quiet("ct-sources", move || {
-            let opens = |name: SourceName| place.store(name as usize, Ordering::Relaxed);
+            let opens = |name: SourceName| stored.store(name as usize, Ordering::Relaxed);
             let found = catch_unwind(AssertUnwindSafe(|| find(&options, &opens)));
             promise.keep(found.unwrap_or_else(|_| {
-                let source = name_at(&place);
+                let source = name_at(&stored);
                 let reason = "internal error while it was opened; please report this bug".to_owned();
                 Sources { unavailable: vec![Unavailable { source, reason, cure: None }], ..Sources::default() }
             }));
@@ -128,8 +128,8 @@ energy until then is filled in"
     }
 }
 
-fn name_at(place: &AtomicUsize) -> SourceName {
-    SourceName::ALL.get(place.load(Ordering::Relaxed)).copied().unwrap_or(SourceName::Search)
+fn name_at(stored: &AtomicUsize) -> SourceName {
+    SourceName::ALL.get(stored.load(Ordering::Relaxed)).copied().unwrap_or(SourceName::Search)
 }
 
 impl Sources {
@@ -177,17 +177,17 @@ impl Sources {
 }
 
 impl Sources {
-    /// The next source of a kind after those that are `dead`, in the order of [`Sources::discover`]. If no source
+    /// The next source of a kind after those that are `stalled`, in the order of [`Sources::discover`]. If no source
     /// meters the node, the processor is estimated. Memory is estimated only beside an estimated processor.
     fn next(
         options: &MeasurementConfig,
         opens: &dyn Fn(SourceName),
         kind: DeviceKind,
-        dead: &[(DeviceKind, SourceName)],
+        stalled: &[(DeviceKind, SourceName)],
     ) -> Sources {
         let counts_cpu = options.components.contains(&DeviceKind::Cpu);
-        let estimates_cpu = counts_cpu && dead.iter().any(|(kind, _)| *kind == DeviceKind::Cpu);
-        let is_dead = |opener: &Opener| dead.contains(&(kind, opener.name));
+        let estimates_cpu = counts_cpu && stalled.iter().any(|(kind, _)| *kind == DeviceKind::Cpu);
+        let is_stalled = |opener: &Opener| stalled.contains(&(kind, opener.name));
         let order: &[(&Opener, DeviceKind)] = match kind {
             DeviceKind::Cpu => {
                 &[(&RAPL, kind), (&PERF_RAPL, kind), (&HWMON, kind), (&PM_COUNTERS, kind), (&CPU_MODEL, kind)]
@@ -202,7 +202,7 @@ impl Sources {
             }
             DeviceKind::Node => &[(&PM_COUNTERS, kind), (&RAPL, kind), (&HWMON, kind), (&BATTERY, kind)],
         };
-        let after = order.iter().rposition(|(opener, _)| is_dead(opener)).map_or(0, |place| place + 1);
+        let after = order.iter().rposition(|(opener, _)| is_stalled(opener)).map_or(0, |index| index + 1);
         let mut unavailable = Vec::new();
         for (opener, kind) in order.iter().skip(after) {
             opens(opener.name);

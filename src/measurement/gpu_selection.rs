@@ -216,12 +216,12 @@ impl Selection {
             return (Vec::new(), missing);
         }
         let mut picked: Vec<Picked> = (0..offered.len()).map(Picked::whole).collect();
-        let mut before: Option<&List> = None;
+        let mut previous: Option<&List> = None;
         for list in &self.lists {
-            picked = list.pick(picked, offered, before, &mut missing);
-            before = Some(list);
+            picked = list.pick(picked, offered, previous, &mut missing);
+            previous = Some(list);
         }
-        picked.sort_by_key(|one| one.place);
+        picked.sort_by_key(|one| one.index);
         (picked, missing)
     }
 
@@ -231,8 +231,8 @@ impl Selection {
         let ids: Vec<Vec<String>> = offered.iter().map(|(ids, _)| ids.clone()).collect();
         let (picked, mut missing) = self.pick(&ids);
         let whole = |one: &Picked| PickedCard {
-            place: one.place,
-            tiles: (0..offered.get(one.place).map_or(1, |(_, tiles)| (*tiles).max(1))).collect(),
+            index: one.index,
+            tiles: (0..offered.get(one.index).map_or(1, |(_, tiles)| (*tiles).max(1))).collect(),
         };
         let cards = picked.iter().map(whole).collect();
         match &self.masks {

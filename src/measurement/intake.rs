@@ -1,5 +1,4 @@
-//! The sources that are still to join a run: those of discovery, NVML's GPUs, and replacements of sources that are
-//! dead.
+//! The sources that are still to join a run: those of discovery, NVML's GPUs, and the stand-ins of stalled sources.
 
 use super::channel::DeviceKind;
 use super::config::MeasurementConfig;
@@ -8,16 +7,17 @@ use super::source::gpu::superchip::Processor;
 use super::source::{OPEN_WAIT, Opened, Opening, Source, Waker};
 use super::source_name::SourceName;
 use super::unavailable::Unavailable;
+use crate::error::THREAD_FIX;
 use crate::os::{self, Instant, JoinHandle};
 use std::io;
 use std::time::Duration;
 
 /// How long the start of a tracker waits for discovery. A slower file does not hold up the application.
 const DISCOVERY_WAIT: Duration = Duration::from_millis(250);
-/// How long epochs stay unsettled while a replacement for a dead source is searched.
-const SEEK_WAIT: Duration = Duration::from_secs(5);
+/// How long epochs stay unsettled while a stand-in for a stalled source is searched.
+const STAND_IN_WAIT: Duration = Duration::from_secs(5);
 /// How long the end of the sampling thread waits for the threads of the sources.
-const JOIN_WAIT: Duration = Duration::from_millis(100);
+const THREADS_WAIT: Duration = Duration::from_millis(100);
 
 /// The sources that are still to join a run.
 pub struct Intake {
@@ -35,19 +35,19 @@ pub struct Intake {
     processor: Processor,
     /// Searches whose thread could not be started. The next call of [`Intake::take`] returns them.
     failed: Vec<Unavailable>,
-    /// The options of replacements.
+    /// The options of stand-ins.
     options: MeasurementConfig,
     waker: Waker,
     /// Sources without a sign of life, and what they measure.
-    dead: Vec<(DeviceKind, SourceName)>,
-    /// Searches for their replacements.
-    replacements: Vec<Replacement>,
+    stalled_sources: Vec<(DeviceKind, SourceName)>,
+    /// Searches for their stand-ins.
+    stand_ins: Vec<StandInSearch>,
     /// Threads that are about to end.
     threads: Vec<JoinHandle>,
 }
 
 /// A search for a source that replaces channels.
-struct Replacement {
+struct StandInSearch {
     discovery: Discovery,
     /// The numbers of the channels.
     stalled: Vec<usize>,
@@ -82,7 +82,7 @@ impl Intake {
         let mut failed = Vec::new();
         let mut fail = |source: SourceName, error: io::Error| {
             let reason = format!("its thread cannot be started: {error}");
-            let cure = Some("raise the limit on threads or memory (ulimit -u, ulimit -v)".into());
+            let cure = Some(THREAD_FIX.into());
             failed.push(Unavailable { source, reason, cure });
         };
         let is_asked_for = nvml.is_some();
@@ -99,8 +99,8 @@ impl Intake {
             failed,
             options,
             waker,
-            dead: Vec::new(),
-            replacements: Vec::new(),
+            stalled_sources: Vec::new(),
+            stand_ins: Vec::new(),
             threads: Vec::new(),
         }
     }
@@ -108,38 +108,38 @@ impl Intake {
     /// Starts the search for a source of `kind` that replaces the channels `stalled` of `source`, once per kind and
     /// source. With `lacks_memory` memory is estimated beside an estimated processor.
     pub fn seek(&mut self, kind: DeviceKind, source: SourceName, stalled: Vec<usize>, lacks_memory: bool) {
-        if self.dead.contains(&(kind, source)) {
+        if self.stalled_sources.contains(&(kind, source)) {
             return;
         }
         if kind == DeviceKind::Cpu {
             // Memory may now be estimated beside the processor.
-            self.dead.retain(|(dead, _)| *dead != DeviceKind::Dram);
+            self.stalled_sources.retain(|(kind, _)| *kind != DeviceKind::Dram);
         }
-        self.dead.push((kind, source));
+        self.stalled_sources.push((kind, source));
         if let Ok(discovery) =
-            Discovery::of_next(&self.options, self.waker.clone(), kind, self.dead.clone(), lacks_memory)
+            Discovery::of_next(&self.options, self.waker.clone(), kind, self.stalled_sources.clone(), lacks_memory)
         {
-            self.replacements.push(Replacement { discovery, stalled, since: Instant::now() });
+            self.stand_ins.push(StandInSearch { discovery, stalled, since: Instant::now() });
         }
     }
 
-    /// Whether a search for a replacement is in progress and has not taken too long.
+    /// Whether a search for a stand-in is in progress and has not taken too long.
     pub fn is_seeking(&self) -> bool {
-        self.replacements.iter().any(|one| one.since.elapsed() < SEEK_WAIT)
+        self.stand_ins.iter().any(|one| one.since.elapsed() < STAND_IN_WAIT)
     }
 
-    /// Takes the replacements that have been found.
-    fn take_replacements(&mut self, arrived: &mut Arrived) {
-        for replacement in std::mem::take(&mut self.replacements) {
-            match replacement.discovery.wait(Duration::ZERO) {
+    /// Takes the stand-ins that have been found.
+    fn take_stand_ins(&mut self, arrived: &mut Arrived) {
+        for search in std::mem::take(&mut self.stand_ins) {
+            match search.discovery.wait(Duration::ZERO) {
                 Some(Sources { sources, unavailable, .. }) => {
                     if !sources.is_empty() {
-                        arrived.stand_ins.push((sources, replacement.stalled));
+                        arrived.stand_ins.push((sources, search.stalled));
                     }
                     arrived.unavailable.extend(unavailable);
-                    self.threads.push(replacement.discovery.thread);
+                    self.threads.push(search.discovery.thread);
                 }
-                None => self.replacements.push(replacement),
+                None => self.stand_ins.push(search),
             }
         }
     }
@@ -172,7 +172,7 @@ impl Intake {
                 Err(entry) => arrived.unavailable.push(entry),
             }
         }
-        self.take_replacements(&mut arrived);
+        self.take_stand_ins(&mut arrived);
         arrived
     }
 
@@ -211,7 +211,7 @@ impl Intake {
 
     /// Whether [`Intake::take`] has something to return.
     pub fn has_news(&self) -> bool {
-        self.replacements.iter().any(|one| one.discovery.is_over())
+        self.stand_ins.iter().any(|one| one.discovery.is_over())
             || self.discovery.as_ref().is_some_and(Discovery::is_over)
             || self.nvml.as_ref().is_some_and(Opening::is_open)
             || self.processor.is_overdue()
@@ -219,7 +219,7 @@ impl Intake {
 
     /// Whether no source is still to join.
     pub fn is_over(&self) -> bool {
-        self.discovery.is_none() && self.nvml.is_none() && self.replacements.is_empty() && !self.processor.waits()
+        self.discovery.is_none() && self.nvml.is_none() && self.stand_ins.is_empty() && !self.processor.waits()
     }
 
     /// The sources that are still to join, for the report.
@@ -237,9 +237,9 @@ impl Intake {
     /// Waits up to 100 ms for the threads, so that they do not run while the program exits.
     pub fn end(self) {
         let openings = self.nvml.map(Opening::close).into_iter();
-        let discoveries = self.discovery.into_iter().chain(self.replacements.into_iter().map(|one| one.discovery));
+        let discoveries = self.discovery.into_iter().chain(self.stand_ins.into_iter().map(|one| one.discovery));
         let threads = self.threads.into_iter().chain(openings).chain(discoveries.map(|discovery| discovery.thread));
-        let deadline = Instant::now() + JOIN_WAIT;
+        let deadline = Instant::now() + THREADS_WAIT;
         for thread in threads {
             let _ = os::join_within(thread, deadline.saturating_duration_since(Instant::now()));
         }

@@ -35,9 +35,9 @@ pub struct Meter {
     /// The longest time between two moves, s.
     longest_s: f64,
     /// The power has been 0 since this reading.
-    dark_since: Option<MonoNs>,
+    no_power_since: Option<MonoNs>,
     /// The power that the device reports in addition to its counter.
-    beside: PowerCheck,
+    power_check: PowerCheck,
     /// Energy is credited up to here; None: none is.
     credited_until: Option<MonoNs>,
     /// A count that does not fit the last one. If the next count fits the last one, this was a glitch; if the next fits
@@ -87,8 +87,8 @@ impl Meter {
             has_moved: false,
             moved_at: MonoNs::ZERO,
             longest_s: 0.0,
-            dark_since: None,
-            beside: PowerCheck::default(),
+            no_power_since: None,
+            power_check: PowerCheck::default(),
             credited_until: None,
             suspect: None,
             watts: 0.0,
@@ -115,7 +115,7 @@ impl Meter {
     ) -> Option<MeterEvent> {
         let value = match reading.and_then(|value| self.checked(value)) {
             Ok(value) => value,
-            Err(_) if matches!(reading, Ok(Value::Beside(_))) => return None,
+            Err(_) if matches!(reading, Ok(Value::CheckWatts(_))) => return None,
             Err(Fault::NoPower) => return self.no_power(at),
             Err(fault) => return self.fail(fault),
         };
@@ -136,14 +136,14 @@ impl Meter {
 
     /// Uses a checked value.
     fn take(&mut self, at: MonoNs, value: Value, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
-        if let Value::Beside(watts) = value {
-            return self.power_beside(at, watts, credit);
+        if let Value::CheckWatts(watts) = value {
+            return self.check_power(at, watts, credit);
         }
         let Some((since, _)) = self.last else {
             (self.first_at, self.moved_at) = (Some(at), at);
             self.owed = self.owed.filter(|owed| at > owed.since + MAX_PROMPT_NS);
             self.last = Some((at, value));
-            self.dark_since = None;
+            self.no_power_since = None;
             self.misses = 0;
             return None;
         };
@@ -152,14 +152,14 @@ impl Meter {
         }
         match value {
             Value::Count(count) => self.count(at, count, credit),
-            Value::Watts(watts) | Value::Beside(watts) => self.power(at, watts, credit),
+            Value::Watts(watts) | Value::CheckWatts(watts) => self.power(at, watts, credit),
         }
     }
 
     /// Returns the value, or a fault if no such device can draw that power.
     fn checked(&self, value: Value) -> Result<Value, Fault> {
         match value {
-            Value::Watts(watts) | Value::Beside(watts) if !self.quantity.allows(watts) => Err(Fault::Implausible),
+            Value::Watts(watts) | Value::CheckWatts(watts) if !self.quantity.allows(watts) => Err(Fault::Implausible),
             Value::Watts(0.0) if !self.may_rest => Err(Fault::NoPower),
             value => Ok(value),
         }
@@ -182,7 +182,7 @@ impl Meter {
 
     /// Whether the reported power is integrated instead of the counter.
     pub fn is_by_power(&self) -> bool {
-        self.beside.stands_in
+        self.power_check.stands_in
     }
 
     /// The measuring method in use. It may differ from the method with which the channel was opened.
@@ -223,18 +223,19 @@ impl Meter {
 
     /// Takes a count of the energy counter.
     fn count(&mut self, at: MonoNs, count: u64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
-        let (since, Value::Count(before)) = self.last? else {
+        let (since, Value::Count(previous)) = self.last? else {
             self.last = Some((at, Value::Count(count)));
             return None;
         };
-        if self.stands_still((since, before), (at, count)) {
+        if self.stands_still((since, previous), (at, count)) {
             return self.pause(at, credit);
         }
         if let Some(event) = self.wake((at, count), credit) {
             return Some(event);
         }
-        let since = self.resume_at((since, before), (at, count), credit);
-        let step = self.step((since, before), (at, count)).or_else(|| self.step((self.moved_at, before), (at, count)));
+        let since = self.resume_at((since, previous), (at, count), credit);
+        let step =
+            self.step((since, previous), (at, count)).or_else(|| self.step((self.moved_at, previous), (at, count)));
         if let Some(step) = step {
             let event = (self.misses >= LOST_AFTER_MISSES).then(|| MeterEvent::Back(at.s_since(since)));
             self.accept((since, at), (count, step), credit);
@@ -286,7 +287,7 @@ impl Meter {
         self.fill_in(to, step.joules, credit);
         credit(EnergyInterval { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, to.s_since(from));
-        self.beside.count(step.joules, to.ns_since(from));
+        self.power_check.count(step.joules, to.ns_since(from));
         self.faults.wraps += step.wraps;
         self.last = Some((to, Value::Count(count)));
         self.has_moved = true;
@@ -297,14 +298,14 @@ impl Meter {
     }
 
     /// The energy between two counts; None: no device can have used it in that time.
-    fn step(&self, (since, before): (MonoNs, u64), (at, count): (MonoNs, u64)) -> Option<CounterStep> {
+    fn step(&self, (since, previous): (MonoNs, u64), (at, count): (MonoNs, u64)) -> Option<CounterStep> {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return None };
         let seconds = at.s_since(since);
         let limit = max_watts * (seconds + MAX_STEP_S);
-        let range = range.filter(|&range| before <= range && count <= range);
-        let (units, wraps) = match (count.checked_sub(before), range) {
+        let range = range.filter(|&range| previous <= range && count <= range);
+        let (units, wraps) = match (count.checked_sub(previous), range) {
             (Some(units), _) => (units, 0),
-            (None, Some(range)) => (range - before + count, 1),
+            (None, Some(range)) => (range - previous + count, 1),
             (None, None) => return None,
         };
         let joules = units as f64 * joules_per_unit;
@@ -340,7 +341,7 @@ impl Meter {
 
     /// Takes a power: credits the trapezoid between it and the last one.
     fn power(&mut self, at: MonoNs, watts: f64, credit: &mut impl FnMut(EnergyInterval)) -> Option<MeterEvent> {
-        let (since, Value::Watts(before)) = self.last? else {
+        let (since, Value::Watts(previous_watts)) = self.last? else {
             // The device turned out to have no counter: its power is integrated from here on.
             self.last = Some((at, Value::Watts(watts)));
             self.still_until = None;
@@ -348,11 +349,11 @@ impl Meter {
             return None;
         };
         let seconds = at.s_since(since);
-        let was_dark = std::mem::take(&mut self.dark_since).is_some();
-        let joules = 0.5 * (before + watts) * seconds;
+        let had_no_power = std::mem::take(&mut self.no_power_since).is_some();
+        let joules = 0.5 * (previous_watts + watts) * seconds;
         let event = (self.misses >= LOST_AFTER_MISSES).then_some(MeterEvent::Back(seconds));
         // Over a long gap, or a time at 0 W, the powers at its ends are no evidence: the energy stays unknown.
-        if self.misses == 0 || (seconds <= BRIDGE_S && !was_dark) {
+        if self.misses == 0 || (seconds <= BRIDGE_S && !had_no_power) {
             self.fill_in(at, joules, credit);
             credit(EnergyInterval { from: since, to: at, joules, measured: self.misses == 0 });
             self.note_power(joules, seconds);

@@ -23,7 +23,7 @@ pub enum Value {
     /// A power, W.
     Watts(f64),
     /// The power that a device reports in addition to its counter, W. It checks the counter.
-    Beside(f64),
+    CheckWatts(f64),
 }
 
 /// The fault of a failed reading.

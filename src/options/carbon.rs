@@ -13,7 +13,7 @@ pub const KEYS: &[OptionKey] = &[
     key(
         "location",
         "a zone such as DK, Denmark, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip or cloud, to look it up",
-        |o, v| put_some(&mut o.carbon.location, some_text(v)),
+        |o, v| put_some(&mut o.carbon.location, zone(v)),
     ),
     key(
         "intensity",
@@ -64,15 +64,15 @@ pub const KEYS: &[OptionKey] = &[
 ];
 
 /// A number, or `region`, which is noted and has no number yet.
-fn or_region(value: &str, is_asked: &mut bool, number: impl Fn(&str) -> Option<f64>) -> Option<Option<f64>> {
-    *is_asked = value == "region";
-    if *is_asked { Some(None) } else { number(value).map(Some) }
+fn or_region(value: &str, is_requested: &mut bool, number: impl Fn(&str) -> Option<f64>) -> Option<Option<f64>> {
+    *is_requested = value == "region";
+    if *is_requested { Some(None) } else { number(value).map(Some) }
 }
 
 fn intensity(value: &str, folder: &mut WorkingFolder) -> Option<IntensityOption> {
     match value.parse::<f64>() {
         Ok(_) => number(value, 0.0, MAX_G_PER_KWH).map(IntensityOption::Constant),
-        Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Service(value.to_owned())),
+        Err(_) if registry::NAMES.contains(&value) => Some(IntensityOption::Provider(value.to_owned())),
         Err(_) if value.contains('/') || is_table(value) => folder.path(value).map(IntensityOption::File),
         Err(_) => None,
     }
@@ -82,6 +82,11 @@ fn intensity(value: &str, folder: &mut WorkingFolder) -> Option<IntensityOption>
 fn is_table(name: &str) -> bool {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     ending.is_some_and(|ending| ["csv", "tsv", "txt", "json"].contains(&ending.as_str()))
+}
+
+/// A zone's name. One with `=` is the next pair, because the value before it is missing; it may be a key.
+fn zone(value: &str) -> Option<String> {
+    some_text(value).filter(|value| !value.contains('='))
 }
 
 fn secret(value: &str) -> Option<Secret> {
@@ -103,5 +108,5 @@ fn what_if(value: &str) -> Option<WhatIfOption> {
     if value == "off" {
         return Some(WhatIfOption::Off);
     }
-    value.split(',').map(|zone| some_text(zone.trim())).collect::<Option<_>>().map(WhatIfOption::Zones)
+    value.split(',').map(|name| zone(name.trim())).collect::<Option<_>>().map(WhatIfOption::Zones)
 }

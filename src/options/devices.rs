@@ -10,7 +10,9 @@ pub const KEYS: &[OptionKey] = &[
     key("components", "all, or some of cpu, gpu, dram, node with commas between", |o, v| {
         put(&mut o.measurement.components, kinds(v))
     }),
-    key("devices", "visible, all, process, or a list of GPUs", |o, v| put(&mut o.measurement.devices, some_text(v))),
+    key("devices", "visible, all, process, or a list of GPUs", |o, v| {
+        put(&mut o.measurement.devices, some_text(v).filter(|list| !list.contains('=')))
+    }),
     key("sim_cpu", "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1", |o, v| {
         put_some(&mut o.measurement.sim_cpu, simulated(v))
     }),

@@ -33,16 +33,16 @@ pub fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase())
 }
 
-/// Whether CARBONTRACKER_DISABLE turns the library off. All values do but 0, no, false, off and the empty one. `variable`
-/// looks up a variable.
+/// Whether CARBONTRACKER_DISABLE turns the library off. All values do but 0, no, false, off and the empty one.
+/// `variable` looks up a variable.
 pub fn is_disabled(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let value = variable("CARBONTRACKER_DISABLE").unwrap_or_default();
     let value = value.to_string_lossy().trim().to_ascii_lowercase();
     !matches!(value.as_str(), "" | "0" | "no" | "false" | "off")
 }
 
-/// Messages on variables of this process that have the library's prefix and no effect. They contain no values, because a
-/// value may be a key.
+/// Messages on variables of this process that have the library's prefix and no effect. They contain no values, because
+/// a value may be a key.
 pub fn unknown() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     // An application with more rights than its user ignores all variables.

@@ -21,7 +21,7 @@ pub const fn key(name: &'static str, allowed: &'static str, set: fn(&mut Options
 impl OptionKey {
     /// Stores a value. `name` is the name that the user set the option by.
     pub fn put(&self, options: &mut Options, name: &str, value: &str) -> Result<()> {
-        let shown = if is_secret(self.name) || has_password(value) { "…" } else { value };
+        let shown = if is_secret(self.name) || has_password(value) || has_key(value) { "…" } else { value };
         (self.set)(options, value).ok_or_else(|| Error::invalid(format!("{name}='{shown}': expected {}", self.allowed)))
     }
 }
@@ -36,10 +36,15 @@ fn has_password(value: &str) -> bool {
     value.split_once("//").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
-/// The part of a misplaced name that a message may show. `before` is the key of the pair before. The text may be the rest of
-/// a secret with a space in it. It may also be joined to a secret, as in api_key:… .
-pub fn shown(name: &str, before: &str) -> String {
-    if is_secret(before) {
+/// Whether a value has the pair of a secret option in it, because the value before it is missing: `pue= api_key=…`.
+fn has_key(value: &str) -> bool {
+    value.rsplit('=').skip(1).any(|before| is_secret(before.trim_end()))
+}
+
+/// The part of a misplaced name that a message may show. `previous_key` is the key of the pair before. The text may be the
+/// rest of a secret with a space in it. It may also be joined to a secret, as in api_key:… .
+pub fn shown(name: &str, previous_key: &str) -> String {
+    if is_secret(previous_key) {
         return "…".into();
     }
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -49,12 +54,12 @@ pub fn shown(name: &str, before: &str) -> String {
     }
 }
 
-/// The error for a key that no table has. `before` is the key of the pair before.
-pub fn unknown(name: &str, before: &str) -> Error {
+/// The error for a key that no table has. `previous_key` is the key of the pair before.
+pub fn unknown(name: &str, previous_key: &str) -> Error {
     let known: Vec<&str> = keys().collect();
     let known = known.join(", ");
     Error::invalid(match environment::nearest(name, keys()) {
         Some(key) => format!("unknown option '{name}': did you mean {key}? Options are {known}"),
-        None => format!("unknown option '{}': Options are {known}", shown(name, before)),
+        None => format!("unknown option '{}': Options are {known}", shown(name, previous_key)),
     })
 }

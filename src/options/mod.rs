@@ -77,11 +77,11 @@ impl Options {
                 options.by_variable.push(key.name);
             }
         }
-        let mut before = "";
+        let mut previous_key = "";
         for (name, value) in &pairs {
-            let key = table().find(|key| key.name == name).ok_or_else(|| key::unknown(name, before))?;
+            let key = table().find(|key| key.name == name).ok_or_else(|| key::unknown(name, previous_key))?;
             key.put(&mut options, key.name, value)?;
-            before = key.name;
+            previous_key = key.name;
         }
         options.folder.check()?;
         options.select_gpus(&environment)?;
@@ -117,7 +117,7 @@ impl Options {
     fn check_zones(&self) -> Result<()> {
         let WhatIfOption::Zones(zones) = &self.carbon.what_if else { return Ok(()) };
         let name = self.name_as_set("what_if");
-        zones.iter().try_for_each(|zone| zones::place(&name, zone).map(drop))
+        zones.iter().try_for_each(|zone| zones::locate(&name, zone).map(drop))
     }
 
     /// The name that the user set an option by: its key, or its variable.

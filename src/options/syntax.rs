@@ -3,8 +3,8 @@
 use super::key;
 use crate::error::{Error, Result};
 
-/// Splits an option string into keys and values. White space separates pairs and may surround `=`. A value may have single
-/// quotes; `\'` and `\\` escape.
+/// Splits an option string into keys and values. White space separates pairs and may surround `=`. A value may have
+/// single quotes; `\'` and `\\` escape.
 pub fn pairs(text: &str) -> Result<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     let mut rest = text.trim_start_matches(is_space);
@@ -12,8 +12,8 @@ pub fn pairs(text: &str) -> Result<Vec<(String, String)>> {
         let stop = rest.find(|c: char| c == '=' || is_space(c)).unwrap_or(rest.len());
         let (name, after) = rest.split_at(stop);
         let Some(after) = after.trim_start_matches(is_space).strip_prefix('=').filter(|_| !name.is_empty()) else {
-            let before = pairs.last().map_or("", |(before, _): &(String, String)| before);
-            let name = key::shown(name, before);
+            let previous_key = pairs.last().map_or("", |(key, _): &(String, String)| key);
+            let name = key::shown(name, previous_key);
             return Err(Error::invalid(format!(
                 "options: '{name}' has no value; write key=value with white space between pairs, and 'single quotes' around a value that contains white space"
             )));

@@ -166,6 +166,11 @@ fn errors_contain_no_secret() {
         "'api_key=words'",
         "api_key='words",
         "api_key='words'x",
+        "pue= api_key=words",
+        "what_if= api_key=words",
+        "location= api_key=words",
+        "devices= api_key=words",
+        "pue=a=\\ api_key = words",
         "intensity_url=htp://me:words@example.org",
         "intensity_url=https://me:words@example.org",
     ] {

@@ -46,7 +46,7 @@ impl Signal {
 /// them too.
 pub struct HeldSignals {
     signals: libc::sigset_t,
-    before: libc::sigset_t,
+    old_mask: libc::sigset_t,
     /// Whether SIGCHLD was ignored when the command started, as some parents leave it.
     ignored_children: bool,
 }
@@ -55,7 +55,7 @@ impl HeldSignals {
     /// Blocks the signals from now on.
     pub fn new() -> HeldSignals {
         let mut signals = MaybeUninit::uninit();
-        let mut before = MaybeUninit::uninit();
+        let mut old_mask = MaybeUninit::uninit();
         // SAFETY: sigemptyset initialises `signals` and pthread_sigmask writes `before`. The other arguments are
         // numbers.
         unsafe {
@@ -63,22 +63,22 @@ impl HeldSignals {
             for number in RECEIVED {
                 libc::sigaddset(signals.as_mut_ptr(), number);
             }
-            libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), before.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_BLOCK, signals.as_ptr(), old_mask.as_mut_ptr());
             let ignored_children = libc::signal(libc::SIGCHLD, libc::SIG_DFL) == libc::SIG_IGN;
-            HeldSignals { signals: signals.assume_init(), before: before.assume_init(), ignored_children }
+            HeldSignals { signals: signals.assume_init(), old_mask: old_mask.assume_init(), ignored_children }
         }
     }
 
     /// Starts a program with the signal handling that this process was started with.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        let HeldSignals { before, ignored_children, .. } = *self;
+        let HeldSignals { old_mask, ignored_children, .. } = *self;
         let as_found = move || {
             // SAFETY: the kernel filled `before`. Both calls are async-signal-safe.
             unsafe {
                 if ignored_children {
                     libc::signal(libc::SIGCHLD, libc::SIG_IGN);
                 }
-                libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+                libc::pthread_sigmask(libc::SIG_SETMASK, &old_mask, std::ptr::null_mut());
             }
             Ok(())
         };
@@ -107,7 +107,7 @@ impl HeldSignals {
     pub fn release(&self) {
         while self.next(Duration::ZERO).is_some() {}
         // SAFETY: `new` filled `before`.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.old_mask, std::ptr::null_mut()) };
     }
 }
 

@@ -110,6 +110,12 @@ pub fn follow_application() {
     OwnTable::close_shared();
 }
 
+/// Does what the exit of a simulated process does.
+#[cfg(feature = "simulation")]
+pub fn end_process() {
+    end_all();
+}
+
 extern "C" fn end_all() {
     if threads() == 0 {
         return;

@@ -38,7 +38,7 @@ pub fn process_start(process: u32) -> Option<u64> {
     let stat = text::read(Path::new(&format!("/proc/{process}/stat")), text::MAX_SYS_BYTES).ok()?;
     // Fields 3, 20 and 22. Field 2, the name, is in parentheses and may contain any character.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let [state, threads, start] = [0, 17, 19].map(|place| fields.get(place).copied().unwrap_or_default());
+    let [state, threads, start] = [0, 17, 19].map(|index| fields.get(index).copied().unwrap_or_default());
     let is_dead = ["Z", "X", ""].contains(&state) && threads.parse().unwrap_or(0) <= 1;
     Some(start).filter(|_| !is_dead)?.parse().ok()
 }

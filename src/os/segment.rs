@@ -88,17 +88,17 @@ impl Segment {
 
     /// Stores a number. Other processes see stores in their order. A store past the end, or into a segment opened for
     /// reading only, is ignored.
-    pub fn store(&self, place: usize, number: u64) {
-        if let Some(there) = self.numbers().get(place) {
+    pub fn store(&self, index: usize, number: u64) {
+        if let Some(there) = self.numbers().get(index) {
             there.store(number, Ordering::Release);
         }
     }
 
-    /// The number at a place; 0 past the end.
-    pub fn load(&self, place: usize) -> u64 {
-        if place < self.count {
-            // SAFETY: `place` is inside the segment, which is attached while this value lives and aligned as pages are.
-            unsafe { (*self.numbers.add(place)).load(Ordering::Acquire) }
+    /// The number at an index; 0 past the end.
+    pub fn load(&self, index: usize) -> u64 {
+        if index < self.count {
+            // SAFETY: `index` is inside the segment, which is attached while this value lives and aligned as pages are.
+            unsafe { (*self.numbers.add(index)).load(Ordering::Acquire) }
         } else {
             0
         }

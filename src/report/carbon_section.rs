@@ -1,6 +1,6 @@
 //! The carbon intensity of a report, and the notes on it.
 
-use crate::carbon::emissions::{Before, EmissionFactors, Emissions};
+use crate::carbon::emissions::{CarriedEmissions, EmissionFactors, Emissions};
 use crate::carbon::intensity::{GridIntensity, Hourly, Intensity};
 use crate::clock::MonoNs;
 use crate::forecast::{Estimate, Forecast};
@@ -26,10 +26,10 @@ fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
     /// Share of the energy from which on all of it counts as covered.
     const ALL_COVERED: f64 = 0.999;
     let hourly = grid.hourly.as_ref()?;
-    let place = grid.flat.zone.as_deref().unwrap_or("the world");
+    let zone = grid.flat.zone.as_deref().unwrap_or("the world");
     if hourly.curve.is_empty() {
         let why = hourly.failure.as_deref().unwrap_or("no figures have arrived yet");
-        return Some(format!("CO2 is converted at the yearly average of {place}: {why}"));
+        return Some(format!("CO2 is converted at the yearly average of {zone}: {why}"));
     }
     let sources = emissions.sources.unwrap_or_default();
     match (&hourly.failure, sources.covered) {
@@ -39,7 +39,7 @@ fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
             let how = match sources.flat.unwrap_or(0.0) {
                 0.0 => "it is filled in from the hours around it".to_owned(),
                 flat => format!(
-                    "{:.1} % is weeks away from any figure and is converted at the yearly average of {place}; the rest is filled in",
+                    "{:.1} % is weeks away from any figure and is converted at the yearly average of {zone}; the rest is filled in",
                     flat * 100.0
                 ),
             };
@@ -50,8 +50,8 @@ fn missing(grid: &GridIntensity, emissions: &Emissions) -> Option<String> {
     }
 }
 
-/// Emissions of the run's energy at marginal intensities: what one more kWh would have emitted. They are not part of the
-/// run's emissions.
+/// Emissions of the run's energy at marginal intensities: what one more kWh would have emitted. They are not part of
+/// the run's emissions.
 pub struct Marginal {
     /// The provider and the region; the intensity is the mean over the run, NaN if no figure has arrived.
     pub intensity: Intensity,
@@ -66,14 +66,16 @@ pub struct Marginal {
 impl Marginal {
     /// Converts the run's energy up to `at`. There is no fallback to averages, which are of another kind.
     pub fn new(hourly: &Hourly, state: &RunState, forecast: Option<Forecast>, at: MonoNs) -> Marginal {
-        let before =
-            Before { co2eq_g: state.attribution.carried_over.marginal_g.unwrap_or(f64::NAN), ..state.factors().before };
+        let carried_over = CarriedEmissions {
+            co2eq_g: state.attribution.carried_over.marginal_g.unwrap_or(f64::NAN),
+            ..state.factors().carried_over
+        };
         let factors = EmissionFactors {
             flat: f64::NAN,
             curve: Some(&hourly.curve),
             clock: &state.carbon.clock,
             pue: state.carbon.pue,
-            before,
+            carried_over,
         };
         let emissions = factors.emissions(&state.attribution.ledger, at);
         let known = |grams: f64| Some(grams).filter(|grams| grams.is_finite());

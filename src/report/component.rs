@@ -3,7 +3,7 @@
 use super::ComponentStatus;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over;
-use crate::attribution::ledger::Energies;
+use crate::attribution::ledger::EnergySplit;
 use crate::clock::MonoNs;
 use crate::forecast::uncertainty::ends;
 use crate::measurement::channel::{Channel, DeviceKind};
@@ -18,7 +18,7 @@ pub struct ComponentReport {
     /// The channel that measures it.
     pub channel: Channel,
     /// Its energy in epochs and between them.
-    pub used: Energies,
+    pub used: EnergySplit,
     /// The run's duration, ns.
     pub run_ns: f64,
     /// How its readings went.
@@ -98,8 +98,9 @@ impl ComponentReport {
     }
 }
 
-/// A channel in numbers, for callers of `ct_value`: `kind` is its place in [`DeviceKind::ALL`]. `hash` is the same in every
-/// process of the node that measures the device. It is null for a simulated GPU, which each process has for itself.
+/// A channel in numbers, for callers of `ct_value`: `kind` is its index in [`DeviceKind::ALL`]. `hash` is the same in
+/// every process of the node that measures the device. It is null for a simulated GPU, which each process has for
+/// itself.
 fn identity(channel: &Channel) -> Value {
     let is_private = channel.simulated && channel.kind == DeviceKind::Gpu;
     let names = [channel.kind.name(), &channel.device, &channel.id, channel.source.as_str()].join("\0");
@@ -122,17 +123,17 @@ pub fn named(channel: &Channel, more: impl IntoIterator<Item = (&'static str, Va
 
 /// The share of the run's time that readings confirm, 0 to 1. In this process the component with the least counts.
 pub fn coverage(state: &RunState) -> Option<f64> {
-    let (run_ns, before_ns) =
+    let (run_ns, carried_ns) =
         (state.attribution.ledger.run_ns() as f64, state.attribution.carried_over.duration_ns as f64);
     let counting = state.ours().filter(|(_, metered)| metered.replaced_by.is_none());
-    let measured = counting.map(|(number, _)| state.confirmed_ns(number).min(run_ns - before_ns));
-    let before = state.attribution.carried_over.coverage.map(|coverage| coverage * before_ns);
-    let confirmed = before.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
+    let measured = counting.map(|(number, _)| state.confirmed_ns(number).min(run_ns - carried_ns));
+    let carried_ns_confirmed = state.attribution.carried_over.coverage.map(|coverage| coverage * carried_ns);
+    let confirmed = carried_ns_confirmed.into_iter().chain(measured.reduce(f64::min)).reduce(|a, b| a + b)?;
     (run_ns > 0.0).then(|| (confirmed / run_ns).min(1.0))
 }
 
-/// Faults and remarks of a channel. Another process counted its device until `others_until`; None: none did. The run began
-/// at `begin`.
+/// Faults and remarks of a channel. Another process counted its device until `others_until`; None: none did. The run
+/// began at `begin`.
 fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) -> Option<String> {
     let Metered { channel, meter, replaced_by, .. } = metered;
     let counts = &meter.faults;

@@ -1,5 +1,5 @@
-//! The epochs as CSV: a row for each epoch, or for neighbours that share one; blank = unknown. If any energy is estimated,
-//! four more columns have the ends of its intervals.
+//! The epochs as CSV: a row for each epoch, or for neighbours that share one; blank = unknown. If any energy is
+//! estimated, four more columns have the ends of its intervals.
 
 use super::{EpochRow, Report};
 use crate::attribution::epochs::PerKind;

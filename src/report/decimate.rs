@@ -27,11 +27,11 @@ pub fn groups<T>(pieces: &[T], span: impl Fn(&T) -> (f64, f64), most: usize) -> 
 /// At most `most` elements: all of the first ones, then with growing distances, and the last. If there are fewer, all.
 pub fn ever_wider<T>(all: &[T], most: usize) -> impl Iterator<Item = &T> {
     let shown = all.len().min(most);
-    let place = move |n: usize| match all.len() {
+    let index = move |n: usize| match all.len() {
         few if few <= most => n,
         many => ((many as f64).powf(n as f64 / (most - 1) as f64).round() as usize).saturating_sub(1).max(n),
     };
-    (0..shown).filter_map(move |n| all.get(place(n).min(all.len() - 1)))
+    (0..shown).filter_map(move |n| all.get(index(n).min(all.len() - 1)))
 }
 
 #[cfg(test)]

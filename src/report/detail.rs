@@ -5,9 +5,10 @@ use crate::attribution::epochs::Epoch;
 /// What a report includes. Epochs, hourly emissions and the search for the best start take time and memory.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Detail {
-    /// Totals and the epochs' row at this place, without hourly emissions. An application may request it at every epoch.
+    /// Totals and the epochs' row at this index, without hourly emissions. An application may request it at every
+    /// epoch.
     WithoutEmissions(Option<usize>),
-    /// Totals and the epochs' row at this place.
+    /// Totals and the epochs' row at this index.
     Totals(Option<usize>),
     /// Totals, and the run in other places and at other times.
     WhatIf,
@@ -18,10 +19,10 @@ pub enum Detail {
 }
 
 impl Detail {
-    /// The most memory that a report may take, bytes: 1.5 times the measured peak. In JSON or a page an epoch takes four
-    /// times as much. `places`: the number of other zones.
-    pub(super) fn bytes(self, is_json: bool, components: usize, places: usize, epochs: usize) -> usize {
-        let (whole, component, place) = match self {
+    /// The most memory that a report may take, bytes: 1.5 times the measured peak. In JSON or a page an epoch takes
+    /// four times as much. `zones`: the number of other zones.
+    pub(super) fn bytes(self, is_json: bool, components: usize, zones: usize, epochs: usize) -> usize {
+        let (whole, component, zone) = match self {
             Detail::Epochs => (1 << 20, 32 << 10, 6 << 10),
             Detail::Since(_) => (64 << 10, 8 << 10, 0),
             Detail::WhatIf => (16 << 10, 4 << 10, 6 << 10),
@@ -29,7 +30,7 @@ impl Detail {
         };
         let row = if is_json { 4 << 10 } else { 1 << 10 };
         let rows = if matches!(self, Detail::Since(_) | Detail::Epochs) { epochs } else { 0 };
-        whole + components * component + places * place + rows * row
+        whole + components * component + zones * zone + rows * row
     }
 
     /// The detail that a JSON Pointer needs.
@@ -43,7 +44,7 @@ impl Detail {
         if section == "what_if" {
             return Detail::WhatIf;
         }
-        let epoch = tokens.next().filter(|_| section == "epochs").and_then(place);
+        let epoch = tokens.next().filter(|_| section == "epochs").and_then(index);
         if WITHOUT_EMISSIONS.contains(&section) && !pointer.contains("co2eq") {
             Detail::WithoutEmissions(epoch)
         } else {
@@ -53,7 +54,7 @@ impl Detail {
 }
 
 /// An array index in the form of RFC 6901: digits without a leading zero.
-fn place(token: &str) -> Option<usize> {
+fn index(token: &str) -> Option<usize> {
     let is_index = token.bytes().all(|digit| digit.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
     token.parse().ok().filter(|_| is_index)
 }

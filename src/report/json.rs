@@ -290,10 +290,10 @@ fn own(own: &OwnYearly) -> Value {
 
 /// The run in another zone.
 fn zone(there: &WhatIfZone) -> Value {
-    let yearly = &there.place.yearly;
+    let yearly = &there.location.yearly;
     json!({
         "zone": yearly.zone,
-        "name": there.place.name,
+        "name": there.location.name,
         "g_per_kwh": yearly.g_per_kwh,
         "co2eq_g": there.co2eq_g,
         "saves_g": there.saves_g,

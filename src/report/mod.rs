@@ -1,9 +1,8 @@
 //! The report: a snapshot of a run at one moment, and the formats in which it is read. Pure.
 //!
-//! In: the state of the run at one instant, its settings, and the level of detail. The page and the merge of a job's ranks
-//! take reports as JSON.
-//! Out: JSON, text, CSV, Prometheus metrics, an HTML page, single numbers, and the journal's lines of epochs.
-//! Never: a file, a clock, a thread or a lock; a 0 for an unknown value.
+//! In: the state of the run at one instant, its settings, and the level of detail. The page and the merge of a job's
+//! ranks take reports as JSON. Out: JSON, text, CSV, Prometheus metrics, an HTML page, single numbers, and the
+//! journal's lines of epochs. Never: a file, a clock, a thread or a lock; a 0 for an unknown value.
 
 mod carbon_section;
 mod component;
@@ -34,7 +33,7 @@ pub use status::{ComponentStatus, RunPhase};
 
 use crate::attribution::carried_over::LostEnergy;
 use crate::attribution::epochs::Epoch;
-use crate::attribution::ledger::Energies;
+use crate::attribution::ledger::EnergySplit;
 use crate::carbon::emissions::Emissions;
 use crate::carbon::facility::Facility;
 use crate::carbon::impacts::{Rates, Use};
@@ -57,9 +56,13 @@ use time_series::TimeSeries;
 pub fn bytes(settings: &ReportSettings, state: &RunState, detail: Detail, is_json: bool) -> usize {
     let components = state.metering.channels.len() + state.attribution.carried_over.components.len();
     let zones = settings.elsewhere.as_ref().map_or(0, Elsewhere::count);
-    let before = if let Detail::Since(before) = detail { before.count } else { 0 };
-    let epochs =
-        state.attribution.ledger.history().len().min(state.attribution.ledger.epochs().saturating_sub(before) as usize);
+    let written = if let Detail::Since(written) = detail { written.count } else { 0 };
+    let epochs = state
+        .attribution
+        .ledger
+        .history()
+        .len()
+        .min(state.attribution.ledger.epochs().saturating_sub(written) as usize);
     detail.bytes(is_json, components, zones, epochs)
 }
 
@@ -160,7 +163,7 @@ impl Report {
     }
 
     /// The measured channels, each with its energies and its status.
-    pub fn measured(&self) -> impl Iterator<Item = (&Channel, Energies, ComponentStatus)> {
+    pub fn measured(&self) -> impl Iterator<Item = (&Channel, EnergySplit, ComponentStatus)> {
         self.components.iter().map(|component| (&component.channel, component.used, component.status))
     }
 

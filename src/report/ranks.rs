@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::SystemTime;
 
-/// Longest time between one rank's end and another's start in one run, s. Starts are in whole seconds, and ends may be early.
+/// Longest time between one rank's end and another's start in one run, s. Starts are in whole seconds, and ends may be
+/// early.
 const MAX_GAP_S: f64 = 5.0;
 
 /// The number at a JSON Pointer.
@@ -128,16 +129,16 @@ struct Group {
     end: f64,
 }
 
-/// Groups reports, given by their places, so that the ranks of one run are together in the order of their starts. If a job
-/// starts the same rank again, that is another run.
+/// Groups reports, given by their indices, so that the ranks of one run are together in the order of their starts. If a
+/// job starts the same rank again, that is another run.
 pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
     let mut order: Vec<(usize, &RankReport)> = parts.iter().enumerate().collect();
     order.sort_by(|(_, a), (_, b)| a.from.unwrap_or(0.0).total_cmp(&b.from.unwrap_or(0.0)));
     let mut open: HashMap<_, Vec<Group>> = HashMap::new();
     let mut rows: Vec<Vec<usize>> = Vec::new();
-    for (place, part) in order {
+    for (index, part) in order {
         let (Some(job), Some(rank), Some(from)) = (part.job, part.rank, part.from) else {
-            rows.push(vec![place]);
+            rows.push(vec![index]);
             continue;
         };
         let groups = open.entry((job, part.name, part.ranks)).or_default();
@@ -147,10 +148,10 @@ pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
         match groups.iter_mut().find(|group| !group.ranks.contains(&rank)) {
             Some(group) => {
                 group.ranks.insert(rank);
-                group.members.push(place);
+                group.members.push(index);
                 group.end = group.end.max(part.end());
             }
-            None => groups.push(Group { ranks: BTreeSet::from([rank]), members: vec![place], end: part.end() }),
+            None => groups.push(Group { ranks: BTreeSet::from([rank]), members: vec![index], end: part.end() }),
         }
     }
     rows.extend(open.into_values().flatten().map(|group| group.members));
@@ -161,8 +162,8 @@ pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
 /// The reports, where one merged report replaces those of a job's ranks.
 pub fn rows(reports: &[Value]) -> Vec<Cow<'_, Value>> {
     let parts: Vec<RankReport> = reports.iter().map(RankReport::of).collect();
-    let row = |places: Vec<usize>| {
-        let members: Vec<&Value> = places.iter().filter_map(|&place| reports.get(place)).collect();
+    let row = |indices: Vec<usize>| {
+        let members: Vec<&Value> = indices.iter().filter_map(|&index| reports.get(index)).collect();
         match members.as_slice() {
             [one] => Cow::Borrowed(*one),
             members => Cow::Owned(merged(members)),

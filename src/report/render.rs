@@ -27,7 +27,8 @@ impl Report {
         }
     }
 
-    /// The number at a JSON Pointer; 1 or 0 for true or false. A value that is unknown, no number or absent is `CT_ENOENT`.
+    /// The number at a JSON Pointer; 1 or 0 for true or false. A value that is unknown, no number or absent is
+    /// `CT_ENOENT`.
     pub fn value(&self, pointer: &str) -> Result<f64> {
         let value = json::at(self, pointer)
             .ok_or_else(|| Error::new(Status::CT_ENOENT, format!("{pointer}: {}", self.why_absent(pointer))))?;

@@ -110,7 +110,7 @@ fn phase(planned: u64, state: &RunState, is_open: bool) -> RunPhase {
 fn components(state: &RunState) -> Vec<ComponentReport> {
     let run_ns = state.attribution.ledger.run_ns() as f64;
     let own = state.ours().map(|(number, metered)| ComponentReport::new(state, number, metered));
-    own.chain(state.before().map(|component| ComponentReport::left(component, run_ns))).collect()
+    own.chain(state.carried_components().map(|component| ComponentReport::left(component, run_ns))).collect()
 }
 
 fn epoch_rows(state: &RunState, detail: Detail, emissions: &Emissions) -> Vec<EpochRow> {
@@ -129,8 +129,8 @@ fn chosen_epochs(state: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
     match detail {
         Detail::WithoutEmissions(Some(row)) | Detail::Totals(Some(row)) => numbered.skip(row).take(1).collect(),
         Detail::WithoutEmissions(None) | Detail::Totals(None) | Detail::WhatIf => Vec::new(),
-        Detail::Since(before) => {
-            ledger.epochs_after(&before, if state.lifecycle.finished { u64::MAX } else { state.attribution.settled })
+        Detail::Since(written) => {
+            ledger.epochs_after(&written, if state.lifecycle.finished { u64::MAX } else { state.attribution.settled })
         }
         Detail::Epochs => numbered.collect(),
     }

@@ -7,7 +7,7 @@ use crate::attribution::ledger::Mark;
 use crate::carbon::config::WhatIfOption;
 use crate::carbon::intensity::GridIntensity;
 use crate::carbon::intensity::curve::Curve;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::{EmissionsBasis, Hourly, IntensityKind};
 use crate::clock::{ClockSample, UnixS};
 use crate::error::Status;
@@ -170,8 +170,8 @@ fn unknown_formats_are_refused() {
     }
 }
 
-/// A run with two epochs of an hour at 100 W. The intensity of 48 hours to come is known; six hours from the 20th on are
-/// clean.
+/// A run with two epochs of an hour at 100 W. The intensity of 48 hours to come is known; six hours from the 20th on
+/// are clean.
 fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, Now) {
     const HOUR_NS: u64 = 3600 * 1_000_000_000;
     const NOON: f64 = 1_772_452_800.0;
@@ -186,7 +186,7 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
         from: NOON + f64::from(hour) * 3600.0,
         to: NOON + f64::from(hour + 1) * 3600.0,
         g_per_kwh: if (20..26).contains(&hour) { 100.0 } else { 400.0 },
-        quality: if hour < 2 { FigureQuality::Actual } else { FigureQuality::Forecast },
+        quality: if hour < 2 { IntensityQuality::Actual } else { IntensityQuality::Forecast },
     }));
     let about = Intensity { kind: IntensityKind::Live, basis: Some(EmissionsBasis::Direct), ..grid.flat.clone() };
     state.carbon.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };

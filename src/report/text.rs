@@ -177,13 +177,13 @@ fn marginal(report: &Report) -> Option<String> {
 
 /// The run in other places and at other times.
 fn what_if(report: &Report, what_if: &WhatIf) -> Vec<String> {
-    let others = what_if.zones.iter().filter(|there| there.place.yearly.zone != report.intensity.zone);
+    let others = what_if.zones.iter().filter(|there| there.location.yearly.zone != report.intensity.zone);
     let others: Vec<(&WhatIfZone, f64)> = others.filter_map(|there| Some((there, there.saves_share?))).collect();
-    let places: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
+    let locations: Vec<String> = spread(&others).map(|(there, saves)| place(there, *saves)).collect();
     let mut lines = Vec::new();
-    if !places.is_empty() {
+    if !locations.is_empty() {
         let rough = if what_if.is_rough() { "; rough, as the bases differ" } else { "" };
-        lines.push(format!("  place   {}, by the yearly average{rough}", places.join(", ")));
+        lines.push(format!("  place   {}, by the yearly average{rough}", locations.join(", ")));
     }
     let start = what_if.start.and_then(start);
     let when = if start.is_some() { " or started later" } else { "" };
@@ -204,7 +204,7 @@ fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
 }
 
 fn place(there: &WhatIfZone, saves: f64) -> String {
-    format!("{} {:+.0} %", there.place.yearly.zone.as_deref().unwrap_or(there.place.name), saves * -100.0)
+    format!("{} {:+.0} %", there.location.yearly.zone.as_deref().unwrap_or(there.location.name), saves * -100.0)
 }
 
 /// The line on the best start; None: the starts known differ by less than an hour, and none saves 1 % or more.

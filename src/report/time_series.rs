@@ -96,8 +96,9 @@ fn intervals(
 fn used(state: &RunState) -> PerKind {
     let mut used = PerKind::default();
     for (number, metered) in state.ours() {
-        let joules = state.attribution.ledger.channel(number).joules.zip(metered.before.sum().joules.or(Some(0.0)));
-        joules.into_iter().for_each(|(all, before)| used.add(metered.channel.kind, all - before));
+        let joules =
+            state.attribution.ledger.channel(number).joules.zip(metered.carried_over.sum().joules.or(Some(0.0)));
+        joules.into_iter().for_each(|(all, carried_over)| used.add(metered.channel.kind, all - carried_over));
     }
     used
 }
@@ -107,14 +108,14 @@ fn close_last(intervals: &mut [CarriedInterval], whole: PerKind) {
     let Some((last, others)) = intervals.split_last_mut() else { return };
     let mut rest = PerKind::default();
     for kind in DeviceKind::ALL {
-        let before: f64 = others.iter().filter_map(|interval| interval.energy.get(kind)).sum();
-        whole.get(kind).into_iter().for_each(|joules| rest.add(kind, (joules - before).max(0.0)));
+        let counted: f64 = others.iter().filter_map(|interval| interval.energy.get(kind)).sum();
+        whole.get(kind).into_iter().for_each(|joules| rest.add(kind, (joules - counted).max(0.0)));
     }
     last.energy = rest;
 }
 
-/// Mean power of intervals, where neighbours are merged until few enough are left. Merging keeps the energy: a gap within
-/// a group lowers its mean.
+/// Mean power of intervals, where neighbours are merged until few enough are left. Merging keeps the energy: a gap
+/// within a group lowers its mean.
 pub fn thinned_power(intervals: &[CarriedInterval]) -> Vec<PowerPoint> {
     let mean = |of: &[CarriedInterval], kind: DeviceKind| {
         let joules = of.iter().filter_map(|interval| interval.energy.get(kind)).reduce(|a, b| a + b)?;

@@ -6,7 +6,8 @@ use crate::units::ErrorBand;
 use crate::units::times;
 use serde_json::{Map, Value, json};
 
-/// Gives estimates without an error the interval of an unknown processor, and completes all fields that follow from them.
+/// Gives estimates without an error the interval of an unknown processor, and completes all fields that follow from
+/// them.
 pub fn complete(report: &mut Value) {
     let mut is_assumed = false;
     for component in report.get_mut("components").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -143,8 +144,8 @@ mod tests {
     #[test]
     fn estimates_without_energy_give_the_widest_interval() {
         let mut report = old("estimate", "ok");
-        for place in 0..2 {
-            report["components"][place]["energy_j"] = Value::Null;
+        for index in 0..2 {
+            report["components"][index]["energy_j"] = Value::Null;
         }
         complete(&mut report);
         assert_eq!(ErrorBand::read(report.pointer("/usage/error")), Some(ErrorBand::UNSTATED));

@@ -1,12 +1,11 @@
 //! Decides whether the last attempt of a run has ended. An attempt is a process that works on the run. Pure.
 //!
-//! If all clients of a file system share their locks, a free lock proves that the process has ended. On other file
-//! systems the journal must prove it, by its host, its job and the age of its last line.
+//! If all clients of a file system share their locks (`shared_locks.rs`), a free lock proves that the process has
+//! ended. On other file systems the journal must prove it, by its host, its job and the age of its last line.
 
 use crate::coordination::job::Rank;
 use serde_json::Value;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Shortest and longest time between two journal lines while no epoch ends. In between it is the attempt's time divided
@@ -90,7 +89,7 @@ pub enum StatusPage {
 
 /// The evidence on the last attempt of a run.
 #[derive(Clone, Debug)]
-pub struct Signs {
+pub struct AttemptEvidence {
     /// What the lock of the journal shows.
     pub lock: AttemptLock,
     /// What its page in shared memory shows.
@@ -107,7 +106,7 @@ pub struct Signs {
 
 /// Whether another process may continue the journal.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
+pub enum ContinueDecision {
     /// Yes. No process writes it.
     Free,
     /// No. The process with this number writes it. 0: the number is unknown.
@@ -116,20 +115,20 @@ pub enum Verdict {
     Unsure(f64),
 }
 
-impl Signs {
+impl AttemptEvidence {
     /// Decides whether `this` process may continue the journal.
-    pub fn verdict(&self, this: &Process) -> Verdict {
+    pub fn decide(&self, this: &Process) -> ContinueDecision {
         match (self.lock, self.page) {
-            (AttemptLock::Held(holder), _) | (_, StatusPage::Living(holder)) => return Verdict::Held(holder),
-            (AttemptLock::Free, _) => return Verdict::Free,
+            (AttemptLock::Held(holder), _) | (_, StatusPage::Living(holder)) => return ContinueDecision::Held(holder),
+            (AttemptLock::Free, _) => return ContinueDecision::Free,
             (AttemptLock::Unknown, _) => (),
         }
         let has_ended_here = self.page == StatusPage::Dead && self.last.host == this.host;
         let wait_s = max_silence_s(self.worked_s) - self.silent_s;
         if self.is_ended || has_ended_here || this.is_restart_after(&self.last) || wait_s < 0.0 {
-            Verdict::Free
+            ContinueDecision::Free
         } else {
-            Verdict::Unsure(wait_s)
+            ContinueDecision::Unsure(wait_s)
         }
     }
 }
@@ -142,57 +141,6 @@ pub fn max_silence_s(worked_s: f64) -> f64 {
         false => (worked_s / f64::from(BEATS_PER_ATTEMPT)).clamp(shortest, longest),
     };
     SILENCE_FACTOR * beat_s + SILENCE_MARGIN_S
-}
-
-/// Whether all clients of the file system share a lock on a file at this path. The path is absolute and has no links.
-/// `mounts` is the text of /proc/self/mountinfo.
-pub fn locks_are_shared(mounts: &str, path: &Path) -> bool {
-    let mounts = mounts.lines().filter_map(Mount::parse).filter(|mount| path.starts_with(&mount.point));
-    // If several are mounted at one point, the last hides the others.
-    let mount = mounts.max_by_key(|mount| mount.point.components().count());
-    mount.is_some_and(|mount| mount.shares_locks())
-}
-
-/// A mounted file system.
-struct Mount<'a> {
-    point: PathBuf,
-    kind: &'a str,
-    options: Vec<&'a str>,
-}
-
-/// File systems of one machine, and file systems whose clients share record locks under all mount options.
-const LOCK_SHARING_FILE_SYSTEMS: [&str; 19] = [
-    "ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "reiserfs", "nilfs2", "vfat", "exfat",
-    "tmpfs", "ramfs", "rootfs", "overlay", "gpfs", "ceph",
-];
-
-impl<'a> Mount<'a> {
-    /// Reads a line: ID PARENT DEVICE ROOT POINT OPTIONS [FIELD …] - TYPE SOURCE OPTIONS
-    fn parse(line: &'a str) -> Option<Mount<'a>> {
-        let (place, what) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(4);
-        let (point, options) = (place.next()?, place.next()?);
-        let mut what = what.split(' ');
-        let (kind, of_system) = (what.next()?, what.nth(1).unwrap_or_default());
-        let options = options.split(',').chain(of_system.split(',')).collect();
-        Some(Mount { point: unescaped(point).into(), kind, options })
-    }
-
-    fn shares_locks(&self) -> bool {
-        let has = |option: &str| self.options.contains(&option);
-        match self.kind {
-            "nfs" | "nfs4" => !["nolock", "local_lock=posix", "local_lock=all"].into_iter().any(has),
-            "lustre" => has("flock") && !has("localflock"),
-            kind => LOCK_SHARING_FILE_SYSTEMS.contains(&kind),
-        }
-    }
-}
-
-/// Decodes a path. mountinfo writes a blank, a tab, a line feed and a backslash as \ and three octal digits.
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(text.to_owned(), |text, (code, meant)| text.replace(code, meant))
 }
 
 #[cfg(test)]

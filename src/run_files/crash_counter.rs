@@ -81,9 +81,9 @@ impl CrashCounter {
     /// Stores a new count. A kill between two stores leaves the previous count whole.
     pub fn note(&self, count: Count) {
         let [even, odd] = slot::TIMES;
-        let place = if count.epochs.is_multiple_of(2) { even } else { odd };
-        self.0.store(place, count.inside);
-        self.0.store(place + 1, count.span);
+        let index = if count.epochs.is_multiple_of(2) { even } else { odd };
+        self.0.store(index, count.inside);
+        self.0.store(index + 1, count.span);
         self.0.store(slot::EPOCHS, count.epochs);
     }
 
@@ -103,8 +103,8 @@ pub fn left(id: &str, attempt: u64) -> io::Result<Option<Count>> {
     let Some(page) = find(id, attempt)? else { return Ok(None) };
     let epochs = page.load(slot::EPOCHS);
     let [even, odd] = slot::TIMES;
-    let place = if epochs.is_multiple_of(2) { even } else { odd };
-    Ok(Some(Count { epochs, inside: page.load(place), span: page.load(place + 1) }))
+    let index = if epochs.is_multiple_of(2) { even } else { odd };
+    Ok(Some(Count { epochs, inside: page.load(index), span: page.load(index + 1) }))
 }
 
 /// Whether an attempt's process is alive, as far as this machine's shared memory shows.

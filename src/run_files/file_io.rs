@@ -232,6 +232,7 @@ impl Drop for HeldLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn append_writes_whole_lines() {

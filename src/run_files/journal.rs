@@ -14,7 +14,7 @@ pub use read::Journal;
 use super::attempt::Process;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::CarriedInterval;
-use crate::attribution::ledger::Energies;
+use crate::attribution::ledger::EnergySplit;
 use crate::clock::UnixS;
 use crate::measurement::channel::{Channel, DeviceKind};
 use crate::report::{ComponentStatus, Report, named};
@@ -26,11 +26,11 @@ const VERSION: u64 = 1;
 pub const OPENING: &[u8] = b"{\"journal\":";
 
 /// The first line of an attempt. `attempt` is its number, from 1; the earlier attempts have done `before` epochs.
-pub fn opening(report: &Report, attempt: u64, before: u64, process: &Process) -> Value {
+pub fn opening(report: &Report, attempt: u64, epochs_before: u64, process: &Process) -> Value {
     let mut line = Map::new();
     line.insert("journal".into(), json!(VERSION));
     line.insert("life".into(), json!(attempt));
-    line.insert("before".into(), json!(before));
+    line.insert("before".into(), json!(epochs_before));
     line.insert("job".into(), json!(process.job));
     line.insert("rank".into(), json!(process.rank.number));
     line.insert("ranks".into(), json!(process.rank.of));
@@ -44,7 +44,7 @@ pub fn opening(report: &Report, attempt: u64, before: u64, process: &Process) ->
 /// The line with what is measured, what is not, and the intensity. The numbers of `so_far` follow the order of its
 /// components.
 pub fn components(report: &Report) -> Value {
-    let named = |(channel, _, status): (&Channel, Energies, ComponentStatus)| {
+    let named = |(channel, _, status): (&Channel, EnergySplit, ComponentStatus)| {
         let more = [("simulated", json!(channel.simulated)), ("status", json!(status.as_str()))];
         let error = channel.error.map(|band| ("error", band.json()));
         Value::Object(named(channel, more.into_iter().chain(error)))
@@ -74,7 +74,8 @@ fn shares(report: &Report) -> Value {
 /// The report's numbers at this moment. `power` is the energy since the last such numbers.
 pub fn so_far(report: &Report, at: UnixS, power: Option<CarriedInterval>) -> Value {
     let energy = |energy: Energy| json!([energy.joules, energy.credited_ns * 1e-9, energy.measured_ns * 1e-9]);
-    let used = |(_, used, _): (&Channel, Energies, ComponentStatus)| json!([energy(used.epochs), energy(used.between)]);
+    let used =
+        |(_, used, _): (&Channel, EnergySplit, ComponentStatus)| json!([energy(used.epochs), energy(used.between)]);
     let power = power.map(|power| {
         let joules = DeviceKind::ALL.map(|kind| (kind.joules(), json!(power.energy.get(kind))));
         let ends = [("from", json!(power.from)), ("to", json!(power.to))];

@@ -24,7 +24,12 @@ pub struct JournalReport {
 pub fn read(path: &Path) -> Result<JournalReport, String> {
     let with_path = |why: &dyn Display| format!("{}: {why}", path.display());
     let text = std::fs::read(path).map_err(|error| with_path(&error))?;
-    let journal = Journal::parse(&text).map_err(|why| with_path(&why))?;
+    parse(&text).map_err(|why| with_path(&why))
+}
+
+/// Reads the text of a journal as a report. The error is a text for the user.
+pub fn parse(text: &[u8]) -> Result<JournalReport, String> {
+    let journal = Journal::parse(text)?;
     Ok(JournalReport { report: report_of(&journal), notes: journal.flaws })
 }
 

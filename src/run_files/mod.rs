@@ -23,11 +23,12 @@ mod journal_report;
 pub mod paths;
 pub mod resume;
 pub mod run_identity;
+mod shared_locks;
 pub mod writer;
 
-pub use journal_report::{JournalReport, read};
+pub use journal_report::{JournalReport, parse, read};
 
-use crate::coordination::device_lease::JournalProgress;
+use crate::coordination::device_lease::JournalReach;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::os::{OwnTable, Promise};
 use crate::report::ReportSettings;
@@ -39,7 +40,7 @@ use writer::{Plan, Unwritten, Writer};
 
 /// Longest time that the start of a tracker waits for its journal's first line. Within it, a fault of the folder is
 /// reported at once, and a kill right after the start leaves a journal that can be resumed.
-const MAX_OPENING_WAIT: Duration = Duration::from_millis(200);
+const OPENING_WAIT: Duration = Duration::from_millis(200);
 
 /// The message after a panic of the thread.
 const FAULT: &str = "internal error: the thread that writes the run's files ended. Later data is not in the files; ct_report is complete; please report this bug";
@@ -52,16 +53,16 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
-    /// Starts the thread. `progress` receives how far the journal reaches.
+    /// Starts the thread. `journal_reach` receives how far the journal reaches.
     pub fn start(
         plan: Plan,
         settings: &Arc<ReportSettings>,
         shared: &Arc<SharedState>,
-        progress: JournalProgress,
+        journal_reach: JournalReach,
         table: Arc<OwnTable>,
     ) -> io::Result<RunFiles> {
         let unwritten = Unwritten::default();
-        let writer = Writer::new(Arc::clone(shared), Arc::clone(settings), plan, progress, Arc::clone(&unwritten));
+        let writer = Writer::new(Arc::clone(shared), Arc::clone(settings), plan, journal_reach, Arc::clone(&unwritten));
         let opened = Arc::<Promise<()>>::default();
         let is_opened = Arc::clone(&opened);
         let fault_shared = Arc::clone(shared);
@@ -76,7 +77,7 @@ impl RunFiles {
             drop(table);
         };
         let worker = Worker::start("ct-log", WorkerExit::Awaited, write, failed)?;
-        let _ = opened.wait(MAX_OPENING_WAIT); // the thread alone waits for a slower folder
+        let _ = opened.wait(OPENING_WAIT); // the thread alone waits for a slower folder
         Ok(RunFiles { worker, shared: Arc::clone(shared), unwritten })
     }
 

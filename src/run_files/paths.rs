@@ -72,11 +72,11 @@ impl RunPaths {
     /// The first free paths after this number and after all newer runs. Free means that no run has left a file there
     /// that would be appended to or replaced.
     fn free_after(&self, number: u64) -> RunPaths {
-        let mut place = self.numbered(last_over_gaps(number, |number| self.numbered(number).has_file(JOURNAL)) + 1);
-        while [JOURNAL, REPORT, STANDARD].iter().any(|ending| place.has_file(ending)) {
-            place.number += 1;
+        let mut paths = self.numbered(last_over_gaps(number, |number| self.numbered(number).has_file(JOURNAL)) + 1);
+        while [JOURNAL, REPORT, STANDARD].iter().any(|ending| paths.has_file(ending)) {
+            paths.number += 1;
         }
-        place
+        paths
     }
 
     /// The paths with lower numbers, newest first.
@@ -212,12 +212,12 @@ mod tests {
             assert_eq!(name_part(text), expected);
         }
         assert_eq!(name_part(&"x".repeat(500)).len(), MAX_NAME_PART);
-        let place = RunPaths::new(Path::new("logs"), "../x", "node/1", "2026-01-02T03:04:05Z", "0123456789abcdef");
-        let journal = place.file(JOURNAL);
+        let paths = RunPaths::new(Path::new("logs"), "../x", "node/1", "2026-01-02T03:04:05Z", "0123456789abcdef");
+        let journal = paths.file(JOURNAL);
         assert_eq!(journal.parent(), Some(Path::new("logs")));
         let name = journal.file_name().unwrap().to_str().unwrap();
         assert!(name.starts_with("_._x_node_1_") && name.ends_with("_2026-01-02T030405Z_01234567.jsonl"), "{name}");
-        assert_eq!(RunPaths::of_journal(&journal), place);
+        assert_eq!(RunPaths::of_journal(&journal), paths);
         assert_eq!(RunPaths::of_journal(Path::new("a.jsonl")).file(REPORT), Path::new("./a.json"));
         let third = RunPaths::of_journal(Path::new("/b/a-b.jsonl")).next_free().next_free();
         assert_eq!(third.file(JOURNAL), Path::new("/b/a-b-3.jsonl"));
@@ -255,24 +255,24 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("carbontracker-place-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let place = RunPaths::computed(&folder, "x", None);
+        let paths = RunPaths::computed(&folder, "x", None);
         let put = |name: &str| std::fs::write(folder.join(name), "").unwrap();
-        assert_eq!((place.free(), place.newest().unwrap()), (place.clone(), None));
+        assert_eq!((paths.free(), paths.newest().unwrap()), (paths.clone(), None));
         put("x.json");
-        assert_eq!(place.free(), place.numbered(2));
+        assert_eq!(paths.free(), paths.numbered(2));
         put("x-2.jsonl");
         put("x-3_carbontracker.log");
         put("x-4.json");
-        assert_eq!((place.free(), place.numbered(2).next_free()), (place.numbered(5), place.numbered(5)));
-        assert_eq!(place.newest().unwrap(), Some(place.numbered(2)));
+        assert_eq!((paths.free(), paths.numbered(2).next_free()), (paths.numbered(5), paths.numbered(5)));
+        assert_eq!(paths.newest().unwrap(), Some(paths.numbered(2)));
         put("x-5.jsonl");
-        assert_eq!((place.free(), place.numbered(5).next_free()), (place.numbered(6), place.numbered(6)));
+        assert_eq!((paths.free(), paths.numbered(5).next_free()), (paths.numbered(6), paths.numbered(6)));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn journal_names_give_rank_and_age() {
-        let place = RunPaths::computed(Path::new("/b"), "x", Some(3));
+        let paths = RunPaths::computed(Path::new("/b"), "x", Some(3));
         let old = "x_node_1_77_2026-01-02T030405Z_01234567";
         for (name, expected) in [
             ("x_r3.jsonl", Some(Age::Computed(1))),
@@ -284,7 +284,7 @@ mod tests {
             (&format!("{old}-2.jsonl"), Some(Age::Started("2026-01-02T030405Z".into(), 2))),
             (&format!("y{old}.jsonl"), None),
         ] {
-            assert_eq!(place.age_of("x", name), expected, "{name}");
+            assert_eq!(paths.age_of("x", name), expected, "{name}");
         }
         for (name, expected) in
             [("y_r3.jsonl", Some(3)), ("y_r31-2.jsonl", Some(31)), ("y_r.jsonl", None), ("y.jsonl", None)]

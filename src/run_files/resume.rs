@@ -33,7 +33,7 @@ pub struct Resumed {
     /// Planned epochs. 0: unknown.
     pub planned: u64,
     /// What the earlier attempts measured.
-    pub past: CarriedOver,
+    pub carried_over: CarriedOver,
     /// The paths of its files.
     pub paths: RunPaths,
     /// The journal to continue. None: this user may only read it.
@@ -146,10 +146,11 @@ fn refuse(from: &Path, why: &dyn std::fmt::Display, notify: &mut dyn FnMut(Strin
 fn announce((resumed, flaws): FoundRun, notify: &mut dyn FnMut(String)) -> Outcome {
     let journal = resumed.paths.file(JOURNAL);
     flaws.iter().for_each(|flaw| notify(format!("{}: {flaw}", journal.display())));
-    let done = resumed.past.epochs_done();
+    let done = resumed.carried_over.epochs_done();
     let planned = if resumed.planned > 0 { format!(" of {}", resumed.planned) } else { String::new() };
-    let error = resumed.past.error();
-    let used = resumed.past.energy_j.map_or("energy unknown".into(), |joules| Amount::Energy.with(joules, error));
+    let error = resumed.carried_over.error();
+    let used =
+        resumed.carried_over.energy_j.map_or("energy unknown".into(), |joules| Amount::Energy.with(joules, error));
     notify(format!("resumed run {}: {done}{planned} epochs are done, {used} used so far", resumed.id));
     if resumed.journal.is_none() {
         notify(format!(
@@ -193,6 +194,6 @@ impl From<io::Error> for Refusal {
 
 impl Resumed {
     fn is_finished(&self) -> bool {
-        if self.planned > 0 { self.past.epochs_done() >= self.planned } else { self.is_ended }
+        if self.planned > 0 { self.carried_over.epochs_done() >= self.planned } else { self.is_ended }
     }
 }

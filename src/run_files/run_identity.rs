@@ -24,7 +24,7 @@ pub struct RunIdentity {
     /// Planned epochs. 0: unknown.
     pub planned: u64,
     /// What the earlier attempts measured. Empty for a new run.
-    pub past: CarriedOver,
+    pub carried_over: CarriedOver,
     /// The files to write. None: the run has no files.
     pub plan: Option<Plan>,
 }
@@ -45,7 +45,7 @@ impl RunIdentity {
             name: options.name.clone(),
             started: humantime::format_rfc3339_seconds(os::date()).to_string(),
             planned,
-            past: CarriedOver::default(),
+            carried_over: CarriedOver::default(),
             plan: None,
         };
         let mut files = IdentityFiles { folder: options.log_dir.clone(), ..IdentityFiles::default() };
@@ -60,11 +60,11 @@ impl RunIdentity {
                     name: start.name.or(resumed.name),
                     started: resumed.started,
                     planned: if start.planned > 0 { start.planned } else { resumed.planned },
-                    past: resumed.past,
+                    carried_over: resumed.carried_over,
                     plan: None,
                 };
                 if let Some(journal) = resumed.journal.filter(|_| continues_journal) {
-                    files.written = Some(first(&start.past, resumed.written));
+                    files.written = Some(first(&start.carried_over, resumed.written));
                     (files.journal, files.paths, files.turn) = (Some(journal), Some(resumed.paths), resumed.turn);
                 }
             }
@@ -111,7 +111,7 @@ impl IdentityFiles {
             crash_counter.iter().for_each(CrashCounter::remove);
             prometheus.as_ref()?;
         }
-        let (attempt, written) = (start.past.attempts + 1, written.unwrap_or(Epoch::none()));
+        let (attempt, written) = (start.carried_over.attempts + 1, written.unwrap_or(Epoch::none()));
         let crash_counter = paths
             .as_ref()
             .and_then(|_| crash_counter.or_else(|| CrashCounter::open(&start.id, attempt).ok()))
@@ -121,7 +121,7 @@ impl IdentityFiles {
             journal,
             written,
             attempt,
-            before: start.past.epochs_done(),
+            epochs_before: start.carried_over.epochs_done(),
             process,
             prometheus,
             crash_counter,
@@ -145,9 +145,9 @@ fn warn_of_prefix(prefix: &str, options: &RunFilesConfig, notify: &mut dyn FnMut
 }
 
 /// The first `epochs` epochs, joined into one.
-fn first(past: &CarriedOver, epochs: u64) -> Epoch {
+fn first(carried_over: &CarriedOver, epochs: u64) -> Epoch {
     let none = Epoch::none();
-    let all = past.epochs.iter().scan(0, |count, epoch| {
+    let all = carried_over.epochs.iter().scan(0, |count, epoch| {
         *count += epoch.count;
         (*count <= epochs).then_some(epoch)
     });

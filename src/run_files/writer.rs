@@ -12,7 +12,7 @@ use super::resume::ResumeTurn;
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::{Epoch, PerKind};
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::JournalProgress;
+use crate::coordination::device_lease::JournalReach;
 use crate::os::memory;
 use crate::os::worker::Stop;
 use crate::os::{self, Instant, Promise};
@@ -39,7 +39,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// The reason why nothing is written without memory, and the fix.
 const NO_MEMORY: &str = "memory is used up. Free some, or raise the limit (ulimit -v)";
 /// Longest wait for the last reading at the end of the run.
-const MAX_LAST_READING_WAIT: Duration = Duration::from_millis(300);
+const CLOSING_READING_WAIT: Duration = Duration::from_millis(300);
 
 /// The files to write.
 pub struct Plan {
@@ -52,7 +52,7 @@ pub struct Plan {
     /// The number of this attempt, from 1. The crash counters of earlier attempts are removed once the journal is open.
     pub attempt: u64,
     /// The number of epochs that earlier attempts have done.
-    pub before: u64,
+    pub epochs_before: u64,
     /// This process.
     pub process: Process,
     /// The path of Prometheus' text file that the user named.
@@ -97,7 +97,7 @@ pub struct Writer {
     path_checked: Instant,
     path_context: mend::PathContext,
     /// Publishes how far the journal reaches, for the other ranks of the job.
-    progress: JournalProgress,
+    journal_reach: JournalReach,
     /// Carbontracker's logs have the epochs up to here. None: they have none.
     logged_until: Option<MonoNs>,
     /// What could not be written at the end of the run.
@@ -123,7 +123,7 @@ impl Writer {
         shared: Arc<SharedState>,
         settings: Arc<ReportSettings>,
         plan: Plan,
-        progress: JournalProgress,
+        journal_reach: JournalReach,
         unwritten: Unwritten,
     ) -> Writer {
         Writer {
@@ -146,7 +146,7 @@ impl Writer {
             failing: Vec::new(),
             path_checked: Instant::now(),
             path_context: mend::PathContext::now(),
-            progress,
+            journal_reach,
             logged_until: None,
             unwritten,
         }
@@ -170,7 +170,7 @@ impl Writer {
                 self.shared.await_epochs(self.plan.written.count, wait, || stop.is_set());
             }
         }
-        let deadline = Instant::now() + MAX_LAST_READING_WAIT;
+        let deadline = Instant::now() + CLOSING_READING_WAIT;
         while !self.shared.state().lifecycle.finished && Instant::now() < deadline {
             self.shared.await_epochs(u64::MAX, Duration::from_millis(5), || false);
         }
@@ -286,7 +286,7 @@ impl Writer {
     ) -> Vec<Value> {
         let mut lines: Vec<Value> = Vec::new();
         if !self.is_opened {
-            lines.push(journal::opening(report, self.plan.attempt, self.plan.before, &self.plan.process));
+            lines.push(journal::opening(report, self.plan.attempt, self.plan.epochs_before, &self.plan.process));
         }
         if *components != self.components {
             lines.push(components.clone());
@@ -297,8 +297,8 @@ impl Writer {
         }
         let mut last_end = self.last_end;
         for (line, epoch) in epochs {
-            let before = last_end.replace(epoch.end);
-            let gap = before.map_or(0, |last| epoch.end.ns_since(last).saturating_sub(epoch.inside));
+            let previous_end = last_end.replace(epoch.end);
+            let gap = previous_end.map_or(0, |last| epoch.end.ns_since(last).saturating_sub(epoch.inside));
             let mut line = line.clone();
             set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
             lines.push(line);
@@ -329,7 +329,7 @@ impl Writer {
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
         self.reported_at = if has_numbers { os::monotonic_ns() } else { self.reported_at };
         self.reported = used.unwrap_or(self.reported);
-        self.reported.counted_until.into_iter().for_each(|until| self.progress.note(until));
+        self.reported.counted_until.into_iter().for_each(|until| self.journal_reach.note(until));
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC_INTERVAL) {
             let _ = journal.sync();
             self.synced = Instant::now();

@@ -26,7 +26,7 @@ pub struct AlertInput<'a> {
     /// Number of settled epochs.
     pub settled: u64,
     /// Progress inside its first epoch.
-    pub progress: &'a FirstEpoch,
+    pub first_epoch: &'a FirstEpoch,
     /// What converts its energy into emissions.
     pub factors: EmissionFactors<'a>,
     /// Error interval of its energy.
@@ -89,8 +89,8 @@ impl Alerts {
         Alerts { planned, config, has_reported_forecast: false, reported_budgets: Vec::new() }
     }
 
-    /// The budgets that the run passes, with their messages. A forecast from inside the first epoch is too early to judge
-    /// budgets by; then the use counts.
+    /// The budgets that the run passes, with their messages. A forecast from inside the first epoch is too early to
+    /// judge budgets by; then the use counts.
     fn passed(&self, forecast: Option<&Forecast>, run: &AlertInput) -> Vec<(&'static str, String)> {
         let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
         let expected =
@@ -133,12 +133,12 @@ impl Alerts {
         )
     }
 
-    /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress inside
-    /// the first one.
+    /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress
+    /// inside the first one.
     pub fn review(&mut self, run: &AlertInput) -> Review {
-        let AlertInput { ledger, settled, progress, .. } = *run;
+        let AlertInput { ledger, settled, first_epoch, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, progress);
+        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch);
         let mut messages = Vec::new();
         let reportable = self.config.forecast_after..self.planned;
         if let Some(forecast) = forecast
@@ -207,7 +207,7 @@ mod tests {
         alerts.review(&AlertInput {
             ledger,
             settled,
-            progress: &FirstEpoch::default(),
+            first_epoch: &FirstEpoch::default(),
             factors,
             uncertainty,
             now: MonoNs::NEVER,

@@ -13,8 +13,8 @@ use crate::measurement::reading::Reading;
 const MAX_EVENTS: u32 = 8;
 
 impl RunState {
-    /// Enters marks, the open epoch's progress, then the energy of readings. `leases` has the new state of each lease: a
-    /// device that another process has taken over is that process's own from then on. `report` gets messages.
+    /// Enters marks, the open epoch's progress, then the energy of readings. `leases` has the new state of each lease:
+    /// a device that another process has taken over is that process's own from then on. `report` gets messages.
     pub fn enter(
         &mut self,
         marks: impl Iterator<Item = Mark>,
@@ -65,9 +65,9 @@ impl RunState {
     /// Divides time by marks. Devices that were lost to another process are taken out at the moment of the loss.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
         let (standby, ledger) = (&mut self.metering.standby, &mut self.attribution.ledger);
-        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, before: MonoNs| {
+        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, at_latest: MonoNs| {
             for (standby, lease) in standby.iter_mut().zip(leases) {
-                if let Some(at) = standby.lost_at(lease).filter(|at| *at < before) {
+                if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
                     standby.yield_from(at, ledger);
                 }
             }

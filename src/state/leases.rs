@@ -22,15 +22,15 @@ impl RunState {
         }
     }
 
-    /// Applies the lease's new state. The first time that another process takes the devices over, or this one takes them
-    /// back, `report` gets a message.
+    /// Applies the lease's new state. The first time that another process takes the devices over, or this one takes
+    /// them back, `report` gets a message.
     pub fn apply_lease(&mut self, lease: usize, new: LeaseState, report: impl FnOnce(String)) {
         let Some(standby) = self.metering.standby.get_mut(lease) else { return };
-        let before = standby.lease;
+        let previous = standby.lease;
         standby.apply_lease(new, &mut self.attribution.ledger);
         let [is_loss_reported, is_return_reported] = &mut standby.is_announced;
         let is_known = |holder: &u32| *holder > 0;
-        let (holder, earlier) = (new.holder.filter(is_known), before.holder.filter(is_known));
+        let (holder, earlier) = (new.holder.filter(is_known), previous.holder.filter(is_known));
         if holder.is_some() && !*is_loss_reported {
             *is_loss_reported = true;
             report(format!(
@@ -45,7 +45,8 @@ impl RunState {
         }
     }
 
-    /// Whether a channel counts here, or no process counts it yet. Also true if energy of an earlier lease is not read yet.
+    /// Whether a channel counts here, or no process counts it yet. Also true if energy of an earlier lease is not read
+    /// yet.
     pub fn is_ours(&self, channel: usize) -> bool {
         let metered = self.metering.channels.get(channel);
         metered.is_some_and(|metered| !self.lease_state(metered).is_elsewhere() || self.owes(channel, metered))

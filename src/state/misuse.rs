@@ -1,5 +1,5 @@
-//! Calls in a wrong order. Many programs ignore the status of such a call. So the first of each kind makes a message, and the
-//! report's notes count them.
+//! Calls in a wrong order. Many programs ignore the status of such a call. So the first of each kind makes a message,
+//! and the report's notes count them.
 
 use crate::units::duration;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,8 @@
 //! The run in progress: what is measured, and where its energy went.
 //!
-//! In: epoch marks, readings, lease states and carbon intensity, from the tracker's threads. Out: the state that reports
-//! are made from, messages for the user, and the verdict on budgets. Never: it reads no device, file or network.
+//! In: epoch marks, readings, lease states and carbon intensity, from the tracker's threads. Out: the state that
+//! reports are made from, messages for the user, and the verdict on budgets. Never: it reads no device, file or
+//! network.
 
 pub mod alerts;
 pub mod config;
@@ -16,8 +17,8 @@ mod uncertainty;
 
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
-use crate::attribution::ledger::{Energies, Ledger};
-use crate::carbon::emissions::{Before, EmissionFactors};
+use crate::attribution::ledger::{EnergySplit, Ledger};
+use crate::carbon::emissions::{CarriedEmissions, EmissionFactors};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{GridIntensity, Hourly};
 use crate::clock::{MonoNs, WallClock};
@@ -124,7 +125,7 @@ pub struct Metered {
     /// The number of its lease; None: no other process may count it.
     pub lease: Option<usize>,
     /// Energy that earlier attempts of the run measured on it.
-    pub before: Energies,
+    pub carried_over: EnergySplit,
     /// The source that counts in its place; its own readings do not count then.
     pub replaced_by: Option<SourceName>,
     /// The number of the channel that replaces it now, or did earlier.
@@ -133,8 +134,8 @@ pub struct Metered {
     pub others: Vec<Vec<usize>>,
     /// Number of its events that a message has reported.
     pub events: u32,
-    /// Error interval of `before`; None: it was measured.
-    pub error_before: Option<ErrorBand>,
+    /// Error interval of `carried_over`; None: it was measured.
+    pub carried_over_error: Option<ErrorBand>,
 }
 
 impl RunState {
@@ -167,20 +168,30 @@ impl RunState {
     /// What converts this run's energy into emissions.
     pub fn factors(&self) -> EmissionFactors<'_> {
         let CarriedOver { energy_j, co2eq_g, .. } = self.attribution.carried_over;
-        let before = Before { joules: energy_j.unwrap_or(0.0), co2eq_g: co2eq_g.unwrap_or(0.0) };
-        EmissionFactors { before, ..EmissionFactors::new(&self.carbon.grid, &self.carbon.clock, self.carbon.pue) }
+        let known = energy_j.unwrap_or(0.0);
+        let joules = known.min(self.carried_over_j());
+        let share = if joules < known { joules / known } else { 1.0 };
+        let carried_over = CarriedEmissions { joules, co2eq_g: co2eq_g.unwrap_or(0.0) * share };
+        EmissionFactors { carried_over, ..EmissionFactors::new(&self.carbon.grid, &self.carbon.clock, self.carbon.pue) }
+    }
+
+    /// Energy of earlier attempts in the ledger, J. A damaged journal may have lost the energy of a component.
+    fn carried_over_j(&self) -> f64 {
+        let gone = self.attribution.ledger.carried_over().iter();
+        let here = self.metering.channels.iter().map(|metered| &metered.carried_over);
+        gone.chain(here).filter_map(|used| used.sum().joules).sum()
     }
 
     /// Continues a run at `now`.
-    pub fn resume(&mut self, past: CarriedOver, now: MonoNs) {
-        self.attribution.ledger.resume(&past, now);
+    pub fn resume(&mut self, carried_over: CarriedOver, now: MonoNs) {
+        self.attribution.ledger.resume(&carried_over, now);
         self.attribution.settled = self.attribution.ledger.epochs();
-        self.attribution.carried_over = past;
+        self.attribution.carried_over = carried_over;
     }
 
     /// Components that earlier attempts measured and this one does not.
-    pub fn before(&self) -> impl Iterator<Item = CarriedComponent> {
-        let used = self.attribution.ledger.before();
+    pub fn carried_components(&self) -> impl Iterator<Item = CarriedComponent> {
+        let used = self.attribution.ledger.carried_over();
         self.attribution
             .carried_over
             .components
@@ -195,15 +206,15 @@ impl RunState {
         AlertInput {
             ledger: &self.attribution.ledger,
             settled: self.attribution.settled,
-            progress: &self.forecasting.first_epoch,
+            first_epoch: &self.forecasting.first_epoch,
             factors: self.factors(),
             uncertainty: self.uncertainty(),
             now,
         }
     }
 
-    /// Adds a channel. `lease` is the number of its lease, if other processes may count it. `late_since` is the instant from
-    /// which it should have been read.
+    /// Adds a channel. `lease` is the number of its lease, if other processes may count it. `late_since` is the instant
+    /// from which it should have been read.
     pub fn add(&mut self, channel: &Channel, lease: Option<usize>, late_since: Option<MonoNs>) {
         let Attribution { ledger, carried_over, .. } = &mut self.attribution;
         let number = self.metering.channels.len();
@@ -213,9 +224,9 @@ impl RunState {
             (earlier.kind, &earlier.id, &earlier.device, earlier.source)
                 == (channel.kind, &channel.id, &channel.device, channel.source)
         };
-        let place = carried_over.components.iter().position(is_same);
-        let before = place.map_or(Energies::default(), |place| ledger.resume_channel(number, place));
-        let error_before = place.and_then(|place| carried_over.components.get(place)?.channel.error);
+        let earlier = carried_over.components.iter().position(is_same);
+        let carried_energy = earlier.map_or(EnergySplit::default(), |index| ledger.resume_channel(number, index));
+        let carried_over_error = earlier.and_then(|index| carried_over.components.get(index)?.channel.error);
         self.metering.standby.iter_mut().for_each(|standby| standby.add_channel(channel.kind));
         if let Some(standby) = lease.and_then(|lease| self.metering.standby.get_mut(lease)) {
             standby.claim(number);
@@ -224,12 +235,12 @@ impl RunState {
             channel: channel.clone(),
             meter: Meter::of(channel, late_since),
             lease,
-            before,
+            carried_over: carried_energy,
             replaced_by: None,
             stand_in: None,
             others: Vec::new(),
             events: 0,
-            error_before,
+            carried_over_error,
         });
     }
 }

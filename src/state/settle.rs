@@ -18,8 +18,8 @@ impl RunState {
         }
     }
 
-    /// Number of settled epochs, and the share of the first epoch at its newest progress mark. The forecast is made again
-    /// when they change.
+    /// Number of settled epochs, and the share of the first epoch at its newest progress mark. The forecast is made
+    /// again when they change.
     pub fn known_epochs(&self) -> (u64, f64) {
         (self.attribution.settled, self.forecasting.first_epoch.share())
     }
@@ -30,8 +30,8 @@ impl RunState {
         let Some(begin) = ledger.first_begin().filter(|_| ledger.is_in_first()) else {
             return self.forecasting.forecast;
         };
-        let before = ledger.between_first(0).energy_j;
-        let energy_j = ledger.open_j(now).map(|joules| joules + before.unwrap_or(0.0));
+        let cancelled = ledger.between_first(0).energy_j;
+        let energy_j = ledger.open_j(now).map(|joules| joules + cancelled.unwrap_or(0.0));
         Some(self.forecasting.forecast?.after_use(now.s_since(begin), energy_j))
     }
 

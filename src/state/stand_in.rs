@@ -22,8 +22,8 @@ impl RunState {
         self.add_group(by, stalled);
     }
 
-    /// Makes replaced channels count again, if all channels of one group show signs of life again. Their replacement counts no
-    /// more. Returns a message; None: there is no such group.
+    /// Makes replaced channels count again, if all channels of one group show signs of life again. Their replacement
+    /// counts no more. Returns a message; None: there is no such group.
     pub fn restore(&mut self) -> Option<String> {
         let is_alive = |number: &usize| self.metering.channels.get(*number).is_some_and(|one| !one.meter.is_missing());
         let is_back = |(_, numbers): &(usize, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_alive);
@@ -72,8 +72,8 @@ impl RunState {
 
     /// Whether all these channels still show no sign of life and are not replaced.
     pub fn are_stalled(&self, channels: &[usize]) -> bool {
-        let is_dead = |one: &Metered| one.meter.is_stalled() && one.replaced_by.is_none();
-        channels.iter().all(|&number| self.metering.channels.get(number).is_some_and(is_dead))
+        let is_stalled = |one: &Metered| one.meter.is_stalled() && one.replaced_by.is_none();
+        channels.iter().all(|&number| self.metering.channels.get(number).is_some_and(is_stalled))
     }
 
     /// The channel that replaced all these channels earlier.
@@ -83,19 +83,20 @@ impl RunState {
         stalled.iter().all(|number| of(number) == Some(by)).then_some(by)
     }
 
-    /// The kinds of device of which no channel of a source shows a sign of life, with these channels. Kinds with a replaced
-    /// channel are left out.
+    /// The kinds of device of which no channel of a source shows a sign of life, with these channels. Kinds with a
+    /// replaced channel are left out.
     pub fn stalled(&self, channels: Range<usize>) -> Vec<(DeviceKind, Vec<usize>)> {
         let of_kind = |kind: DeviceKind| {
             let is_it =
                 |&number: &usize| self.metering.channels.get(number).is_some_and(|one| one.channel.kind == kind);
             (kind, channels.clone().filter(is_it).collect::<Vec<usize>>())
         };
-        let is_dead = |number: &usize| {
+        let is_stalled = |number: &usize| {
             self.metering.channels.get(*number).is_some_and(|one| one.meter.is_stalled() && one.replaced_by.is_none())
         };
-        let all_dead = |(_, numbers): &(DeviceKind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_dead);
-        DeviceKind::ALL.into_iter().map(of_kind).filter(all_dead).collect()
+        let all_stalled =
+            |(_, numbers): &(DeviceKind, Vec<usize>)| !numbers.is_empty() && numbers.iter().all(is_stalled);
+        DeviceKind::ALL.into_iter().map(of_kind).filter(all_stalled).collect()
     }
 
     /// The earliest of the channels' last signs of life. A replacement that has counted nothing has the sign of life of
@@ -110,15 +111,15 @@ impl RunState {
         channels.iter().filter_map(|&number| of(number)).min()
     }
 
-    /// The time that a channel's readings confirm in this process, ns. Readings of channels that counted in its place are
-    /// included.
+    /// The time that a channel's readings confirm in this process, ns. Readings of channels that counted in its place
+    /// are included.
     pub fn confirmed_ns(&self, number: usize) -> f64 {
         self.confirmed_without(number, &mut vec![number])
     }
 
     fn confirmed_without(&self, number: usize, seen: &mut Vec<usize>) -> f64 {
         let Some(metered) = self.metering.channels.get(number) else { return 0.0 };
-        let own = self.attribution.ledger.channel(number).measured_ns - metered.before.sum().measured_ns;
+        let own = self.attribution.ledger.channel(number).measured_ns - metered.carried_over.sum().measured_ns;
         let mut others = 0.0;
         for group in &metered.others {
             let new: Vec<usize> = group.iter().copied().filter(|one| !seen.contains(one)).collect();

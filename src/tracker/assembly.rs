@@ -79,15 +79,15 @@ impl RunPlan {
         let report = &mut |message| shared.queue_message(self.options.text_as_set(message));
         let mut run = RunIdentity::find(&self.options.files, self.options.epochs, process, report);
         let mut alerts = Alerts::new(self.options.alerts, run.planned);
-        let past = std::mem::take(&mut run.past);
-        if !past.is_empty() {
-            resume(past, &mut alerts, shared);
+        let carried_over = std::mem::take(&mut run.carried_over);
+        if !carried_over.is_empty() {
+            resume(carried_over, &mut alerts, shared);
         }
         (run, alerts)
     }
 
-    /// Step 3: opens the sources and the device leases, and takes each counter's first reading. It waits for discovery for
-    /// a moment.
+    /// Step 3: opens the sources and the device leases, and takes each counter's first reading. It waits for discovery
+    /// for a moment.
     fn open(
         &self,
         intake: Intake,
@@ -107,17 +107,17 @@ impl RunPlan {
             monitor_epochs: self.options.monitor_epochs,
         };
         let sampler = Sampler::new(parts, shared);
-        let before = shared.state().attribution.carried_over.epochs_done();
+        let epochs_before = shared.state().attribution.carried_over.epochs_done();
         let counter = run.plan.as_ref().and_then(|files| files.crash_counter.clone());
         let marker = Marker {
             marks: producer,
             open: None,
             backlog: None,
-            ended: before,
+            ended: epochs_before,
             monitor_epochs: self.options.monitor_epochs.unwrap_or(u64::MAX),
             state: sampler.epoch_state(),
             last_end: None,
-            record: counter.map(|counter| MarkRecord { counter, before, first_begin: None, inside: 0 }),
+            record: counter.map(|counter| MarkRecord { counter, epochs_before, first_begin: None, inside: 0 }),
         };
         (sampler, Arc::new(Mutex::new(marker)))
     }
@@ -147,9 +147,9 @@ impl RunPlan {
 }
 
 /// Puts the energy of earlier attempts into the state, and reviews it: it may pass a budget already.
-fn resume(past: CarriedOver, alerts: &mut Alerts, shared: &SharedState) {
+fn resume(carried_over: CarriedOver, alerts: &mut Alerts, shared: &SharedState) {
     let (mut state, now) = (shared.state(), os::monotonic_ns());
-    state.resume(past, now);
+    state.resume(carried_over, now);
     let review = alerts.review(&state.alert_input(now));
     review.messages.into_iter().for_each(|message| shared.queue_message(message));
     shared.set_over_budget(review.over_budget);

@@ -1,11 +1,12 @@
-//! Background updates of carbon intensity: a file that is read again, a live service that is polled.
+//! Background updates of carbon intensity: a file that is read again. `live.rs` polls a live provider.
 //!
-//! Each feed has a thread of its own. It writes new figures into the run's state and queues messages. No thread waits for
-//! it at the end, because it may wait for a network.
+//! Each feed has a thread of its own. It writes new figures into the run's state and queues messages. No thread waits
+//! for it at the end, because it may wait for a network.
 
 use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::intensity::{Hourly, Intensity, csv_file};
 use crate::carbon::select::Feed;
+use crate::error::THREAD_FIX;
 use crate::os::Instant;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::state::RunState;
@@ -97,7 +98,7 @@ impl IntensityFeeds {
         let mut started = IntensityFeeds::default();
         for feed in feeds {
             if let Err(error) = started.add(feed, shared) {
-                shared.queue_message(format!("the thread for carbon intensity cannot start ({error}); CO2e uses the figures known now; raise the limit on threads or memory (ulimit -u, ulimit -v)"));
+                shared.queue_message(format!("the thread for carbon intensity cannot start ({error}); CO2e uses the figures known now; {THREAD_FIX}"));
             }
         }
         started
@@ -169,123 +170,4 @@ fn follow(
 }
 
 #[cfg(feature = "live")]
-mod live {
-    use crate::carbon::http::proxy::Proxies;
-    use crate::carbon::intensity::zones;
-    use crate::carbon::live::poller::{self, Ask, Lookup, PollConfig, PollTask, PollUpdate, Target};
-    use crate::carbon::location::{RunLocation, cloud, ip};
-    use crate::carbon::provider::{self, Provider, registry};
-    use crate::carbon::select::{ApiCredentials, Feed, Seek};
-    use crate::os;
-    use crate::os::worker::Worker;
-    use crate::state::shared::SharedState;
-    use crate::tracker::intensity_feed::Series;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    /// Time limit for the service that locates an address.
-    const ADDRESS_TIMEOUT: Duration = Duration::from_secs(10);
-    /// Time limit for a cloud's metadata service, which is near or absent.
-    const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
-
-    /// Starts the thread that polls a service.
-    pub fn start(feed: Feed, shared: &Arc<SharedState>) -> std::io::Result<Worker> {
-        let (series, task) = match feed {
-            Feed::Service(service, credentials) => (Series::Average, PollTask::Grid(target(service, credentials))),
-            Feed::Marginal(service, credentials) => (Series::Marginal, PollTask::Grid(target(service, credentials))),
-            Feed::Place(seek, service, credentials) => {
-                (Series::Average, PollTask::Place(look_up(seek, service, credentials, Arc::clone(shared))))
-            }
-            Feed::File(..) => return Err(std::io::ErrorKind::InvalidInput.into()),
-        };
-        let shared = Arc::clone(shared);
-        // They are read here and not at a request, because the application may change its environment.
-        let proxies = Proxies::of(|name| os::variable(name)?.into_string().ok());
-        poller::start(task, PollConfig { proxies, ..PollConfig::default() }, move |news| match news {
-            PollUpdate::Slots(slots) => series.take(&shared, slots),
-            PollUpdate::Failed(words) => series.fail(&shared, Some(words)),
-            PollUpdate::Back => series.fail(&shared, None),
-            PollUpdate::Lacks(words) => shared.queue_message(words),
-        })
-    }
-
-    fn target(service: Box<dyn Provider>, ApiCredentials { key, url }: ApiCredentials) -> Target {
-        let base = url.unwrap_or_else(|| service.host().to_owned());
-        Target { service, base, key: key.unwrap_or_default() }
-    }
-
-    fn look_up(seek: Seek, service: Option<String>, credentials: ApiCredentials, shared: Arc<SharedState>) -> Lookup {
-        let name = match seek {
-            Seek::Address => "ip",
-            Seek::Cloud(_) => "cloud",
-        };
-        Lookup {
-            name,
-            base: credentials.url.clone().unwrap_or_else(|| ip::HOST.into()),
-            find: match seek {
-                Seek::Address => Box::new(by_address),
-                Seek::Cloud(provider) => Box::new(move |ask| by_metadata(provider, ask)),
-            },
-            choose: Box::new(move |answer| settle(seek, answer, service.map(|name| (name, credentials)), &shared)),
-        }
-    }
-
-    fn by_address(ask: &mut Ask<'_>) -> Result<String, String> {
-        let body = ask(&ip::request(), ADDRESS_TIMEOUT)
-            .map_err(|failure| format!("location=ip: {failure}; or set location= to the zone"))?;
-        let found = ip::take(&body).map_err(|why| format!("location=ip: {why}; set location= to the zone"))?;
-        Ok(found.to_json())
-    }
-
-    fn by_metadata(provider: cloud::CloudProvider, ask: &mut Ask<'_>) -> Result<String, String> {
-        let mut metadata = cloud::Metadata::new(provider);
-        while let Some(request) = metadata.ask() {
-            let body = ask(&request, METADATA_TIMEOUT).map_err(|failure| {
-                format!("location=cloud: the cloud's metadata: {failure}; or set location= to the region")
-            })?;
-            let region = metadata.take(&request, &body).map_err(|why| format!("location=cloud: {why}"))?;
-            if let Some(region) = region {
-                return Ok(region);
-            }
-        }
-        Err("location=cloud: the cloud's metadata has no region; set location= to the region".into())
-    }
-
-    /// Stores the place that a look-up found, and returns the service to poll for it. If the service does not know the place,
-    /// the place's yearly average is used.
-    fn settle(
-        seek: Seek,
-        answer: &str,
-        service: Option<(String, ApiCredentials)>,
-        shared: &SharedState,
-    ) -> Result<Option<Target>, String> {
-        let found = (seek == Seek::Address).then(|| ip::take(answer.as_bytes())).transpose()?;
-        let place = found.as_ref().map_or(RunLocation::Zone(answer), RunLocation::Found);
-        let zone = found.as_ref().map_or(Some(answer.to_owned()), |found| found.zone());
-        let target = service.map(|(name, credentials)| {
-            registry::choose(&name, place, credentials.key())
-                .map(|service| target(service, credentials))
-                .map_err(|error| error.message)
-        });
-        let zone = match &target {
-            Some(Ok(target)) => Some(target.service.static_zone()),
-            _ => zone,
-        };
-        let zone = zone.ok_or("location=ip: the place found is in no table; set location=")?;
-        let table = zones::yearly(&zone).map_err(|error| error.message)?;
-        let how = if seek == Seek::Address { "ip: by its public address" } else { "cloud: by its metadata" };
-        shared.queue_message(format!(
-            "location={how} this machine is in {zone}; this took a request; location={zone} takes none"
-        ));
-        shared.state().carbon.grid.flat = table;
-        if let Seek::Cloud(_) = seek {
-            let lacks = shared.state().found_in(answer);
-            lacks.into_iter().for_each(|words| shared.queue_message(words));
-        }
-        let Some(target) = target.transpose()? else { return Ok(None) };
-        let missing = target.service.missing();
-        missing.into_iter().for_each(|missing| shared.queue_message(missing.into()));
-        shared.state().carbon.grid.hourly = Some(provider::hourly(target.service.as_ref()));
-        Ok(Some(target).filter(|_| missing.is_none()))
-    }
-}
+mod live;

@@ -32,7 +32,7 @@ pub struct Marker {
 pub struct MarkRecord {
     pub counter: Arc<CrashCounter>,
     /// Number of epochs of earlier attempts.
-    pub before: u64,
+    pub epochs_before: u64,
     pub first_begin: Option<MonoNs>,
     /// Time inside epochs, ns.
     pub inside: u64,
@@ -43,7 +43,7 @@ impl MarkRecord {
     pub fn end(&mut self, begin: MonoNs, end: MonoNs, ended: u64) {
         let first_begin = *self.first_begin.get_or_insert(begin);
         self.inside += end.ns_since(begin);
-        let (epochs, span) = (ended - self.before, end.ns_since(first_begin));
+        let (epochs, span) = (ended - self.epochs_before, end.ns_since(first_begin));
         self.counter.note(Count { epochs, inside: self.inside, span });
     }
 }

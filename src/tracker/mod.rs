@@ -1,7 +1,7 @@
 //! A run being tracked: set-up, epoch marks, the sampling thread, the intensity feeds, and the end.
 //!
-//! In: checked options, the application's epoch marks, readings. Out: reports, values and messages. Never: it blocks the
-//! application at a mark, and it reads no device on the application's thread.
+//! In: checked options, the application's epoch marks, readings. Out: reports, values and messages. Never: it blocks
+//! the application at a mark, and it reads no device on the application's thread.
 //!
 //! [`Tracker`] is the application's handle. `assembly` makes one in four steps. `sampler` reads the sources and writes
 //! the run's state.
@@ -13,7 +13,7 @@ pub mod sampler;
 mod threads;
 
 use crate::attribution::ledger::Mark;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Status, THREAD_FIX};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::source::{self, Opening, Waker};
 use crate::options::Options;
@@ -31,9 +31,9 @@ use std::time::Duration;
 use threads::{RunParts, Threads};
 
 /// Time that a report waits for the reading that closes the last epoch.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+const REPORT_READING_WAIT: Duration = Duration::from_secs(1);
 /// Time that a report inside the first epoch waits for the first forecast.
-const FORECAST_TIMEOUT: Duration = Duration::from_millis(300);
+const FIRST_FORECAST_WAIT: Duration = Duration::from_millis(300);
 /// Sections of the report that need no energy. A request for them takes over no energy from other processes.
 const WITHOUT_ENERGY: [&str; 5] = ["/run/", "/intensity/", "/job/agreed", "/job/record", "/job/processes"];
 /// Memory that a tracker needs, bytes, with its threads and the record of its job.
@@ -57,7 +57,8 @@ struct RunStart {
 }
 
 impl Tracker {
-    /// Makes a tracker from an option string and the environment, and starts its threads. None: the library is disabled.
+    /// Makes a tracker from an option string and the environment, and starts its threads. None: the library is
+    /// disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
         if environment::is_disabled(os::variable) {
             return Ok(None);
@@ -67,8 +68,8 @@ impl Tracker {
 
     /// Makes a tracker from checked options and starts its threads.
     ///
-    /// NVML starts here, because its driver needs the application's descriptors. All other files are opened on the thread
-    /// `ct-start`, which has its own descriptor table; this call waits for it.
+    /// NVML starts here, because its driver needs the application's descriptors. All other files are opened on the
+    /// thread `ct-start`, which has its own descriptor table; this call waits for it.
     pub fn start(options: Options) -> Result<Tracker> {
         memory::check(TRACKER_BYTES, "a tracker")?;
         let waker = Waker::default();
@@ -185,7 +186,8 @@ impl Tracker {
         Ok(status)
     }
 
-    /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written, if any.
+    /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written, if
+    /// any.
     pub fn destroy(self) -> Option<String> {
         self.threads.end()
     }
@@ -196,17 +198,17 @@ impl Tracker {
         self.parts.shared.check_memory(bytes)
     }
 
-    /// The report of this moment. It waits for the reading that closes the last epoch, and inside the first epoch for the
-    /// first forecast.
+    /// The report of this moment. It waits for the reading that closes the last epoch, and inside the first epoch for
+    /// the first forecast.
     fn snapshot(&self, detail: Detail, with_forecast: bool, with_energy: bool) -> Report {
-        let deadline = Instant::now() + REPORT_TIMEOUT;
+        let deadline = Instant::now() + REPORT_READING_WAIT;
         let ended = self.flush_backlog(deadline);
         if with_energy {
             self.parts.shared.await_takeover(&self.sampler, ended, deadline);
         }
         let is_open = self.is_open.load(Ordering::Relaxed);
         if is_open && with_forecast && self.parts.settings.planned > 0 {
-            self.parts.shared.await_first_forecast(&self.sampler, FORECAST_TIMEOUT);
+            self.parts.shared.await_first_forecast(&self.sampler, FIRST_FORECAST_WAIT);
         }
         let (state, whole) = self.parts.shared.settled_state(ended, deadline.left());
         let open = is_open.then(|| OpenEpoch { share: self.parts.shared.marked_share() });
@@ -214,8 +216,8 @@ impl Tracker {
             .with_notes(|open_s| self.parts.shared.notes(open_s))
     }
 
-    /// Moves the backlog into the ring, as far as the deadline allows. Returns the number of epochs that have entered the
-    /// ring.
+    /// Moves the backlog into the ring, as far as the deadline allows. Returns the number of epochs that have entered
+    /// the ring.
     fn flush_backlog(&self, deadline: Instant) -> u64 {
         loop {
             let mut marker = self.marker();
@@ -248,8 +250,6 @@ impl Drop for Tracker {
 }
 
 fn no_thread(error: &io::Error) -> Error {
-    let words = format!(
-        "no thread could be started: {error}; nothing is measured; raise the limit on threads or memory (ulimit -u, ulimit -v)"
-    );
+    let words = format!("no thread could be started: {error}; nothing is measured; {THREAD_FIX}");
     Error::new(Status::CT_EIO, words)
 }

@@ -1,4 +1,5 @@
-//! The sampling thread: it wakes for marks and at intervals, reads the sources, and enters marks and energy into the state.
+//! The sampling thread: it wakes for marks and at intervals, reads the sources, and enters marks and energy into the
+//! state.
 //!
 //! It reads devices under no lock and never calls back into the application.
 
@@ -9,7 +10,7 @@ mod stand_in;
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::{EpochState, JournalProgress, LeaseManager, LeasePoll};
+use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
@@ -69,13 +70,14 @@ pub struct Sampler {
     passes: u64,
     readings: Vec<Reading>,
     /// The progress that was entered last.
-    progress: PackedMark,
+    progress_mark: PackedMark,
     /// When to look at the first epoch's progress again; [`MonoNs::NEVER`] outside the first epoch.
     next_progress_look: MonoNs,
 }
 
 impl Sampler {
-    /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a moment.
+    /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a
+    /// moment.
     pub fn new(parts: SamplerParts, shared: &SharedState) -> Sampler {
         let SamplerParts { intake, waker, marks, alerts, leases, interval, monitor_epochs } = parts;
         let mut sampler = Sampler {
@@ -96,7 +98,7 @@ impl Sampler {
             last_pass: MonoNs::ZERO,
             passes: 0,
             readings: Vec::new(),
-            progress: PackedMark::NONE,
+            progress_mark: PackedMark::NONE,
             next_progress_look: MonoNs::NEVER,
         };
         sampler.admit(true, shared);
@@ -105,8 +107,8 @@ impl Sampler {
     }
 
     /// The handle by which the log reports how far the journal covers the run.
-    pub fn journal_progress(&self) -> JournalProgress {
-        self.leases.journal_progress()
+    pub fn journal_reach(&self) -> JournalReach {
+        self.leases.journal_reach()
     }
 
     /// The handle by which the application's threads publish that an epoch begins or ends.
@@ -114,8 +116,8 @@ impl Sampler {
         self.leases.state()
     }
 
-    /// Samples until the tracker stops. `queue_backlog` queues the epochs that found the ring full. Whatever happens, waiting
-    /// threads are woken at the end.
+    /// Samples until the tracker stops. `queue_backlog` queues the epochs that found the ring full. Whatever happens,
+    /// waiting threads are woken at the end.
     pub fn run(mut self, shared: &SharedState, queue_backlog: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
@@ -162,12 +164,13 @@ impl Sampler {
         let progress = if is_look_due { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
         self.read_sources(start, is_marked);
-        // Every mark stamped before these readings is in the ring by now. So time is divided before energy is attributed.
+        // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
+        // attributed.
         let takeovers = shared.takeovers_requested();
         let marks = self.marks.read_chunk(self.marks.slots());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
-        let is_asked = takeovers > shared.takeovers_done() || shared.is_stopping();
-        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_asked, read_since: None };
+        let is_requested = takeovers > shared.takeovers_done() || shared.is_stopping();
+        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_requested, read_since: None };
         let leases = self.leases.poll(poll, &self.read_since);
         let mut state = shared.state();
         state.carbon.clock.note(os::clock_sample());

@@ -5,8 +5,8 @@ use super::marker::Marker;
 use super::no_thread;
 use super::sampler::Sampler;
 use crate::carbon::select::Feed;
-use crate::coordination::device_lease::JournalProgress;
-use crate::error::Result;
+use crate::coordination::device_lease::JournalReach;
+use crate::error::{Result, THREAD_FIX};
 use crate::os::exit::ExitHook;
 use crate::os::worker::{Worker, WorkerExit};
 use crate::os::{LOCK_WAIT, OwnTable, lock_within};
@@ -18,11 +18,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Time that an ending tracker waits for the sampling thread.
-const JOIN_TIMEOUT: Duration = Duration::from_millis(200);
+const SAMPLER_WAIT: Duration = Duration::from_millis(200);
 /// Time that it waits for the last lines of the run's files. A disk may be slow; a device cannot block this thread.
-const LOG_TIMEOUT: Duration = Duration::from_secs(2);
+const FILES_WAIT: Duration = Duration::from_secs(2);
 /// Time that it waits for the intensity feeds. A thread that still waits for an answer is left behind.
-const FEEDS_TIMEOUT: Duration = Duration::from_millis(20);
+const FEEDS_WAIT: Duration = Duration::from_millis(20);
 
 /// What the threads of a run share with the application's threads.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ impl Threads {
     /// Starts the sampling thread, then the log and the feeds. Only the first is needed: without the others a message
     /// reports the failure, and the run continues.
     pub fn start(sampler: Sampler, feeds: Vec<Feed>, files: Option<Plan>, parts: RunParts) -> Result<Threads> {
-        let progress = sampler.journal_progress();
+        let journal_reach = sampler.journal_reach();
         let RunParts { marker, shared, table, .. } = parts.clone();
         let sample = move |_| {
             sampler.run(&shared, || lock_within(&marker, LOCK_WAIT).is_some_and(|mut marker| marker.flush()));
@@ -69,29 +69,30 @@ impl Threads {
         // The sampler reports its own faults.
         let sampler = Worker::start("ct-sampler", WorkerExit::Awaited, sample, || ());
         let sampler = sampler.map_err(|error| no_thread(&error))?;
-        let files = files.and_then(|plan| start_files(plan, &parts, progress));
+        let files = files.and_then(|plan| start_files(plan, &parts, journal_reach));
         let feeds = IntensityFeeds::start(feeds, &parts.shared);
         Ok(Threads { sampler, feeds, files, parts })
     }
 
-    /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if any.
+    /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if
+    /// any.
     pub fn end(&self) -> Option<String> {
         self.stop();
-        self.sampler.end_within(JOIN_TIMEOUT);
-        self.feeds.end_within(FEEDS_TIMEOUT);
-        self.files.as_ref().and_then(|files| files.end_within(LOG_TIMEOUT))
+        self.sampler.end_within(SAMPLER_WAIT);
+        self.feeds.end_within(FEEDS_WAIT);
+        self.files.as_ref().and_then(|files| files.end_within(FILES_WAIT))
     }
 }
 
 /// Starts the thread that writes the run's files. If that fails, a message reports it.
-fn start_files(plan: Plan, parts: &RunParts, progress: JournalProgress) -> Option<RunFiles> {
+fn start_files(plan: Plan, parts: &RunParts, journal_reach: JournalReach) -> Option<RunFiles> {
     let RunParts { settings, shared, table, .. } = parts;
     let counter = plan.crash_counter.clone();
-    let files = RunFiles::start(plan, settings, shared, progress, Arc::clone(table));
+    let files = RunFiles::start(plan, settings, shared, journal_reach, Arc::clone(table));
     let files = files.inspect_err(|error| {
         counter.into_iter().for_each(|counter| counter.remove());
         shared.queue_message(format!(
-            "the thread for the run's files cannot start ({error}); no files are written; raise the limit on threads or memory (ulimit -u, ulimit -v)"
+            "the thread for the run's files cannot start ({error}); no files are written; {THREAD_FIX}"
         ));
     });
     files.ok()

@@ -6,7 +6,6 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc;
-use std::time::Duration;
 
 /// Every text that a source or the choice of the grid reads while a tracker is created.
 const TEXTS: [&str; 20] = [
@@ -81,7 +80,7 @@ fn create(root: &Path, what: &str) {
         }
         sender.send(()).unwrap();
     });
-    done.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|error| panic!("{what}: no tracker: {error}"));
+    done.recv_timeout(crate::retry::PATIENCE).unwrap_or_else(|error| panic!("{what}: no tracker: {error}"));
 }
 
 fn each_is(what: &str, put: impl Fn(&Path)) {

@@ -7,12 +7,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Runs 60 epochs. After 30 of them a shell changes the files: J is the journal, S is J without its ending.
-fn run_meddled_with(name: &str, meddling: &str) -> (Lab, Printed) {
+/// Runs 60 epochs. After 30 of them a shell changes the files: J is the journal, S is J without its ending. `notices` is the
+/// order that waits until the library has noticed it.
+fn run_meddled_with(name: &str, meddling: &str, notices: &str) -> (Lab, Printed) {
     let lab = Lab::new(name);
     let shell = format!("sh J=$(ls l/*.jsonl) S=${{J%.jsonl}}; {meddling}");
     let create = format!("create {SIM} epochs=100 name=x log_dir=l");
-    let orders = [&create, "epochs 30 5", "sleep 100", &shell, "epochs 15 5", "sleep 100", "epochs 15 5", "sleep 100"];
+    let orders = [&create, "epochs 30 5", "written l 30", &shell, "epochs 15 5", notices, "epochs 15 5"];
     let printed = lab.run(&[&orders[..], &["report json", "messages", "destroy"]].concat());
     assert_eq!(printed.report()["run"]["epochs_done"], 60);
     (lab, printed)
@@ -53,7 +54,7 @@ fn journal_that_loses_lines_is_written_anew() {
         ("removed-while-it-is-linked", "ln $J $J.1; rm $J"),
     ];
     each(cases, |(name, meddling)| {
-        let (lab, printed) = run_meddled_with(name, meddling);
+        let (lab, printed) = run_meddled_with(name, meddling, "await_message .jsonl");
         check_kept(&lab, &printed, &lab.logs("l").file(".jsonl"));
     });
 }
@@ -70,7 +71,7 @@ fn journal_that_another_process_writes_to_is_left_alone() {
         ("appended-much", "seq 100000 >> $J; cp $J kept"),
     ];
     each(cases, |(name, meddling)| {
-        let (lab, printed) = run_meddled_with(name, meddling);
+        let (lab, printed) = run_meddled_with(name, meddling, "await_message .jsonl");
         let files = lab.logs("l").files(".jsonl");
         let beside = files
             .iter()
@@ -92,7 +93,8 @@ fn folder_of_logs_that_is_removed_comes_back_whole() {
     let cases =
         [("folder", "rm -r l"), ("files", "rm l/*"), ("moved", "mv l l.old"), ("logs", "rm ${S}_carbontracker*.log")];
     each(cases, |(name, meddling)| {
-        let (lab, printed) = run_meddled_with(&format!("removed-{name}"), meddling);
+        let notices = if name == "logs" { "sleep 100" } else { "await_message l" };
+        let (lab, printed) = run_meddled_with(&format!("removed-{name}"), meddling, notices);
         lab.logs("l").check_whole(60);
         let messages =
             printed.messages().into_iter().filter(|text| text.contains("jsonl") || text.contains(".log")).count();
@@ -106,7 +108,7 @@ fn standard_log_that_is_truncated_has_no_hole() {
     if !have(&["cc", "pkg-config"]) {
         return;
     }
-    let (lab, _) = run_meddled_with("hole", "truncate -s 0 ${S}_carbontracker.log");
+    let (lab, _) = run_meddled_with("hole", "truncate -s 0 ${S}_carbontracker.log", "sleep 100");
     lab.logs("l").check_whole(60);
 }
 
@@ -126,7 +128,7 @@ fn application_that_reads_its_own_journal_keeps_it() {
         let first = [
             &create,
             "epochs 4 5",
-            "sleep 50",
+            "written l 4",
             reading,
             &beside,
             "epochs 8 5",
@@ -183,7 +185,7 @@ fn relative_paths_keep_the_first_working_directory() {
     let orders = [
         &create,
         "epochs 2 5",
-        "sleep 50",
+        "written rel 2",
         "chdir o",
         "epochs 3 5",
         "sleep 11000",
@@ -209,7 +211,8 @@ fn relative_journal_keeps_the_first_working_directory() {
     lab.folder("o", 0o755);
     let create = format!("create {SIM} resume=a.jsonl name=x epochs=100");
     for start in 1..=2 {
-        lab.run(&[&create, "epochs 2 5", "chdir o", "epochs 3 5", "sleep 50", "destroy"]);
+        let written = format!("written .. {}", 5 * start);
+        lab.run(&[&create, "epochs 2 5", "chdir o", "epochs 3 5", &written, "destroy"]);
         let here = Logs(lab.dir.clone());
         assert_eq!(here.journal().epochs(), 5 * start);
         assert_eq!(json(&here.file(".json"))["run"]["epochs_done"], 5 * start);
@@ -240,7 +243,7 @@ fn application_that_changes_its_root_loses_nothing_silently() {
         let cell = lab.folder("cell", 0o755);
         let create = format!("create {SIM} log_dir={}/l", lab.dir.display());
         let orders =
-            [&create, "epochs 3 5", "sleep 50", "chroot cell", "epochs 5 5", "sleep 300", "messages", "destroy"];
+            [&create, "epochs 3 5", "written l 3", "chroot cell", "epochs 5 5", "sleep 300", "messages", "destroy"];
         let mut application = lab.application(&orders);
         application.env_remove("CT_OUT");
         let printed = lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });
@@ -259,7 +262,7 @@ fn application_that_drops_its_rights_loses_nothing_silently() {
         lab.folder("l", mode);
         let create = format!("create {SIM} log_dir=l");
         let orders =
-            [&create, "epochs 3 5", "sleep 50", "setuid 65534", "epochs 5 5", "sleep 300", "messages", "destroy"];
+            [&create, "epochs 3 5", "written l 3", "setuid 65534", "epochs 5 5", "sleep 300", "messages", "destroy"];
         let mut application = lab.application(&orders);
         application.env_remove("CT_OUT");
         let printed = lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });

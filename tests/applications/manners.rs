@@ -35,12 +35,12 @@ fn application_that_closes_every_descriptor_loses_no_file_and_no_epoch() {
         let orders = [
             &create,
             "epochs 2 20",
-            "sleep 50",
+            "written l 2",
             drop_all,
             "sleep 5",
             "files 40 w",
             "epochs 3 20",
-            "sleep 50",
+            "written l 5",
             "epochs 1 20",
         ];
         let printed = lab.run_either_way(is_refused, &[&orders[..], &["report json", "destroy", "check"]].concat());
@@ -176,7 +176,7 @@ fn tree_for(lab: &Lab, place: &str) {
 
 /// Runs an application on the tree; returns its output and its peak memory, kB. The time and the memory are limited.
 fn begins(lab: &Lab, place: &str) -> (String, u64) {
-    let bounded = "ulimit -v 4000000; exec timeout --kill-after=5 20 \"$0\" \"$@\"";
+    let bounded = "ulimit -v 4000000; exec timeout --kill-after=5 60 \"$0\" \"$@\"";
     let create = "create sysroot=tree nvml=/none job=off log_dir=l";
     let memory = "sh grep VmHWM /proc/$PPID/status > peak";
     let orders = [create, "epochs 2 5", "report json", "messages", "destroy", memory];
@@ -258,7 +258,7 @@ fn plugin_that_measures_in_its_constructor_does_not_block_the_application() {
     let load = format!("load {}", crate::application::built_plugin("plugin").display());
     each(by(&["constructor", "destructor", "exit"], &EITHER_WAY), |(ends, is_refused)| {
         let lab = Lab::new(&format!("plugin-{ends}-{is_refused}"));
-        let bounded = ["timeout", "--kill-after=5", "30"];
+        let bounded = ["timeout", "--kill-after=5", "60"];
         let mut application = lab.application_under(&bounded, &[&load, "sleep 300", "unload", "exit 0"]);
         application.env("CT_OPTIONS", format!("{SIM} log_dir=l")).env("CT_ENDS", ends);
         lab.printed(if is_refused { application.env(REFUSE, "1") } else { &mut application });

@@ -230,7 +230,8 @@ fn metrics_go_through_links_of_this_user_and_root_only() {
         symlink(&target, &link).unwrap();
         std::os::unix::fs::lchown(&link, Some(owner), Some(owner)).unwrap();
         let create = format!("create {SIM} prometheus={}", link.display());
-        let orders = ["umask 077", &create, "epochs 4 5", "sleep 200", "epochs 1 5", "messages", "destroy"];
+        let written = if is_followed { "sleep 0" } else { "await_message link.prom" };
+        let orders = ["umask 077", &create, "epochs 4 5", written, "epochs 1 5", "messages", "destroy"];
         let printed = lab.printed(&mut lab.application_of(VICTIM, &orders));
         assert!(link.is_symlink(), "the link stays");
         let text = fs::read_to_string(&target).unwrap_or_default();
@@ -262,7 +263,7 @@ fn metrics_do_not_follow_links_of_another_user() {
     std::os::unix::fs::lchown(&mine, Some(VICTIM), Some(VICTIM)).unwrap();
     let create = format!("create {SIM} prometheus={}", mine.display());
     let printed =
-        lab.printed(&mut lab.application_of(VICTIM, &[&create, "epochs 5 5", "sleep 200", "messages", "destroy"]));
+        lab.printed(&mut lab.application_of(VICTIM, &[&create, "epochs 5 5", "await_message .prom", "destroy"]));
     check_untouched(&treasure);
     printed.one_message(&[".prom"]);
 }
@@ -271,7 +272,8 @@ fn metrics_do_not_follow_links_of_another_user() {
 fn killed_run(lab: &Lab) -> crate::application::Journal {
     let shared = lab.folder("shared", 0o1777);
     let create = format!("create {SIM} epochs=10 name=baseline log_dir={0} resume={0}", shared.display());
-    let mut killed = lab.application_of(OTHER, &[&create, "epochs 8 10", "sleep 100", "kill"]);
+    let written = format!("written {} 8", shared.display());
+    let mut killed = lab.application_of(OTHER, &[&create, "epochs 8 10", &written, "kill"]);
     let output = crate::install_tree::outcome(&mut killed);
     assert!(!output.status.success(), "{output:?}");
     let journal = lab.logs("shared").journal();

@@ -14,9 +14,6 @@ use std::process::Command;
 use std::{env, fs};
 
 const SONAME: &str = "libcarbontracker.so.0";
-/// The exit status of a program whose measurement was disturbed by a busy machine: see tests/bindings/c/check.h.
-const DISTURBED: Option<i32> = Some(75);
-const TRIES: usize = 3;
 
 /// A language in one of its standards, and the call of its compiler.
 struct Language {
@@ -153,7 +150,7 @@ fn build_and_run(name: &str, language: &Language, library: Library, how: How) {
             lab.link(&mut compile, library);
         }
         let built = run(compile.args(["-lpthread", "-lm", "-ldl"]));
-        match built.and_then(|_| run_steadily(&mut lab.command(&program, how))) {
+        match built.and_then(|_| run(&mut lab.command(&program, how))) {
             Ok(output) => output
                 .lines()
                 .filter(|line| line.starts_with("skipped:"))
@@ -281,31 +278,11 @@ fn declared_functions() -> BTreeSet<String> {
     before_parentheses.filter(|name| name.starts_with("ct_")).map(str::to_owned).collect()
 }
 
-/// Runs a program, and again if it reports a disturbance.
-fn run_steadily(program: &mut Command) -> Result<String, String> {
-    for _ in 1..TRIES {
-        match attempt(program) {
-            Err((DISTURBED, failure)) => say(&format!("disturbed, tried again: {failure}")),
-            outcome => return outcome.map_err(|(_, failure)| failure),
-        }
-    }
-    run(program)
-}
-
 /// Runs a command. Returns its output, or a full description of its failure.
 fn run(command: &mut Command) -> Result<String, String> {
-    attempt(command).map_err(|(_, failure)| failure)
-}
-
-/// As `run`, but a failure also has the exit status.
-fn attempt(command: &mut Command) -> Result<String, (Option<i32>, String)> {
-    let output = command.output().map_err(|error| (None, format!("{command:?}: {error}; run tests/tools.sh")))?;
+    let output = command.output().map_err(|error| format!("{command:?}: {error}; run tests/tools.sh"))?;
     let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    if output.status.success() {
-        Ok(printed)
-    } else {
-        Err((output.status.code(), format!("{command:?}\n{}\n{printed}", output.status)))
-    }
+    if output.status.success() { Ok(printed) } else { Err(format!("{command:?}\n{}\n{printed}", output.status)) }
 }
 
 fn report(failures: Vec<String>) {

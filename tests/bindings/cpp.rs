@@ -8,8 +8,6 @@ use std::process::Command;
 const STANDARDS: [&str; 5] = ["c++11", "c++14", "c++17", "c++20", "c++23"];
 const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"];
 const NO_EXCEPTIONS: [&str; 2] = ["-fno-exceptions", "-fno-rtti"];
-/// The exit status of a program whose measurement was disturbed by a busy machine: see tests/bindings/c/check.h.
-const DISTURBED: Option<i32> = Some(75);
 
 fn program(name: &str) -> PathBuf {
     checkout(&format!("tests/bindings/cpp/{name}.cpp"))
@@ -34,13 +32,6 @@ fn build(dir: &Path, standard: &str, flags: &[&str], units: &[PathBuf], librarie
     program
 }
 
-/// Runs a program, and again if a busy machine disturbed its measurement.
-fn run_undisturbed(program: &Path, arguments: &[&str]) -> String {
-    let disturbed = || outcome(command(program).args(arguments)).status.code() == DISTURBED;
-    let _ = (0..2).find(|_| !disturbed());
-    run(command(program).args(arguments))
-}
-
 /// Builds and runs the programs that need only the header.
 fn programs_run(standard: &str) {
     if !have(&[&compiler(), "pkg-config"]) {
@@ -48,7 +39,7 @@ fn programs_run(standard: &str) {
     }
     let dir = scratch(standard);
     for name in ["epochs", "tracker", "options"] {
-        run_undisturbed(&build(&dir, standard, &WARNINGS, &[program(name)], &[]), &[]);
+        run(&mut command(build(&dir, standard, &WARNINGS, &[program(name)], &[])));
     }
     let flags = [&WARNINGS[..], &NO_EXCEPTIONS].concat();
     run(&mut command(build(&dir, standard, &flags, &[program("no_exceptions")], &[])));
@@ -159,15 +150,6 @@ fn sanitizers_find_nothing() {
         let program = build(&dir, "c++11", &flags, &[program(name)], &[]);
         run(command(program).env("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1"));
     }
-}
-
-#[test]
-fn epoch_costs_about_as_much_as_in_c() {
-    if !have(&[&compiler(), "pkg-config"]) {
-        return;
-    }
-    let program = build(&scratch("overhead"), "c++17", &["-O2"], &[program("overhead")], &[]);
-    println!("{}", run_undisturbed(&program, &[]));
 }
 
 /// The lines of a run of the training example. Only the lines of training keep their figures.

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const HOSTILE: &str = "<script>alert('x')</script> \"&amp;\" </style><img src=x onerror=alert(1)>";
 
@@ -266,11 +266,8 @@ fn page_of_a_million_epochs_stays_small() {
         Staged { options: "epochs=1000000", epochs: 1_000_000, epoch_s: |_| 0.05, gap_s: 0.0, ..Staged::default() };
     let report = staged.json();
     assert!(report["epochs"].as_array().unwrap().len() > 2000);
-    let begin = Instant::now();
     let page = html::page(std::slice::from_ref(&report));
-    let took = begin.elapsed();
-    crate::retry::say(&format!("a million epochs: {} bytes in {took:?}", page.len()));
-    assert!(page.len() < 1_500_000 && took < Duration::from_secs(2), "{} bytes in {took:?}", page.len());
+    assert!(page.len() < 1_500_000, "{} bytes", page.len());
     assert!(page.contains("kept in groups") && page.contains("evenly from the first to the last"));
     let Some(seen) = see(&[page], Sight::NARROW) else { return };
     assert!(seen[0]["page_width"].as_f64().unwrap() <= 390.0);
@@ -439,9 +436,7 @@ proptest! {
                 *value = odd[what].clone();
             }
         }
-        let begin = Instant::now();
         let page = html::page(&[report]);
-        prop_assert!(page.ends_with("</html>") && !page.contains("<b>"));
-        prop_assert!(begin.elapsed() < Duration::from_secs(5) && page.len() < 3_000_000);
+        prop_assert!(page.ends_with("</html>") && !page.contains("<b>") && page.len() < 3_000_000);
     }
 }

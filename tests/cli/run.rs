@@ -2,14 +2,14 @@
 //! that uses the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use crate::retry::steadily;
+use crate::retry::{call, now, wait_until, wait_until_settled};
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 /// Each run counts its own device of 50 W, independent of other tests.
@@ -127,7 +127,7 @@ fn energy_is_power_times_time() {
     let (report, output) = reported("energy", &["--name", "a nap"], "sleep 1");
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}"));
     let seconds = number("/usage/duration_s");
-    assert!((1.0..6.0).contains(&seconds), "{seconds}");
+    assert!(seconds >= 1.0, "{seconds}");
     assert!((number("/usage/energy_j") / (50.0 * seconds) - 1.0).abs() < 1e-3, "{report}");
     assert_eq!((number("/run/epochs_done"), report["run"]["name"].as_str()), (1.0, Some("a nap")));
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{}", text(&output.stderr));
@@ -167,8 +167,8 @@ fn marks_divide_the_run_and_lose_nothing() {
     let (report, output) = reported("parts", &["--mark", "epoch"], parts);
     assert_eq!((report["run"]["epochs_done"].as_u64(), text(&output.stdout).lines().count()), (Some(4), 3));
     let each = report["epochs"].as_array().unwrap().iter().map(|epoch| epoch["duration_s"].as_f64().unwrap());
-    assert!(each.clone().all(|seconds| seconds >= 0.19) && each.sum::<f64>() >= 0.8, "{report}");
-    assert!(report["usage"]["between"]["duration_s"].as_f64().unwrap() < 0.01, "{report}");
+    let between = report["usage"]["between"]["duration_s"].as_f64().unwrap();
+    assert!(each.clone().all(|seconds| seconds > 0.0) && each.sum::<f64>() + between >= 0.8, "{report}");
     let (planned, output) = reported("planned", &["--mark", "epoch", "--epochs", "3"], parts);
     assert_eq!(planned["run"]["epochs_done"], 3, "the third goes on to the end");
     assert!(text(&output.stderr).contains("forecast after 1 of 3 epochs"), "{}", text(&output.stderr));
@@ -178,7 +178,7 @@ fn marks_divide_the_run_and_lose_nothing() {
 
 #[test]
 fn misplaced_marks_are_reported() {
-    let at_begin = "for i in 1 2 3 4; do echo epoch $i; sleep 0.3; done";
+    let at_begin = "for i in 1 2 3 4; do echo epoch $i; done; sleep 3";
     let (_, output) = reported("at-begin", &["--mark", "epoch", "--epochs", "2"], at_begin);
     let shown = text(&output.stderr);
     assert!(shown.contains("The mark may be printed when an epoch begins"), "{shown}");
@@ -194,7 +194,9 @@ fn marks_of_a_resumed_run_continue() {
     let options = ["-o", &options, "--log-dir", logs.to_str().unwrap(), "--mark", "epoch", "--epochs", "5"];
     let script =
         |from: u32, to: u32, end: &str| format!("for i in $(seq {from} {to}); do sleep 0.2; echo epoch; done; {end}");
-    let killed = output(&options, &["sh", "-c", &script(1, 2, "sleep 0.2; kill -9 $PPID")]);
+    let until_written =
+        format!("until [ \"$(grep -h '\"index\":' {}/*.jsonl | wc -l)\" -ge 2 ]; do sleep 0.05; done", logs.display());
+    let killed = output(&options, &["sh", "-c", &script(1, 2, &format!("{until_written}; kill -9 $PPID"))]);
     assert!(killed.status.code().is_none(), "{killed:?}");
     let (report, _) = reported("taken-up", &options, &script(3, 5, "sleep 0.2"));
     std::fs::remove_dir_all(logs).unwrap();
@@ -228,18 +230,26 @@ fn closed_outputs_are_harmless() {
     }
 }
 
+/// A shell command that waits until a file has content, 60 s at most.
+fn until_written(file: &Path) -> String {
+    format!("for i in $(seq 1200); do [ -s '{}' ] && break; sleep 0.05; done", file.display())
+}
+
 /// The run ends with the program, even if its children go on. With --mark their output still passes.
 #[test]
 fn remaining_processes_are_not_awaited() {
-    steadily(|| {
-        let start = Instant::now();
-        let mut command = run(&["-q"], &["sh", "-c", "sleep 3 & exit 3"]);
-        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        assert!(status.code() == Some(3) && start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    });
-    let (report, output) = reported("behind", &["--mark", "epoch"], "{ sleep 1; echo epoch late; } & echo now");
+    let (goes_on, is_over) = (path("goes-on"), path("is-over"));
+    let child = format!("{{ {}; echo over > '{}'; }} & exit 3", until_written(&goes_on), is_over.display());
+    let mut command = run(&["-q"], &["sh", "-c", &child]);
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(status.code() == Some(3) && !is_over.exists(), "{status}");
+    std::fs::write(&goes_on, "now").unwrap();
+    wait_until("the child ends", || is_over.exists());
+    [goes_on, is_over].into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let late = format!("{{ {}; echo epoch late; }} & echo now", until_written(&path("behind")));
+    let (report, output) = reported("behind", &["--mark", "epoch"], &late);
     assert_eq!(text(&output.stdout), "now\nepoch late\n");
-    assert!(report["usage"]["duration_s"].as_f64().unwrap() < 1.0 && report["run"]["epochs_done"] == 1, "{report}");
+    assert_eq!(report["run"]["epochs_done"], 1, "{report}");
 }
 
 #[test]
@@ -254,22 +264,37 @@ fn program_may_measure_itself_inside() {
     let job = format!("test-{}", std::process::id());
     let this = std::env::current_exe().unwrap();
     let inner = [this.to_str().unwrap(), "--exact", "run::a_program", "--nocapture", "--include-ignored"];
-    let spawn = |name: &str| {
+    let names = ["within-a", "within-b"];
+    let here = names.map(|name| path(&format!("{name}-here")));
+    let spawn = |role: usize| {
         let mut command = Command::new(PROGRAM);
-        command.args(["run", "--report", "json", "--to", path(name).to_str().unwrap(), "--"]).args(inner);
-        command.envs([("SLURM_JOB_ID", job.as_str()), ("CARBONTRACKER_SIM_CPU", "X:50"), ("CT_ROLE", "program")]);
+        command.args(["run", "--report", "json", "--to", path(names[role]).to_str().unwrap(), "--"]).args(inner);
+        command.envs([("SLURM_JOB_ID", job.as_str()), ("CARBONTRACKER_SIM_CPU", "X:50")]);
+        command.env("CT_HERE", &here[role]).env("CT_THERE", &here[1 - role]);
         command.stdout(Stdio::piped()).spawn().unwrap()
     };
-    let children = ["within-a", "within-b"].map(|name| (name, spawn(name)));
-    let found = children.map(|(name, child)| {
-        let output = child.wait_with_output().unwrap();
+    let begin = now();
+    let children = [0, 1].map(spawn);
+    let outputs = children.map(|child| text(&child.wait_with_output().unwrap().stdout));
+    let outer = names.map(|name| {
         let report: Value = serde_json::from_str(&std::fs::read_to_string(path(name)).unwrap()).unwrap();
         std::fs::remove_file(path(name)).unwrap();
-        (report["usage"]["energy_j"].as_f64(), text(&output.stdout).contains("it counts"))
+        report["usage"]["energy_j"].as_f64().unwrap_or(0.0)
     });
-    let outer = found.iter().filter(|(energy, _)| energy.is_some_and(|joules| joules > 10.0)).count();
-    let within = found.iter().filter(|(_, counts)| *counts).count();
-    assert_eq!((outer, within), (1, 1), "{found:?}");
+    let most = (now() - begin) as f64 * 1e-9 * 50.0;
+    here.into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let inner = outputs.map(|output| {
+        let line = output.lines().find_map(|line| line.split_once("measured ").map(|(_, rest)| rest.to_owned()));
+        line.unwrap().split(' ').map(|word| word.parse().unwrap()).collect::<Vec<f64>>()
+    });
+    let [a, b] = &inner;
+    let within = a[4] + b[4];
+    // Both epochs overlap, so their union is one span.
+    let least = 50.0 * (a[2].max(b[2]) - a[1].min(b[1]));
+    let most_within = 50.0 * (a[3].max(b[3]) - a[0].min(b[0]));
+    assert!(within > least * 0.99 && within < most_within * 1.01, "{within} J of {least} J: {inner:?}");
+    let around: f64 = outer.iter().sum();
+    assert!(around > least * 0.99 && around < most * 1.01, "{around} J of {least} to {most} J: {outer:?}");
 }
 
 /// node_exporter runs as another user, and many clusters have this umask.
@@ -305,16 +330,20 @@ fn files_belong_to_the_outer_run() {
     assert!(journals.len() == 1 && metrics.len() == 1, "{journals:?} {metrics:?}");
 }
 
+/// The program within. Its epoch lasts until the other program has begun its own, and a second more.
 #[test]
 #[ignore = "the program within"]
 fn a_program() {
-    if std::env::var_os("CT_ROLE").is_none() {
-        return;
-    }
+    let [Some(here), Some(there)] = ["CT_HERE", "CT_THERE"].map(std::env::var_os) else { return };
     let tracker = Tracker::create("").unwrap().unwrap();
-    tracker.begin().unwrap();
-    std::thread::sleep(Duration::from_millis(1500));
-    tracker.end().unwrap();
-    println!("{}", if tracker.value("/usage/energy_j").is_ok_and(|joules| joules > 10.0) { "it counts" } else { "" });
+    let begin = call(|| tracker.begin());
+    std::fs::write(here, "begun").unwrap();
+    wait_until("the other program begins", || Path::new(&there).exists());
+    std::thread::sleep(Duration::from_secs(1));
+    let end = call(|| tracker.end());
+    wait_until_settled(&tracker, 1);
+    let joules = tracker.value("/usage/energy_j").unwrap_or(0.0);
+    let [a, b, c, d] = [begin.before, begin.after, end.before, end.after].map(|ns| ns as f64 * 1e-9);
+    println!("measured {a} {b} {c} {d} {joules}");
     tracker.destroy();
 }

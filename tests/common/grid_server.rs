@@ -158,7 +158,7 @@ impl Server {
 
     /// Waits for this number of requests, and returns all of them.
     pub fn await_requests(&self, number: usize) -> Vec<Asked> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.requests().len() < number && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }

@@ -134,6 +134,19 @@ pub fn in_every_language(program: &Path, dir: &Path) -> Vec<(&'static str, Comma
     if have(&["gfortran"]) {
         programs.push(("Fortran", built("gfortran", &[prefix().join("include/carbontracker.f90"), source("f90")])));
     }
+    programs.extend(lua(&source("lua")));
+    if let Some(julia) = julia() {
+        let mut julia = command(julia);
+        julia.args(["--startup-file=no", "--color=no"]).arg(source("jl"));
+        julia.env("JULIA_LOAD_PATH", format!("{}:@stdlib", prefix().join("share/julia/dev").display()));
+        programs.push(("Julia", julia));
+    }
+    programs
+}
+
+/// A Lua script, as each Lua that is here runs it.
+pub fn lua(script: &Path) -> Vec<(&'static str, Command)> {
+    let mut programs = Vec::new();
     let luas = [
         ("LuaJIT, ffi", "luajit", "5.1", "ffi"),
         ("LuaJIT, C", "luajit", "5.1", "c"),
@@ -148,16 +161,10 @@ pub fn in_every_language(program: &Path, dir: &Path) -> Vec<(&'static str, Comma
             continue;
         }
         let mut lua = command(interpreter);
-        lua.arg(source("lua")).env("CARBONTRACKER_LUA_BACKEND", backend);
+        lua.arg(script).env("CARBONTRACKER_LUA_BACKEND", backend);
         lua.env("LUA_PATH", format!("{}/share/lua/{version}/?.lua", prefix().display()));
         lua.env("LUA_CPATH", format!("{}/lib/lua/{version}/?.so", prefix().display()));
         programs.push((language, lua));
-    }
-    if let Some(julia) = julia() {
-        let mut julia = command(julia);
-        julia.args(["--startup-file=no", "--color=no"]).arg(source("jl"));
-        julia.env("JULIA_LOAD_PATH", format!("{}:@stdlib", prefix().join("share/julia/dev").display()));
-        programs.push(("Julia", julia));
     }
     programs
 }

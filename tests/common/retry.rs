@@ -6,7 +6,7 @@ use carbontracker::error::{Result, Status};
 use carbontracker::tracker::Tracker;
 use std::io::Write;
 use std::panic::catch_unwind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most runs of a test.
 const TRIES: usize = 4;
@@ -27,6 +27,24 @@ pub fn steadily(test: fn()) {
 /// Writes to the terminal itself, because the output of a passing test is not shown.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The longest wait for a condition. A busy machine needs less.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until the condition holds. Fails after [`PATIENCE`].
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until this many epochs are settled: all their readings have arrived. A report waits 1 s for them, and a thread of a
+/// busy machine may need longer.
+pub fn wait_until_settled(tracker: &Tracker, epochs: u64) {
+    wait_until("the epochs are settled", || tracker.value("/run/epochs_done") == Ok(epochs as f64));
 }
 
 /// The monotonic clock, ns.

@@ -3,7 +3,7 @@
 
 use carbontracker::attribution::ledger::Mark;
 use carbontracker::carbon::intensity::curve::Curve;
-use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use carbontracker::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use carbontracker::carbon::intensity::{GridIntensity, Hourly, Intensity, IntensityKind};
 use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
@@ -111,7 +111,7 @@ impl Staged {
             from: NOON + f64::from(hour) * 3600.0,
             to: NOON + f64::from(hour + 1) * 3600.0,
             g_per_kwh: figure(hour),
-            quality: FigureQuality::Actual,
+            quality: IntensityQuality::Actual,
         }));
         let about = Intensity {
             kind: IntensityKind::File,

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Folders and root files that belong to the project. Build results beside them are not read.
-const PLACES: [&str; 22] = [
+const PLACES: [&str; 23] = [
     "src",
     "capi",
     "cli",
+    "fuzz",
     "include",
     "bindings",
     "tests",
@@ -34,7 +35,7 @@ const PLACES: [&str; 22] = [
 const LINKED: [&str; 3] = ["LICENSE", "NOTICE", "CITATION.cff"];
 
 /// Folders of build results and of recorded input: they hold no prose and no code of the project.
-const SKIPPED: [&str; 4] = ["target", "build", "book", "node_modules"];
+const SKIPPED: [&str; 5] = ["target", "build", "book", "node_modules", "corpus"];
 
 /// Endings of files that hold data, not prose or code.
 const DATA: [&str; 11] = ["csv", "json", "jsonl", "log", "svg", "png", "lock", "gz", "pem", "html", "prom"];

@@ -6,7 +6,7 @@
 
 use crate::fake_rapl::Tree;
 use crate::job_processes::launch::{job, serves, together, tree};
-use crate::job_processes::{Folder, Part, Start, Wrong, counted_once, part};
+use crate::job_processes::{Folder, Part, Start, counted_once, part};
 
 const INTERVALS: [&str; 3] = ["0.1", "1", "30"];
 /// Earliest end of a process, ms.
@@ -72,7 +72,7 @@ impl Case {
         }
     }
 
-    fn run(&self, tree: &Tree) -> Result<(), Wrong> {
+    fn run(&self, tree: &Tree) -> Result<(), String> {
         let (tree, parts) = (self.is_served.then_some(tree), self.parts());
         let folder = Folder::new("many");
         folder.give(&parts, Start::Ready, &serves(tree));

@@ -5,7 +5,7 @@
 use crate::application::is_root;
 use crate::install_tree::{checkout, command, have, pkg_config, prefix, run, scratch};
 use crate::job_processes::launch::{SIMULATED, check, in_shell, job, job_name, together};
-use crate::job_processes::{Folder, Part, Record, Span, Start, WATTS, Wrong, counted_once, part, union};
+use crate::job_processes::{Folder, Part, Record, Span, Start, WATTS, counted_once, part, union};
 use crate::retry::now;
 use serde_json::Value;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn case(name: &'static str, parts: Vec<Part>, interval: &'static str) -> Case {
 }
 
 impl Case {
-    fn run(&self) -> Result<(), Wrong> {
+    fn run(&self) -> Result<(), String> {
         let folder = Folder::new("ways");
         folder.give(&self.parts, Start::Ready, &Value::Null);
         let killed: Vec<bool> = self.parts.iter().map(|part| part.killed.is_some()).collect();
@@ -78,7 +78,7 @@ fn waiting_process_leaves_the_rest_to_the_others() {
 /// 48 short runs, eight at a time, in one batch script.
 #[test]
 fn short_runs_by_xargs_in_one_job_count_once() {
-    let run = |&count: &usize| -> Result<(), Wrong> {
+    let run = |&count: &usize| -> Result<(), String> {
         let folder = Folder::new("xargs");
         let logs = folder.path().join("logs");
         let parts: Vec<Part> = (0..count as u64).map(|n| part(0, 500 + n * 37 % 41 * 15)).collect();
@@ -115,7 +115,7 @@ fn aggregated(logs: &Path) -> f64 {
 /// Energy in the journal of a killed process is in no other journal.
 #[test]
 fn journals_of_killed_processes_count_once() {
-    let run = |epoch: &u64| -> Result<(), Wrong> {
+    let run = |epoch: &u64| -> Result<(), String> {
         let folder = Folder::new("journals");
         let logs = folder.path().join("logs");
         let killed = [None, Some(700), Some(1130), None, Some(1810), None];
@@ -182,7 +182,7 @@ fn ranks_agree_in_any_state_of_dev_shm() {
     if !have(&["unshare"]) || !crate::job_processes::can(is_root(), "only root mounts a /dev/shm") {
         return;
     }
-    let run = |&(name, place, before): &(&str, &str, &str)| -> Result<(), Wrong> {
+    let run = |&(name, place, before): &(&str, &str, &str)| -> Result<(), String> {
         counted_once(&four_in("-m", place, before), &format!("/dev/shm {name}"))
     };
     check(&PLACES, |_| 4, run);
@@ -199,7 +199,7 @@ fn relinked_programs_count_once() {
     compile.args(["-O2", "-Wall", "-Wextra", "-Werror", "-std=c99"]).arg(checkout("tests/common/job_processes/nap.c"));
     compile.arg(prefix().join("lib/carbontracker_auto.o")).args(pkg_config(&["--libs"])).arg("-o").arg(&program);
     run(&mut compile);
-    let run = |&count: &usize| -> Result<(), Wrong> {
+    let run = |&count: &usize| -> Result<(), String> {
         let folder = Folder::new("relinked");
         let (job, begin) = (job_name(), now() - AHEAD);
         let start = |number: u64| {

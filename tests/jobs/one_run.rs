@@ -255,7 +255,7 @@ fn journal_shows_that_another_process_counts() {
     let counts = |aggregate: &Value| {
         ["runs", "without_energy", "counted_elsewhere"].map(|name| aggregate["totals"][name].clone())
     };
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + crate::retry::PATIENCE;
     loop {
         let is_begun = fs::read_dir(&folder.0).expect("a folder").count() >= 3;
         let aggregate = if is_begun { totals(&folder.dir(), &[]) } else { Value::Null };

@@ -1,261 +1,124 @@
 //! The ranks of one job on one node, as processes. Each counter is counted once, though ranks come late, end early or
-//! are killed. The ranks run this program again.
+//! are killed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use crate::fake_rapl::{Counter, Tree};
-use crate::retry::{now, steadily};
-use carbontracker::tracker::Tracker;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use crate::fake_rapl::Tree;
+use crate::job_processes::launch::{check, job, serves, together, tree};
+use crate::job_processes::{End, Folder, Part, Record, Start, counted_once, part};
+use serde_json::Value;
+use std::process::Command;
 
-const WATTS: f64 = 100.0;
-const EPOCH: Duration = Duration::from_millis(100);
-const S: u64 = 1_000_000_000;
-
-/// The variable with a rank's part.
-const ROLE: &str = "CT_RANK";
-
-/// How a rank ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    /// It destroys its tracker.
-    InOrder,
-    /// It exits without destroying its tracker.
-    WithoutDestroy,
-    /// It is killed at its end, before it reports.
-    Killed,
-    /// It is killed at its end, and its forked child stays alive.
-    KilledWithChild,
+/// A rank that creates its tracker when its epochs begin. Times are in ms.
+const fn rank(from: u64, to: u64, end: End) -> Part {
+    Part { made_late: true, end, epoch: 100, ..part(from, to) }
 }
 
-/// A rank. Times are in ns after all ranks have started.
-///
-/// It creates its tracker at `made`, runs epochs from `from` to `to`, and ends at `leaves`.
-#[derive(Clone, Copy, Debug)]
-struct Rank {
-    made: u64,
-    from: u64,
-    to: u64,
-    leaves: u64,
-    end: End,
+/// A rank that is killed at this time, ms.
+const fn killed(at: u64, end: End) -> Part {
+    Part { killed: Some(at), ..rank(0, at + 1000, end) }
 }
 
-/// A rank that creates its tracker when its epochs begin, and ends with them.
-const fn rank(from_ms: u64, to_ms: u64, end: End) -> Rank {
-    let (from, to) = (from_ms * S / 1000, to_ms * S / 1000);
-    Rank { made: from, from, to, leaves: to, end }
+const ALL: u64 = 1500;
+
+/// Runs these ranks on a tree with one counter. Returns their records, by rank.
+fn run(tree: &Tree, parts: &[Part], variables: &[(&str, &str)]) -> Vec<Record> {
+    let folder = Folder::new("shared");
+    folder.give(parts, Start::Ready, &serves(Some(tree)));
+    let killed: Vec<bool> = parts.iter().map(|part| part.killed.is_some()).collect();
+    together(job(&folder, parts.len(), Some(tree), variables), &killed);
+    folder.records()
 }
 
-/// The result of a rank: begin and end of its epochs, ns, its energy, J, and its report.
-struct RankResult {
-    begin: u64,
-    end: u64,
-    energy_j: Option<f64>,
-    report: String,
-}
-
-/// Runs these ranks on one tree. Returns the results of the ranks that reported, in order, and a function for the
-/// energy of the tree between two instants.
-fn run(ranks: &[Rank], variables: &[(&str, &str)]) -> (Vec<RankResult>, impl Fn(u64, u64) -> f64 + use<>) {
-    let counter = Counter::constant(WATTS);
-    let tree = Tree::new(&[("intel-rapl:0", "package-0", counter)]);
-    let start = now() + S / 2;
-    let children: Vec<Child> = ranks
-        .iter()
-        .map(|rank| {
-            let Rank { made, from, to, leaves, end } = rank;
-            let times = [made, from, to, leaves].map(|at| (start + at).to_string()).join(" ");
-            let role = format!("{} {times} {end:?}", tree.born());
-            let mut command = Command::new(std::env::current_exe().unwrap());
-            command
-                .args(["--exact", "shared_devices::a_rank", "--nocapture"])
-                .env(ROLE, role)
-                .env("CARBONTRACKER_SYSROOT", tree.root());
-            command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            command.spawn().unwrap()
-        })
-        .collect();
-    let mut results = Vec::new();
-    for (child, rank) in children.into_iter().zip(ranks) {
-        let output = child.wait_with_output().unwrap();
-        let is_killed = [End::Killed, End::KilledWithChild].contains(&rank.end);
-        assert_eq!(output.status.success(), !is_killed, "{rank:?}: {output:?}");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find_map(|line| line.split_once("result ")?.1.split_once('{'));
-        let Some((numbers, report)) = line else { continue };
-        let numbers: Vec<&str> = numbers.split_whitespace().collect();
-        let energy_j = numbers[2].parse().ok();
-        results.push(RankResult {
-            begin: numbers[0].parse().unwrap(),
-            end: numbers[1].parse().unwrap(),
-            energy_j,
-            report: report.into(),
-        });
-    }
-    (results, move |from, to| counter.joules(to) - counter.joules(from))
-}
-
-/// Checks that the sum over ranks is the energy from the first begin to the last end, within this share.
-fn assert_counted_once(ranks: &[Rank], variables: &[(&str, &str)], within: f64) -> Vec<RankResult> {
-    let (results, joules) = run(ranks, variables);
-    let first = results.iter().map(|result| result.begin).min().expect("a report");
-    let last = results.iter().map(|result| result.end).max().expect("a report");
-    let truth = joules(first, last);
-    let sum: f64 = results.iter().filter_map(|result| result.energy_j).sum();
-    let each: Vec<Option<f64>> = results.iter().map(|result| result.energy_j).collect();
-    println!("{ranks:?}: {sum:.2} J of {truth:.2} J, {:+.2} %; {each:?}", 100.0 * (sum / truth - 1.0));
-    assert!((sum / truth - 1.0).abs() < within, "{ranks:?}: {sum} J of {truth} J: {each:?}");
-    results
-}
-
-/// The program of a rank, if this process is one. Otherwise it does nothing.
-#[test]
-fn a_rank() {
-    let Ok(role) = std::env::var(ROLE) else { return };
-    let words: Vec<&str> = role.split(' ').collect();
-    let number = |place: usize| words[place].parse::<u64>().unwrap();
-    crate::fake_rapl::serve_too(number(0), &[Counter::constant(WATTS)]);
-    let sleep_until = |at: u64| std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
-    sleep_until(number(1));
-    let tracker = Tracker::create("components=cpu,dram").unwrap().unwrap();
-    sleep_until(number(2));
-    let begin = now();
-    let mut end = begin;
-    while end < number(3) {
-        tracker.begin().unwrap();
-        std::thread::sleep(EPOCH);
-        tracker.end().unwrap();
-        end = now();
-    }
-    if words[5].starts_with("Killed") {
-        // SAFETY: the child only closes the descriptors that the parent's death closes, sleeps and ends. The signal
-        // goes to this process.
-        unsafe {
-            if words[5] == "KilledWithChild" && libc::fork() == 0 {
-                (0..3).for_each(|descriptor| assert_eq!(libc::close(descriptor), 0));
-                libc::sleep(3);
-                libc::_exit(0);
-            }
-            libc::raise(libc::SIGKILL)
-        };
-    }
-    sleep_until(number(4));
-    let energy_j = tracker.value("/usage/energy_j").map_or("unknown".into(), |joules| joules.to_string());
-    println!("result {begin} {end} {energy_j} {}", tracker.report("json").unwrap().trim());
-    if words[5] == "InOrder" {
-        tracker.destroy();
-    } else {
-        std::process::exit(0);
-    }
+/// Runs each set of ranks, and checks that the sum over its ranks is the energy of the counter in the union of their epochs.
+fn assert_counted_once(sets: &[Vec<Part>], variables: &[(&str, &str)]) {
+    let tree = tree();
+    let run = |parts: &Vec<Part>| counted_once(&run(&tree, parts, variables), &format!("{parts:?}"));
+    check(sets, |parts| parts.len(), run);
 }
 
 #[test]
 fn total_is_the_same_for_one_two_and_four_ranks() {
-    steadily(|| {
-        for count in [1, 2, 4] {
-            let results = assert_counted_once(&vec![rank(0, 1000, End::InOrder); count], &[], 0.03);
-            let counters = results.iter().filter(|result| result.energy_j.is_some_and(|joules| joules > 50.0)).count();
-            assert_eq!((results.len(), counters), (count, 1), "one of them counts");
-            let others: Vec<&RankResult> = results.iter().filter(|result| result.energy_j.is_none()).collect();
-            assert!(others.iter().all(|result| result.report.contains(": counted by ")), "and the others report it");
-            assert_added_up(&results);
-        }
-    });
+    let tree = tree();
+    let run = |&count: &usize| {
+        let records = run(&tree, &vec![rank(0, 1000, End::InOrder); count], &[]);
+        assert_eq!(records.len(), count);
+        counted_once(&records, &format!("{count} ranks"))?;
+        let mut others = records.iter().filter(|record| record.energy_j == Some(None));
+        assert!(others.all(|record| record.report.to_string().contains(": counted by ")), "they report it");
+        assert_added_up(&records);
+        Ok(())
+    };
+    check(&[1, 2, 4], |&count| count, run);
 }
 
 /// Checks the command's totals of the ranks' reports.
-fn assert_added_up(results: &[RankResult]) {
-    let folder =
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("job-{}-{}", std::process::id(), results.len()));
-    std::fs::create_dir_all(&folder).unwrap();
-    for (number, result) in results.iter().enumerate() {
-        std::fs::write(folder.join(format!("{number}.json")), format!("{{{}", result.report.trim_start_matches('{')))
-            .unwrap();
+fn assert_added_up(records: &[Record]) {
+    let folder = Folder::new("added-up");
+    for record in records {
+        std::fs::write(folder.path().join(format!("{}.json", record.rank)), record.report.to_string()).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
-    let output = command.args(["aggregate", "--strict", "--json"]).arg(&folder).output().unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
+    let output = command.args(["aggregate", "--strict", "--json"]).arg(folder.path()).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    let whole: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
     let totals = &whole["totals"];
-    let joules: f64 = results.iter().filter_map(|result| result.energy_j).sum();
+    let joules: f64 = records.iter().map(Record::joules).sum();
     assert!((totals["energy_j"].as_f64().unwrap() / joules - 1.0).abs() < 1e-12, "{totals}");
-    assert_eq!((&totals["runs"], &totals["without_energy"]), (&results.len().into(), &0.into()));
-    assert_eq!(totals["counted_elsewhere"], results.iter().filter(|result| result.energy_j.is_none()).count());
+    let counts = ["runs", "ranks", "without_energy"].map(|name| totals[name].as_u64());
+    assert_eq!(counts, [Some(1), Some(records.len() as u64), Some(0)], "{totals}");
 }
 
 #[test]
 fn energy_of_a_killed_rank_is_taken_over() {
-    steadily(|| {
-        for end in [End::Killed, End::KilledWithChild] {
-            let survivors = rank(100, 1500, End::InOrder);
-            assert_counted_once(&[rank(0, 700, end), survivors, survivors, survivors], &[], 0.03);
-        }
-    });
+    let survivor = rank(100, ALL, End::InOrder);
+    let set = |end| vec![killed(700, end), survivor, survivor, survivor];
+    assert_counted_once(&[set(End::InOrder), set(End::LeavesChild)], &[]);
 }
 
 #[test]
 fn rank_that_ends_early_yields_its_lease() {
-    steadily(|| {
-        for end in [End::InOrder, End::WithoutDestroy] {
-            let others = rank(100, 1500, End::InOrder);
-            let results = assert_counted_once(&[rank(0, 700, end), others, others], &[], 0.03);
-            let after = results[1..]
-                .iter()
-                .find(|result| result.energy_j.is_some_and(|joules| joules > 10.0))
-                .expect("another");
-            assert!(after.report.contains("taken over from another process"), "{}", after.report);
-        }
-    });
+    let other = rank(100, ALL, End::InOrder);
+    let set = |end| vec![rank(0, 700, end), other, other];
+    assert_counted_once(&[set(End::InOrder), set(End::WithoutDestroy)], &[]);
 }
 
 #[test]
 fn ranks_take_over_one_after_another() {
-    steadily(|| {
-        let ranks = [rank(0, 600, End::InOrder), rank(100, 1100, End::Killed), rank(200, 1700, End::WithoutDestroy)];
-        assert_counted_once(&ranks, &[], 0.03);
-    });
+    let second = Part { killed: Some(1100), ..rank(100, 2100, End::InOrder) };
+    assert_counted_once(&[vec![rank(0, 600, End::InOrder), second, rank(200, 1700, End::WithoutDestroy)]], &[]);
 }
 
 #[test]
 fn ranks_that_come_late_count_once() {
-    steadily(|| {
-        let ranks = [rank(0, 1000, End::InOrder), rank(400, 1000, End::InOrder), rank(900, 1500, End::InOrder)];
-        assert_counted_once(&ranks, &[("CARBONTRACKER_JOB", "late")], 0.03);
-    });
+    let set = vec![rank(0, 1000, End::InOrder), rank(400, 1000, End::InOrder), rank(900, ALL, End::InOrder)];
+    assert_counted_once(&[set], &[("CARBONTRACKER_JOB", "late")]);
 }
 
 #[test]
 fn rank_that_waits_for_the_others_yields_its_lease() {
-    steadily(|| {
-        // The loop of one rank is over, and the rank waits at a barrier.
-        let fast = Rank { leaves: 4 * S, ..rank(0, 600, End::InOrder) };
-        assert_counted_once(&[fast, rank(100, 3500, End::InOrder)], &[], 0.03);
-        // One rank creates its tracker early, and loads data first.
-        let loading = Rank { made: 0, ..rank(1500, 2500, End::InOrder) };
-        assert_counted_once(&[loading, rank(200, 2000, End::InOrder)], &[], 0.03);
-    });
+    // The loop of one rank is over, and the rank waits at a barrier.
+    let fast = Part { asks: 4000, ..rank(0, 600, End::InOrder) };
+    // One rank creates its tracker early, and loads data first.
+    let loading = Part { made_late: false, ..rank(1500, 2500, End::InOrder) };
+    assert_counted_once(
+        &[vec![fast, rank(100, 3500, End::InOrder)], vec![loading, rank(200, 2000, End::InOrder)]],
+        &[],
+    );
 }
 
 #[test]
 fn ranks_without_a_job_count_all_each() {
-    steadily(|| {
-        let (results, joules) = run(&[rank(0, 600, End::InOrder); 2], &[("CARBONTRACKER_JOB", "off")]);
-        for RankResult { begin, end, energy_j, .. } in results {
-            let (energy_j, truth) = (energy_j.expect("known"), joules(begin, end));
-            assert!((energy_j / truth - 1.0).abs() < 0.03, "{energy_j} of {truth}");
-        }
-    });
+    for record in run(&tree(), &[rank(0, 600, End::InOrder); 2], &[("CARBONTRACKER_JOB", "off")]) {
+        counted_once(&[record], "job=off").unwrap();
+    }
 }
 
 #[test]
 fn shared_memory_is_empty_at_the_end() {
-    let (results, _) = run(
-        &[rank(0, 300, End::InOrder), rank(0, 400, End::WithoutDestroy), rank(0, 200, End::InOrder)],
-        &[("CARBONTRACKER_JOB", "tidy")],
-    );
-    assert_eq!(results.len(), 3);
+    let ends = [rank(0, 300, End::InOrder), rank(0, 400, End::WithoutDestroy), rank(0, 200, End::InOrder)];
+    let records = run(&tree(), &ends, &[("CARBONTRACKER_JOB", "tidy")]);
+    assert_eq!(records.len(), 3);
     let job = carbontracker::coordination::job::Job::find(Some("tidy"), &|_| None, None).unwrap();
     let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
     let key = job.hash(carbontracker::os::user(), &root) as u32 | 1 << 30;

@@ -148,7 +148,7 @@ fn used(records: &[Record]) -> Truth {
 fn assert_once(records: &[Record], truth: Truth, what: &str) {
     let sum = records.iter().map(Record::joules).sum();
     let each: Vec<_> = records.iter().map(|record| (record.rank, record.node, record.energy_j)).collect();
-    truth.check(sum, 0, &format!("{what}: {each:?}")).unwrap_or_else(|wrong| panic!("{}", wrong.text));
+    truth.check(sum, 0, &format!("{what}: {each:?}")).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 /// Checks that all records are of one job with this number of ranks, numbered from 0.

@@ -80,7 +80,7 @@ fn the_power_beside_a_counter_is_read() {
         let mut source = source.unwrap();
         let readings = read(&mut *source, Duration::from_millis(2500));
         let of = |n: usize| readings.iter().filter(move |reading| reading.channel == n).map(|reading| reading.value);
-        let watts = |value| if let Ok(Value::Beside(watts)) = value { Some(watts) } else { None };
+        let watts = |value| if let Ok(Value::CheckWatts(watts)) = value { Some(watts) } else { None };
         let beside = |n: usize| of(n).filter_map(watts);
         let counts = |n: usize| of(n).filter(|value| matches!(value, Ok(Value::Count(_)))).count();
         println!("beside: {:?}", [0, 1, 2].map(|n| (counts(n), beside(n).count())));

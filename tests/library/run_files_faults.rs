@@ -69,15 +69,15 @@ fn a_full_disk_loses_nothing_once_it_has_room_again() {
         return crate::retry::say("skipped: no file system can be mounted here");
     };
     let tracker = make(&format!("{SIM} epochs=1000 log_dir={}", disk.0.display()));
-    let mut said = Vec::new();
+    let mut reported = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut count = 0;
-    while !said.iter().any(|message: &String| message.contains("No space left")) && Instant::now() < deadline {
+    while !reported.iter().any(|message: &String| message.contains("No space left")) && Instant::now() < deadline {
         epochs(&tracker, 1, SHORT);
         count += 1;
-        said.extend(messages(&tracker));
+        reported.extend(messages(&tracker));
     }
-    assert!(said.iter().any(|message| message.contains("Make room on that disk")), "{said:?}");
+    assert!(reported.iter().any(|message| message.contains("Make room on that disk")), "{reported:?}");
     let journal = |name: &str| {
         fs::read_dir(&disk.0).unwrap().flatten().map(|e| e.path()).find(|p| p.to_string_lossy().ends_with(name))
     };
@@ -91,9 +91,9 @@ fn a_full_disk_loses_nothing_once_it_has_room_again() {
     let journal = journal(".jsonl").unwrap();
     let written: u64 = epoch_lines(&journal).iter().map(|line| line["count"].as_u64().unwrap()).sum();
     assert_eq!(written, count + 22);
-    let told = run_files::read(&journal).unwrap().report;
-    assert!((number(&told, "/usage/energy_j") / number(&whole, "/usage/energy_j") - 1.0).abs() < 1e-9);
-    check_sums(&told);
+    let from_file = run_files::read(&journal).unwrap().report;
+    assert!((number(&from_file, "/usage/energy_j") / number(&whole, "/usage/energy_j") - 1.0).abs() < 1e-9);
+    check_sums(&from_file);
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn a_journal_on_a_read_only_disk_is_resumed() {
     first.destroy();
     disk.remount("ro");
     let tracker = make(&format!("{SIM} resume={}", journal.display()));
-    let said = messages(&tracker).join("\n");
-    assert!(said.contains("can only be read") && said.contains("log_dir="), "{said}");
+    let reported = messages(&tracker).join("\n");
+    assert!(reported.contains("can only be read") && reported.contains("log_dir="), "{reported}");
     epochs(&tracker, 1, SHORT);
     assert_eq!(tracker.value("/run/epochs_done").unwrap(), 4.0);
     tracker.destroy();

@@ -53,12 +53,12 @@ fn a_pipe_or_a_device_instead_of_a_journal_delays_no_call() {
         let options = format!("{SIM} resume={}", from.display());
         std::thread::spawn(move || {
             let tracker = make(&options);
-            let said = messages(&tracker).join("\n");
+            let reported = messages(&tracker).join("\n");
             tracker.destroy();
-            is_done.send(said)
+            is_done.send(reported)
         });
-        let said = done.recv_timeout(Duration::from_secs(60)).expect("it is not waited for");
-        assert!(said.contains("a new"), "{said}");
+        let reported = done.recv_timeout(Duration::from_secs(60)).expect("it is not waited for");
+        assert!(reported.contains("a new"), "{reported}");
     }
 }
 

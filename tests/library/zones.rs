@@ -1,7 +1,7 @@
 //! Intensities of cloud regions, compared with the rows that these come from.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use carbontracker::carbon::intensity::zones::{RegionFacility, place};
+use carbontracker::carbon::intensity::zones::{RegionFacility, locate};
 use carbontracker::carbon::intensity::{EmissionsBasis, PowerUse};
 use std::collections::HashMap;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn compare(rows: &Path, grids: Option<&Path>) -> (f64, usize) {
     let (mut worst, mut compared) = (0.0, 0);
     for row in table(rows) {
         let region = format!("{}:{}", row["provider"], row["region"]);
-        let found = place("location", &region).unwrap();
+        let found = locate("location", &region).unwrap();
         assert_eq!(found.yearly.zone.as_deref(), Some(region.as_str()));
         let Some(expected) = row["g_per_kwh"].parse().ok().or(grids.get(&row["zone"]).copied()) else { continue };
         let off: f64 = found.yearly.g_per_kwh / expected - 1.0;
@@ -70,7 +70,7 @@ fn every_zone_of_the_data_at_hand_is_known_by_its_name() {
         return;
     };
     for row in table(&Path::new(&data).join("grid_zones_2025.csv")) {
-        let found = place("location", &row["zone"]).unwrap();
+        let found = locate("location", &row["zone"]).unwrap();
         let figure = found.by(Some(EmissionsBasis::Lifecycle), Some(PowerUse::Consumption)).unwrap();
         assert_eq!((figure.g_per_kwh, figure.year), (row["g_per_kwh"].parse().unwrap(), Some(2025)), "{}", row["zone"]);
         assert!(row["zone"].len() == 2 || found.yearly == figure, "{}", row["zone"]);

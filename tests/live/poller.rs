@@ -5,7 +5,7 @@ use crate::client::{KEY, PATIENCE, Scratch, limits, request};
 use crate::grid_server::{Behaviour, Server};
 use carbontracker::carbon::http::request::{HttpMethod, HttpRequest, Secret};
 use carbontracker::carbon::intensity::EmissionsBasis;
-use carbontracker::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use carbontracker::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use carbontracker::carbon::live::poller::{self, Lookup, PollConfig, PollTask, PollUpdate, Target};
 use carbontracker::carbon::provider::Provider;
 use carbontracker::os::worker::Worker;
@@ -55,7 +55,7 @@ impl Provider for Grid {
             return Ok(Vec::new());
         }
         let g_per_kwh = value.as_f64().ok_or("an answer without a figure")?;
-        Ok(vec![IntensitySlot { from: 0.0, to: 300.0, g_per_kwh, quality: FigureQuality::Actual }])
+        Ok(vec![IntensitySlot { from: 0.0, to: 300.0, g_per_kwh, quality: IntensityQuality::Actual }])
     }
     fn fix(&self, status: u16) -> Option<String> {
         (status == 401).then(|| "the key is wrong; check testgrid's pages".into())
@@ -63,7 +63,7 @@ impl Provider for Grid {
 }
 
 fn target(base: &str) -> Target {
-    Target { service: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
+    Target { provider: Box::new(Grid { next: 0, refresh_s: 300.0 }), base: base.into(), key: Secret(KEY.into()) }
 }
 
 fn start(task: PollTask, folder: Option<&Scratch>, whole: Duration) -> (Worker, Receiver<PollUpdate>) {
@@ -199,7 +199,7 @@ fn ranks_of_a_node_and_the_next_job_share_answers() {
     let server = Server::start(paths(Behaviour::text("99")));
     let slow = || {
         let mut target = target(&server.url());
-        target.service = Box::new(Grid { next: 0, refresh_s: 60_000.0 });
+        target.provider = Box::new(Grid { next: 0, refresh_s: 60_000.0 });
         start(PollTask::Grid(target), Some(&folder), PATIENCE)
     };
     let ranks: Vec<_> = (0..8).map(|_| slow()).collect();
@@ -265,23 +265,21 @@ fn end_does_not_wait_for_a_hanging_request() {
         let server = Server::start(behaviour.clone());
         let begin = Instant::now();
         let (fetcher, news) = follow(&server);
-        let started = begin.elapsed();
         if !matches!(behaviour, Behaviour::Deaf) {
             server.await_requests(1);
         }
-        let begin = Instant::now();
         fetcher.end_within(Duration::from_millis(20));
-        assert!(started < Duration::from_secs(5) && begin.elapsed() < Duration::from_secs(5), "{behaviour:?}");
+        // The request itself would last until its limit.
+        assert!(begin.elapsed() < PATIENCE, "{behaviour:?}");
         assert!(news.try_recv().is_err());
     }
-    // A thread that waits between rounds ends at once. This one waits for 20 s.
+    // A thread that waits between rounds ends at once. This one would wait for 20 s, longer than its end is awaited.
     let server = Server::start(Behaviour::with_header(503, "Retry-After: 20000"));
     let (fetcher, news) = follow(&server);
     next(&news);
-    let begin = Instant::now();
-    fetcher.end_within(PATIENCE);
-    assert!(begin.elapsed() < Duration::from_secs(5));
-    assert!(matches!(news.recv_timeout(PATIENCE), Err(std::sync::mpsc::RecvTimeoutError::Disconnected)), "it is gone");
+    fetcher.end_within(Duration::from_secs(10));
+    let last = news.recv_timeout(Duration::from_secs(5));
+    assert_eq!(last, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "it is gone");
 }
 
 /// A forked child has the handle but not the thread, and must not wait for it.
@@ -319,7 +317,7 @@ fn location_decides_the_provider() {
     let grid = Server::start(paths(Behaviour::text("99")));
     let lookup = |answers: &'static str| {
         let (atlas, grid) = (atlas.url(), grid.url());
-        PollTask::Place(Lookup {
+        PollTask::Location(Lookup {
             name: "test",
             base: atlas,
             find: Box::new(move |ask| {

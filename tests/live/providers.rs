@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::carbon::*;
+use crate::client::PATIENCE;
 use crate::grid_server::{Behaviour, Server};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -153,7 +154,7 @@ fn location_is_looked_up_and_then_its_provider() {
     let nowhere = tracker(&format!("location=ip intensity_url={}", url(&server)));
     let report = run(&nowhere);
     assert_eq!(report["intensity"]["zone"], "WORLD");
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     let mut seen = Vec::new();
     while !seen.iter().any(|message: &String| message.contains("set location= to the zone")) {
         assert!(Instant::now() < deadline, "{seen:?}");

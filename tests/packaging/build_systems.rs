@@ -242,7 +242,7 @@ fn subdirectory_is_built_by_its_build_type_and_again_after_a_change() {
     let dir = scratch("with a subdirectory");
     let (source, cargo) = (dir.join("a checkout"), dir.join("cargo"));
     std::fs::create_dir(&source).expect("made");
-    for part in ["CMakeLists.txt", "Cargo.toml", "Cargo.lock", "src", "capi", "cli", "include", "packaging"] {
+    for part in ["CMakeLists.txt", "Cargo.toml", "Cargo.lock", "src", "capi", "cli", "fuzz", "include", "packaging"] {
         run(Command::new("cp").arg("-r").arg(checkout(part)).arg(&source));
     }
     std::fs::write(&cargo, CARGO.replace("BUILT", text(&target().join("release")))).expect("written");

@@ -16,7 +16,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// Longest wait for the GPU driver. A sleeping driver takes seconds to wake up.
-const DRIVER_TIMEOUT: Duration = Duration::from_secs(10);
+const DRIVER_WAIT: Duration = Duration::from_secs(10);
 
 /// The result of one check.
 pub struct Check {
@@ -117,10 +117,10 @@ fn nvml(library: Option<&str>) -> Check {
     if let Err(error) = os::spawn_quiet("ct-nvml-version", ask) {
         return check(Some(false), format!("not checked, no thread could be started: {error}"));
     }
-    match answer.recv_timeout(DRIVER_TIMEOUT) {
+    match answer.recv_timeout(DRIVER_WAIT) {
         Ok(Ok((nvml, driver, gpus))) => check(Some(true), format!("version {nvml}, driver {driver}, GPUs: {gpus}")),
         Ok(Err(error)) => check(None, error),
-        Err(_) => check(Some(false), format!("the driver did not answer within {} s", DRIVER_TIMEOUT.as_secs()))
+        Err(_) => check(Some(false), format!("the driver did not answer within {} s", DRIVER_WAIT.as_secs()))
             .fixed_by("check that nvidia-smi answers; sudo nvidia-smi -pm 1 keeps the driver awake"),
     }
 }

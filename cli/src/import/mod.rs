@@ -17,8 +17,9 @@ mod tests;
 use crate::console::{Done, complain, print};
 use carbontracker::os::text;
 use carbontracker::sanitize;
-use pairs::LogFile;
+pub use pairs::LogFile;
 use serde_json::Value;
+pub use show::{recording, table};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
@@ -54,32 +55,39 @@ arguments.";
 /// Longest log, bytes. An epoch takes a few hundred bytes.
 const MAX_LOG_BYTES: u64 = 256 << 20;
 
-/// A run as a report, with its name.
-struct Imported {
-    name: String,
-    report: Value,
+/// A run as a report.
+pub struct Imported {
+    /// Its name, the common part of its logs' names.
+    pub name: String,
+    /// The report, by the report's schema.
+    pub report: Value,
 }
 
 /// Reads, and prints or writes, every run that can be read. Messages about the others go to standard error.
 pub fn run(args: &ImportArgs) -> Done {
     let mut troubles = Vec::new();
     let logs = read(&args.paths, &mut troubles);
-    let (runs, message) = copies::once(pairs::runs(&logs), &logs);
-    let imported = |run: pairs::LoggedRun| Imported { report: report::report(&run), name: run.stem };
-    let runs: Vec<Imported> = runs.into_iter().map(imported).collect();
+    let (runs, message) = runs(&logs);
     let text = match args {
         ImportArgs { out: Some(out), .. } => {
             troubles.extend(write(out, &runs));
             String::new()
         }
         ImportArgs { json: true, .. } => Value::from_iter(runs.into_iter().map(|run| run.report)).to_string() + "\n",
-        ImportArgs { csv: true, .. } => show::recording(&runs, &mut troubles),
+        ImportArgs { csv: true, .. } => recording(&runs, &mut troubles),
         _ if runs.is_empty() => String::new(),
-        _ => show::table(&runs),
+        _ => table(&runs),
     };
     message.iter().chain(&troubles).for_each(|message| complain(message));
     let printed = print(&text);
     if troubles.is_empty() { printed } else { Ok(ExitCode::FAILURE) }
+}
+
+/// Each run of these logs once, as a report, and a message if some were found several times.
+pub fn runs(logs: &[LogFile]) -> (Vec<Imported>, Option<String>) {
+    let (runs, message) = copies::once(pairs::runs(logs), logs);
+    let imported = |run: pairs::LoggedRun| Imported { report: report::report(&run), name: run.stem };
+    (runs.into_iter().map(imported).collect(), message)
 }
 
 /// Reads the logs of files and folders. `troubles` gets messages that name file and line.
@@ -140,7 +148,7 @@ fn log(path: &Path) -> std::io::Result<LogFile> {
 
 /// Messages on what cannot be read. With verbose=0, Carbontracker leaves an empty output log: that is no fault unless
 /// the standard log is empty too.
-fn faults(logs: &[LogFile]) -> Vec<String> {
+pub fn faults(logs: &[LogFile]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut empty: BTreeMap<&str, bool> = BTreeMap::new();
     for log in logs {

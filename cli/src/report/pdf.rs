@@ -14,7 +14,7 @@ const BROWSERS: [&str; 5] = ["chromium", "chromium-browser", "google-chrome", "g
 const FIX: &str =
     "Install one (Debian: apt-get install chromium), name one in CHROME, or write an .html and print that by hand";
 /// A browser that takes longer than this is ended.
-const BROWSER_TIMEOUT: Duration = Duration::from_secs(60);
+const BROWSER_WAIT: Duration = Duration::from_secs(60);
 
 /// Prints a page of HTML. Returns the PDF's bytes.
 pub fn print(page: &str) -> Result<Vec<u8>, String> {
@@ -36,10 +36,7 @@ pub fn print(page: &str) -> Result<Vec<u8>, String> {
         .stderr(Stdio::null());
     let status = ended(command.spawn().map_err(of)?).map_err(of)?;
     let status = status.ok_or_else(|| {
-        format!(
-            "{}: printed no PDF within {BROWSER_TIMEOUT:?}. Write an .html and print that by hand",
-            browser.display()
-        )
+        format!("{}: printed no PDF within {BROWSER_WAIT:?}. Write an .html and print that by hand", browser.display())
     })?;
     fs::read(&target).ok().filter(|pdf| pdf.starts_with(b"%PDF")).ok_or_else(|| {
         format!("{}: printed no PDF, {status}. Write an .html and print that by hand", browser.display())
@@ -63,7 +60,7 @@ fn find() -> Result<PathBuf, String> {
 /// Waits for the browser. Returns None if it took too long and was killed.
 fn ended(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
     const NAP: Duration = Duration::from_millis(20);
-    let deadline = Instant::now() + BROWSER_TIMEOUT;
+    let deadline = Instant::now() + BROWSER_WAIT;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));

@@ -60,8 +60,8 @@ impl Ledger {
     /// Time and energy between the first `epochs` epochs, and before them if an epoch was cancelled.
     pub fn between_first(&self, epochs: u64) -> InterEpoch {
         let begin = self.origin.unwrap_or_default();
-        let before = (0, self.first_epoch().unwrap_or(begin));
-        let (inside, end) = self.history.first(epochs).fold(before, |(inside, _), e| (inside + e.inside, e.end));
+        let start = (0, self.first_epoch().unwrap_or(begin));
+        let (inside, end) = self.history.first(epochs).fold(start, |(inside, _), e| (inside + e.inside, e.end));
         let between = end.ns_since(begin).saturating_sub(inside);
         let cancelled_j = || self.accounts.iter().filter_map(|account| account.after.joules).reduce(|a, b| a + b);
         let energy_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
@@ -74,21 +74,21 @@ impl Ledger {
         (self.epochs - later.map(|epoch| epoch.count).sum::<u64>()).max(self.epochs_before)
     }
 
-    /// The settled epochs after `before`, which are the first ones merged. Each has the number of its first epoch.
-    pub fn epochs_after(&self, before: &Epoch, settled: u64) -> Vec<(u64, Epoch)> {
+    /// The settled epochs after `written`, which are the first ones merged. Each has the number of its first epoch.
+    pub fn epochs_after(&self, written: &Epoch, settled: u64) -> Vec<(u64, Epoch)> {
         let mut end = self.epochs;
         let mut news = Vec::new();
         for epoch in self.history.iter().rev() {
-            if end <= before.count {
+            if end <= written.count {
                 break;
             }
             let begin = end - epoch.count;
-            if end <= settled && begin >= before.count {
+            if end <= settled && begin >= written.count {
                 news.push((begin, *epoch));
             } else if end <= settled {
                 // The store merged some of these with earlier ones: take what is left of all.
                 let all = self.history.first(end).copied().reduce(|one, next| one.joined(&next));
-                news.extend(all.map(|all| (before.count, all.after(before))));
+                news.extend(all.map(|all| (written.count, all.after(written))));
             }
             end = begin;
         }

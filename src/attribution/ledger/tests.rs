@@ -118,7 +118,7 @@ proptest! {
     #[test]
     fn energy_is_additive(
         spans in prop::collection::vec((1u64..3_000, 0u64..2_000, any::<bool>()), 1..60),
-        credits in prop::collection::vec((1u64..4_000, 0.0..500.0f64), 1..80),
+        intervals in prop::collection::vec((1u64..4_000, 0.0..500.0f64), 1..80),
         lag in 0usize..13,
     ) {
         let mut l = ledger();
@@ -131,7 +131,7 @@ proptest! {
             at += gap;
         }
         let (mut from, mut parts) = (0, Vec::new());
-        for &(ns, joules) in &credits {
+        for &(ns, joules) in &intervals {
             parts.push(EnergyInterval { from: MonoNs(from), to: MonoNs(from + ns), joules, measured: true });
             from += ns;
         }
@@ -161,7 +161,7 @@ proptest! {
         let sums = l.epochs_j().unwrap_or(0.0) + l.between_j().unwrap_or(0.0);
         let epochs: f64 = energies(&l).into_iter().filter(|e| !e.is_nan()).sum();
         let by_time: f64 = l.timeline().steps().filter_map(|step| step.energy.total()).sum();
-        let recent: f64 = l.accounts[0].recent().map(|credit| credit.joules).sum();
+        let recent: f64 = l.accounts[0].recent().map(|interval| interval.joules).sum();
         let after = l.accounts[0].after.joules.unwrap_or(0.0) + recent;
         prop_assert!((by_time - sums - after).abs() < 1e-6 * truth.max(1.0), "{by_time} by time, {sums} and {after}");
         prop_assert!((share - sums).abs() < 1e-6);

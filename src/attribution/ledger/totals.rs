@@ -1,6 +1,6 @@
 //! Queries of the ledger: sums, instants and the open epoch.
 
-use super::{Energies, Ledger};
+use super::{EnergySplit, Ledger};
 use crate::attribution::account::{ChannelAccount, Energy};
 use crate::attribution::epochs::EpochStore;
 use crate::attribution::timeline::Timeline;
@@ -19,22 +19,22 @@ impl Ledger {
     }
 
     /// A channel's energy in epochs and between them.
-    pub fn energies(&self, channel: usize) -> Energies {
-        let energies = |account: &ChannelAccount| Energies { epochs: account.epochs, between: account.between };
+    pub fn energies(&self, channel: usize) -> EnergySplit {
+        let energies = |account: &ChannelAccount| EnergySplit { epochs: account.epochs, between: account.between };
         self.accounts.get(channel).map(energies).unwrap_or_default()
     }
 
     /// Energy in epochs, J; None: not measured.
     pub fn epochs_j(&self) -> Option<f64> {
-        let before = self.before.iter().map(|used| used.epochs);
-        let parts = self.accounts.iter().map(|account| account.epochs).chain(before);
+        let carried_over = self.carried_over.iter().map(|used| used.epochs);
+        let parts = self.accounts.iter().map(|account| account.epochs).chain(carried_over);
         units::sum(parts.map(|part| part.joules))
     }
 
     /// Energy between epochs, J; None: not measured.
     pub fn between_j(&self) -> Option<f64> {
-        let before = self.before.iter().map(|used| used.between);
-        let parts = self.accounts.iter().map(|account| account.between).chain(before);
+        let carried_over = self.carried_over.iter().map(|used| used.between);
+        let parts = self.accounts.iter().map(|account| account.between).chain(carried_over);
         let between = units::sum(parts.map(|part| part.joules));
         between.or(self.epochs_j().map(|_| 0.0).filter(|_| self.between_ns() == 0))
     }

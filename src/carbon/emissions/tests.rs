@@ -28,7 +28,7 @@ const FLAT: f64 = 321.0;
 
 fn slot(from_h: u64, g_per_kwh: f64) -> IntensitySlot {
     let from = MIDNIGHT + (from_h * HOUR) as f64;
-    IntensitySlot { from, to: from + HOUR as f64, g_per_kwh, quality: FigureQuality::Actual }
+    IntensitySlot { from, to: from + HOUR as f64, g_per_kwh, quality: IntensityQuality::Actual }
 }
 
 /// Epochs from a second of the day on, read every minute. The power, W, is a function of the second of the day.
@@ -77,8 +77,14 @@ impl Job {
 
 fn emissions(curve: &Curve, job: &Job) -> Emissions {
     let ledger = job.ledger();
-    EmissionFactors { flat: FLAT, curve: Some(curve), clock: &clock(), pue: 1.0, before: Before::default() }
-        .emissions(&ledger, ledger.last_end().unwrap() + 100 * S)
+    EmissionFactors {
+        flat: FLAT,
+        curve: Some(curve),
+        clock: &clock(),
+        pue: 1.0,
+        carried_over: CarriedEmissions::default(),
+    }
+    .emissions(&ledger, ledger.last_end().unwrap() + 100 * S)
 }
 
 /// Hour by hour: solar noon low and evening peak of Germany, the morning and evening of Britain, and three days' wind.
@@ -161,7 +167,7 @@ fn hours_without_a_figure_are_filled_in_and_reported() {
     let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 60, watts: |_| 1000.0 };
     let mut slots: Vec<IntensitySlot> = (0..10).map(|hour| slot(hour, 100.0 + 20.0 * hour as f64)).collect();
     slots.retain(|slot| ![3.0, 4.0].contains(&((slot.from - MIDNIGHT) / 3600.0)));
-    slots[6].quality = FigureQuality::Forecast;
+    slots[6].quality = IntensityQuality::Forecast;
     let emissions = emissions(&curve(slots), &job);
     let sources = emissions.sources.unwrap();
     assert!(
@@ -180,9 +186,14 @@ fn no_figures_mean_the_yearly_average_and_no_coverage() {
     unmeasured.mark(Mark::Begin(MonoNs(10 * S)));
     unmeasured.mark(Mark::End(MonoNs(3610 * S)));
     let curve = curve(vec![slot(0, 80.0)]);
-    let emissions =
-        EmissionFactors { flat: FLAT, curve: Some(&curve), clock: &clock(), pue: 1.0, before: Before::default() }
-            .emissions(&unmeasured, MonoNs(3610 * S));
+    let emissions = EmissionFactors {
+        flat: FLAT,
+        curve: Some(&curve),
+        clock: &clock(),
+        pue: 1.0,
+        carried_over: CarriedEmissions::default(),
+    }
+    .emissions(&unmeasured, MonoNs(3610 * S));
     assert_eq!((emissions.g_per_kwh, emissions.sources.unwrap().covered), (80.0, None));
 }
 
@@ -190,10 +201,15 @@ fn no_figures_mean_the_yearly_average_and_no_coverage() {
 fn forecast_uses_the_intensity_of_future_hours() {
     let job = Job { from: 0, epoch_s: 600, gap_s: 0, epochs: 6, watts: |_| 3600.0 };
     let mut slots: Vec<IntensitySlot> = vec![slot(0, 100.0)];
-    slots.extend((1..4).map(|hour| IntensitySlot { quality: FigureQuality::Forecast, ..slot(hour, 300.0) }));
+    slots.extend((1..4).map(|hour| IntensitySlot { quality: IntensityQuality::Forecast, ..slot(hour, 300.0) }));
     let (curve, clock) = (curve(slots), clock());
-    let factors =
-        EmissionFactors { flat: FLAT, curve: Some(&curve), clock: &clock, pue: 2.0, before: Before::default() };
+    let factors = EmissionFactors {
+        flat: FLAT,
+        curve: Some(&curve),
+        clock: &clock,
+        pue: 2.0,
+        carried_over: CarriedEmissions::default(),
+    };
     let ledger = job.ledger();
     let emissions = factors.emissions(&ledger, ledger.last_end().unwrap());
     // One of four hours is done, 3.6 kWh each.
@@ -251,9 +267,14 @@ fn yearly_average_without_figures_is_exact() {
         let job = Job { from: 1234, epoch_s: 577, gap_s: 23, epochs, watts: uneven };
         let (ledger, none) = (job.ledger(), Curve::default());
         for flat in [458.29, 114.41] {
-            let emissions =
-                EmissionFactors { flat, curve: Some(&none), clock: &clock(), pue: 1.0, before: Before::default() }
-                    .emissions(&ledger, MonoNs::NEVER);
+            let emissions = EmissionFactors {
+                flat,
+                curve: Some(&none),
+                clock: &clock(),
+                pue: 1.0,
+                carried_over: CarriedEmissions::default(),
+            }
+            .emissions(&ledger, MonoNs::NEVER);
             assert_eq!((emissions.g_per_kwh, emissions.sources.unwrap().covered), (flat, Some(0.0)));
         }
     }
@@ -268,10 +289,10 @@ proptest! {
         level in 0.5f64..0.999,
     ) {
         let slots = figures.iter().enumerate().map(|(hour, &(g, known))| IntensitySlot {
-            quality: if known { FigureQuality::Actual } else { FigureQuality::Forecast }, ..slot(hour as u64, g)
+            quality: if known { IntensityQuality::Actual } else { IntensityQuality::Forecast }, ..slot(hour as u64, g)
         });
         let (curve, clock) = (curve(slots.collect()), clock());
-        let factors = EmissionFactors { flat: FLAT, curve: Some(&curve), clock: &clock, pue: 1.3, before: Before::default() };
+        let factors = EmissionFactors { flat: FLAT, curve: Some(&curve), clock: &clock, pue: 1.3, carried_over: CarriedEmissions::default() };
         let job = Job { from: 1234, epoch_s: 3000, gap_s: 23, epochs: done.max(1), watts: uneven };
         let mut ledger = job.ledger();
         if done == 0 {
@@ -310,9 +331,14 @@ fn run_of_no_length_uses_the_figure_of_its_instant() {
     ledger.mark(Mark::Begin(begin));
     ledger.credit(0, EnergyInterval { from: begin, to: begin + 50, joules: 1e-6, measured: true });
     ledger.mark(Mark::End(begin + 50));
-    let emissions =
-        EmissionFactors { flat: FLAT, curve: Some(&hourly), clock: &clock(), pue: 1.0, before: Before::default() }
-            .emissions(&ledger, begin + S);
+    let emissions = EmissionFactors {
+        flat: FLAT,
+        curve: Some(&hourly),
+        clock: &clock(),
+        pue: 1.0,
+        carried_over: CarriedEmissions::default(),
+    }
+    .emissions(&ledger, begin + S);
     assert_eq!((emissions.joules, emissions.g_per_kwh), (Some(1e-6), 400.0));
     assert!((emissions.grams_between(begin, begin + 50, 1e-6) / emissions.grams(1e-6) - 1.0).abs() < 1e-9);
 }
@@ -324,11 +350,11 @@ proptest! {
         epochs in 0u64..4, used in 0.0f64..2.0, more in 0.0f64..9.0, below in 0.0f64..1.0, above in 1.0f64..3.0,
         time in 0.0f64..5.0, figures in prop::collection::vec(0.0f64..900.0, 0..30), level in 0.5f64..0.999,
     ) {
-        let hourly = curve((0..).zip(&figures).map(|(hour, g)| IntensitySlot { quality: FigureQuality::Forecast, ..slot(hour, *g) }).collect());
+        let hourly = curve((0..).zip(&figures).map(|(hour, g)| IntensitySlot { quality: IntensityQuality::Forecast, ..slot(hour, *g) }).collect());
         let job = Job { from: 1234, epoch_s: 1800, gap_s: 60, epochs: epochs.max(1), watts: uneven };
         let ledger = if epochs > 0 { job.ledger() } else { Ledger::default() };
         let clock = clock();
-        let factors = EmissionFactors { flat: FLAT, curve: Some(&hourly), clock: &clock, pue: 1.3, before: Before::default() };
+        let factors = EmissionFactors { flat: FLAT, curve: Some(&hourly), clock: &clock, pue: 1.3, carried_over: CarriedEmissions::default() };
         let emissions = factors.emissions(&ledger, MonoNs(1300 * S));
         let so_far = emissions.joules.unwrap_or(0.0).max(1e6);
         let estimate = |scale: f64, used: f64, more: f64| Estimate {

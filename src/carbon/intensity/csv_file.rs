@@ -42,7 +42,8 @@ const STALE_AFTER_S: f64 = 3.0 * 3600.0;
 /// The contents of a file.
 #[derive(Debug, Default)]
 pub struct Contents {
-    slots: Vec<IntensitySlot>,
+    /// The figures, in order of time.
+    pub slots: Vec<IntensitySlot>,
     remarks: Remarks,
 }
 

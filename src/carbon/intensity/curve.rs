@@ -1,7 +1,7 @@
 //! The grid's intensity over time, from slots. A slot's own figure is used first. Gaps are filled from the figures
 //! around them. Further away the typical day is used. Pure.
 
-use super::slot::{FigureQuality, IntensitySlot};
+use super::slot::{IntensityQuality, IntensitySlot};
 
 const HOUR_S: f64 = 3600.0;
 /// Longest gap that is interpolated linearly, s. An intensity changes little within hours.
@@ -34,7 +34,7 @@ struct Day {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A slot of this time.
-    Given(FigureQuality),
+    Given(IntensityQuality),
     /// Filled in from the figures around.
     Filled,
     /// No figure is near: the typical figure of that hour of the day.
@@ -239,7 +239,7 @@ mod tests {
 
     const DAY_S: f64 = 24.0 * HOUR_S;
 
-    fn slot(from_h: f64, to_h: f64, g_per_kwh: f64, quality: FigureQuality) -> IntensitySlot {
+    fn slot(from_h: f64, to_h: f64, g_per_kwh: f64, quality: IntensityQuality) -> IntensitySlot {
         IntensitySlot { from: from_h * HOUR_S, to: to_h * HOUR_S, g_per_kwh, quality }
     }
 
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn more_certain_slots_replace_others() {
-        use FigureQuality::*;
+        use IntensityQuality::*;
         let mut c = curve(&[slot(0.0, 4.0, 100.0, Forecast)]);
         c.take([slot(1.0, 2.0, 300.0, Actual)]);
         assert_eq!([mean(&c, 0.0, 1.0), mean(&c, 1.0, 2.0), mean(&c, 2.0, 4.0)], [100.0, 300.0, 100.0]);
@@ -270,14 +270,14 @@ mod tests {
     fn gaps_are_interpolated_edges_held_and_far_hours_typical() {
         let day: Vec<IntensitySlot> = (0..24)
             .filter(|hour| ![5, 6].contains(hour))
-            .map(|hour| slot(hour as f64, hour as f64 + 1.0, 100.0 + 10.0 * hour as f64, FigureQuality::Actual))
+            .map(|hour| slot(hour as f64, hour as f64 + 1.0, 100.0 + 10.0 * hour as f64, IntensityQuality::Actual))
             .collect();
         let c = curve(&day);
         assert_eq!(mean(&c, 5.0, 7.0), (140.0 + 170.0) / 2.0);
         let origins: Vec<Origin> = c.pieces(4.0 * HOUR_S, 26.0 * HOUR_S).map(|piece| piece.origin).collect();
         assert_eq!(
             origins[..3],
-            [Origin::Given(FigureQuality::Actual), Origin::Filled, Origin::Given(FigureQuality::Actual)]
+            [Origin::Given(IntensityQuality::Actual), Origin::Filled, Origin::Given(IntensityQuality::Actual)]
         );
         assert_eq!(origins[origins.len() - 2..], [Origin::Filled, Origin::Typical]);
         assert_eq!([mean(&c, 24.0, 25.0), mean(&c, 25.0, 26.0)], [330.0, 110.0]);
@@ -289,10 +289,10 @@ mod tests {
     fn empty_curve_has_no_figure_and_one_figure_is_held() {
         let none = Curve::default();
         assert!(none.mean(0.0, 1.0).is_none() && none.pieces(0.0, 1e6).next().is_none());
-        let one = curve(&[slot(10.0, 11.0, 80.0, FigureQuality::Actual)]);
+        let one = curve(&[slot(10.0, 11.0, 80.0, IntensityQuality::Actual)]);
         assert_eq!([mean(&one, 0.0, 1.0), mean(&one, 50.0, 60.0)], [80.0, 80.0]);
-        let bad = IntensitySlot { g_per_kwh: f64::NAN, ..slot(0.0, 1.0, 0.0, FigureQuality::Actual) };
-        assert!(curve(&[bad, slot(2.0, 2.0, 1.0, FigureQuality::Actual)]).is_empty());
+        let bad = IntensitySlot { g_per_kwh: f64::NAN, ..slot(0.0, 1.0, 0.0, IntensityQuality::Actual) };
+        assert!(curve(&[bad, slot(2.0, 2.0, 1.0, IntensityQuality::Actual)]).is_empty());
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
                 from,
                 to: from + 300.0,
                 g_per_kwh: 100.0 + (n % 288) as f64,
-                quality: FigureQuality::Actual,
+                quality: IntensityQuality::Actual,
             }
         });
         let mut c = Curve::default();
@@ -323,7 +323,7 @@ mod tests {
             from in -500i32..900, length in 1i32..2000,
         ) {
             let slots: Vec<IntensitySlot> = slots.into_iter().map(|(from, length, g, quality)| {
-                let quality = FigureQuality::ALL[quality as usize];
+                let quality = IntensityQuality::ALL[quality as usize];
                 slot(from as f64 / 4.0, (from + length) as f64 / 4.0, g as f64, quality)
             }).collect();
             let c = curve(&slots);

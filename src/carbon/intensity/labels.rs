@@ -37,7 +37,7 @@ pub enum PowerUse {
 
 /// How certain a figure is. Of two figures for the same time the more certain one counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FigureQuality {
+pub enum IntensityQuality {
     /// Forecast.
     Forecast,
     /// Estimated by the provider, because meters are missing or late.
@@ -75,7 +75,7 @@ names! {
     IntensityKind { Constant = "constant", Yearly = "static", File = "file", Live = "live", }
     EmissionsBasis { Lifecycle = "lifecycle", Direct = "direct", Marginal = "marginal", }
     PowerUse { Production = "production", Consumption = "consumption", }
-    FigureQuality { Forecast = "forecast", Estimated = "estimated", Actual = "actual", }
+    IntensityQuality { Forecast = "forecast", Estimated = "estimated", Actual = "actual", }
 }
 
 impl IntensityKind {
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!("Direct".parse(), Ok(EmissionsBasis::Direct));
         assert_eq!("static".parse(), Ok(IntensityKind::Yearly));
         assert_eq!("both".parse::<EmissionsBasis>(), Err(()));
-        assert!(FigureQuality::ALL.is_sorted());
+        assert!(IntensityQuality::ALL.is_sorted());
         for kind in IntensityKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }

@@ -1,6 +1,7 @@
 //! Carbon intensity of electricity: grams of CO2e for each kilowatt-hour, with its source.
 //!
-//! In: a zone, a file's text or a provider's figures. Out: one figure, or a curve by the hour. Never: it asks no network.
+//! In: a zone, a file's text or a provider's figures. Out: one figure, or a curve by the hour. Never: it asks no
+//! network.
 
 pub mod csv_file;
 pub mod curve;
@@ -42,7 +43,8 @@ impl Intensity {
 /// The grid that feeds the run, as far as it is known.
 #[derive(Clone, Debug)]
 pub struct GridIntensity {
-    /// One figure for all time: the user's, or the zone's yearly average. It counts where there is no figure by the hour.
+    /// One figure for all time: the user's, or the zone's yearly average. It counts where there is no figure by the
+    /// hour.
     pub flat: Intensity,
     /// Figures by the hour, if the options ask for them.
     pub hourly: Option<Hourly>,

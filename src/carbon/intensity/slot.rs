@@ -1,6 +1,6 @@
 //! One figure of a grid's carbon intensity and the time that it holds for.
 
-pub use super::labels::FigureQuality;
+pub use super::labels::IntensityQuality;
 
 /// A grid's carbon intensity over some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,7 +12,7 @@ pub struct IntensitySlot {
     /// The intensity, gCO2e/kWh.
     pub g_per_kwh: f64,
     /// How certain the intensity is.
-    pub quality: FigureQuality,
+    pub quality: IntensityQuality,
 }
 
 /// Upper bound of any intensity, gCO2e/kWh. No power station emits more.

@@ -22,9 +22,9 @@ const GRID_YEAR: u32 = 2025;
 const CLOUD_SOURCE: &str = "Electricity Maps by way of the Green Software Foundation's real-time-cloud";
 const OWN_SOURCE: &str = "Google's own figure, region-carbon-info";
 
-/// A place in the tables.
+/// A location in the tables.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ZonePlace {
+pub struct TableLocation {
     /// Its common name.
     pub name: &'static str,
     /// The grid that feeds it, by its name at Electricity Maps.
@@ -60,16 +60,16 @@ impl RegionFacility {
 /// The yearly average of a zone or cloud region, by its name in any case. Errors: an unknown name; the message lists
 /// similar ones.
 pub fn yearly(asked: &str) -> Result<Intensity> {
-    place("location", asked).map(|place| place.yearly)
+    locate("location", asked).map(|location| location.yearly)
 }
 
-/// The place that an option names, in any case. Errors: an unknown name; the message lists similar ones.
-pub fn place(option: &str, asked: &str) -> Result<ZonePlace> {
+/// The location that an option names, in any case. Errors: an unknown name; the message lists similar ones.
+pub fn locate(option: &str, asked: &str) -> Result<TableLocation> {
     let found = find(asked).map_err(|unclear| refusal::refused(option, asked, &unclear))?;
     let first = figures(found.spot).next();
     let first = first.ok_or_else(|| refusal::refused(option, asked, &names::Unclear::Without("")))?;
     let caveat = caveat(asked, &found, &first);
-    Ok(ZonePlace {
+    Ok(TableLocation {
         name: found.spot.name(),
         grid: found.spot.grid().map(|grid| grid.cell(0)),
         yearly: Intensity { caveat, ..first },
@@ -77,11 +77,14 @@ pub fn place(option: &str, asked: &str) -> Result<ZonePlace> {
     })
 }
 
-impl ZonePlace {
+impl TableLocation {
     /// The yearly average on this basis and of this use.
     pub fn by(&self, basis: Option<EmissionsBasis>, power_use: Option<PowerUse>) -> Option<Intensity> {
-        let is_asked = |one: &Intensity| one.basis == basis && one.power_use == power_use;
-        Some(&self.yearly).filter(|yearly| is_asked(yearly)).cloned().or_else(|| figures(self.spot).find(is_asked))
+        let is_requested = |one: &Intensity| one.basis == basis && one.power_use == power_use;
+        Some(&self.yearly)
+            .filter(|yearly| is_requested(yearly))
+            .cloned()
+            .or_else(|| figures(self.spot).find(is_requested))
     }
 }
 
@@ -113,8 +116,8 @@ fn figures(spot: Spot) -> impl Iterator<Item = Intensity> {
 /// Labels a figure with the code of the row that it is used for.
 fn named(mut figure: Intensity, spot: Spot) -> Intensity {
     if let Some(of) = figure.zone.replace(spot.code().to_owned()).filter(|of| of != spot.code()) {
-        let place = if matches!(spot, Spot::Region(_)) { format!(", for {}", spot.name()) } else { String::new() };
-        figure.source = format!("{} ({of}{place})", figure.source);
+        let suffix = if matches!(spot, Spot::Region(_)) { format!(", for {}", spot.name()) } else { String::new() };
+        figure.source = format!("{} ({of}{suffix})", figure.source);
     }
     figure
 }

@@ -2,7 +2,7 @@
 //! processes of the node see, and only this user can read it. Of several processes that need an answer one sends the
 //! request. A faulty file counts as missing.
 
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::os;
 use crate::sanitize;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub struct CacheEntry {
     /// The figures in the answer.
     pub slots: Vec<IntensitySlot>,
     /// The location of this machine, for a look-up.
-    pub place: Option<String>,
+    pub location: Option<String>,
 }
 
 /// The file of one request.
@@ -166,7 +166,7 @@ fn print(key: u64, entry: &CacheEntry) -> Value {
         "not_before": entry.not_before,
         "failed": entry.failed,
         "failures": entry.failures,
-        "place": entry.place,
+        "place": entry.location,
         "slots": entry.slots.iter().map(slot).collect::<Vec<_>>(),
     })
 }
@@ -187,7 +187,7 @@ fn parse(value: &Value) -> Option<CacheEntry> {
         not_before: value.get("not_before")?.as_f64()?,
         failed: words("failed")?,
         failures: value.get("failures")?.as_u64()?.try_into().ok()?,
-        place: words("place")?,
+        location: words("place")?,
         slots: value.get("slots")?.as_array()?.iter().map(parse_slot).collect::<Option<_>>()?,
     })
 }
@@ -196,15 +196,15 @@ fn parse(value: &Value) -> Option<CacheEntry> {
 fn parse_slot(value: &Value) -> Option<IntensitySlot> {
     let [from, to, g_per_kwh, quality] = value.as_array()?.as_slice() else { return None };
     let (from, to, g_per_kwh) = (from.as_f64()?, to.as_f64()?, g_per_kwh.as_f64()?);
-    let quality = FigureQuality::ALL.iter().copied().find(|&known| quality.as_str() == Some(letter(known)))?;
+    let quality = IntensityQuality::ALL.iter().copied().find(|&known| quality.as_str() == Some(letter(known)))?;
     (from < to && g_per_kwh >= 0.0).then_some(IntensitySlot { from, to, g_per_kwh, quality })
 }
 
-fn letter(quality: FigureQuality) -> &'static str {
+fn letter(quality: IntensityQuality) -> &'static str {
     match quality {
-        FigureQuality::Forecast => "F",
-        FigureQuality::Estimated => "E",
-        FigureQuality::Actual => "A",
+        IntensityQuality::Forecast => "F",
+        IntensityQuality::Estimated => "E",
+        IntensityQuality::Actual => "A",
     }
 }
 
@@ -252,11 +252,11 @@ mod tests {
             failed: Some("status 500".into()),
             failures: 3,
             slots: vec![
-                slot(NOW, FigureQuality::Actual),
-                slot(NOW + 300.0, FigureQuality::Estimated),
-                slot(NOW, FigureQuality::Forecast),
+                slot(NOW, IntensityQuality::Actual),
+                slot(NOW + 300.0, IntensityQuality::Estimated),
+                slot(NOW, IntensityQuality::Forecast),
             ],
-            place: Some("DK-DK1".into()),
+            location: Some("DK-DK1".into()),
         }
     }
 

@@ -33,7 +33,7 @@ const FAULT: &str = "internal error: the live service is not polled any more in 
 /// A provider to poll.
 pub struct Target {
     /// Makes the requests and parses the answers.
-    pub service: Box<dyn Provider>,
+    pub provider: Box<dyn Provider>,
     /// Scheme and host: the provider's own, or the user's replacement.
     pub base: String,
     /// The key in its requests. It separates the cached answers to different keys.
@@ -66,7 +66,7 @@ pub enum PollTask {
     /// A known provider.
     Grid(Target),
     /// A look-up of the location, then the provider for it.
-    Place(Lookup),
+    Location(Lookup),
 }
 
 /// An update from the polling thread.
@@ -144,7 +144,7 @@ impl Poller {
         os::widen_affinity();
         let target = match task {
             PollTask::Grid(target) => Some(target),
-            PollTask::Place(lookup) => self.look_up(lookup),
+            PollTask::Location(lookup) => self.look_up(lookup),
         };
         if let Some(target) = target {
             self.follow(target);
@@ -164,13 +164,13 @@ impl Poller {
                     answer.inspect_err(|why| failure = Some(why.clone()))
                 };
                 match find(&mut ask) {
-                    Ok(place) => (CacheEntry { place: Some(place), ..CacheEntry::default() }, None),
+                    Ok(location) => (CacheEntry { location: Some(location), ..CacheEntry::default() }, None),
                     Err(words) => (CacheEntry::default(), Some(RetryPolicy { words, failure })),
                 }
             });
             self.conclude();
-            if let Some(place) = entry.and_then(|entry| entry.place) {
-                return choose(&place).unwrap_or_else(|words| {
+            if let Some(location) = entry.and_then(|entry| entry.location) {
+                return choose(&location).unwrap_or_else(|words| {
                     self.fail(words);
                     None
                 });
@@ -182,20 +182,20 @@ impl Poller {
 
     /// Polls a provider until the thread is stopped.
     fn follow(&mut self, target: Target) {
-        let Target { mut service, base, key } = target;
-        let cache = self.cache(&["grid", service.name(), &base, &service.zone()], &key.0);
-        let fresh_s = service.refresh_s();
+        let Target { mut provider, base, key } = target;
+        let cache = self.cache(&["grid", provider.name(), &base, &provider.zone()], &key.0);
+        let fresh_s = provider.refresh_s();
         let mut resting = Vec::new();
         let mut is_lack_reported = false;
         let mut delivered = None;
         while !self.is_stopping() {
             let (entry, delay_s) =
-                self.look(cache.as_ref(), fresh_s, &mut |poller| poller.round(service.as_mut(), &base, &mut resting));
+                self.look(cache.as_ref(), fresh_s, &mut |poller| poller.round(provider.as_mut(), &base, &mut resting));
             if !resting.is_empty() && !is_lack_reported {
                 is_lack_reported = true;
                 self.deliver(PollUpdate::Lacks(format!(
                     "{} refuses its forecast: the key's plan may not include it; future hours use the typical day; choose another plan or intensity= for a forecast",
-                    service.name()
+                    provider.name()
                 )));
             }
             // A new stamp may be earlier than the last, if the clock was set back.
@@ -270,7 +270,7 @@ impl Poller {
         let wait_s = MAX_DELAY_S * self.config.scale;
         let failures =
             known.as_ref().filter(|known| known.not_before + wait_s > now_s).map_or(0, |known| known.failures);
-        let has_some = answer.place.is_some() || !answer.slots.is_empty();
+        let has_some = answer.location.is_some() || !answer.slots.is_empty();
         let mut entry =
             if has_some { CacheEntry { fetched: Some(unix_s().0), ..answer } } else { known.unwrap_or_default() };
         let least_s = if has_some { fresh_s } else { 0.0 };
@@ -291,7 +291,7 @@ impl Poller {
     /// One round: all requests of the provider, up to the first failure.
     fn round(
         &self,
-        service: &mut dyn Provider,
+        provider: &mut dyn Provider,
         base: &str,
         resting: &mut Vec<(u8, Instant)>,
     ) -> (CacheEntry, Option<RetryPolicy>) {
@@ -299,30 +299,30 @@ impl Poller {
         let mut policy = None;
         resting.retain(|(_, until)| Instant::now() < *until);
         for _ in 0..MAX_ROUND_REQUESTS {
-            let Some(request) = service.next(unix_s().0) else { break };
+            let Some(request) = provider.next(unix_s().0) else { break };
             // After a failure the provider only finishes its round, without requests.
             if policy.is_some() || self.is_stopping() || resting.iter().any(|(answer, _)| *answer == request.answer) {
                 continue;
             }
             match client::ask(base, &request, &self.config.limits, &self.config.proxies) {
-                Ok(body) => match service.take(&request, &body) {
+                Ok(body) => match provider.take(&request, &body) {
                     Ok(more) => slots.extend(more),
                     Err(words) => {
-                        policy = Some(RetryPolicy { words: format!("{}: {words}", service.name()), failure: None })
+                        policy = Some(RetryPolicy { words: format!("{}: {words}", provider.name()), failure: None })
                     }
                 },
                 Err(HttpFailure::Status { code: 401 | 403 | 404, .. }) if request.is_optional => {
                     resting.push((request.answer, Instant::now() + scaled(OPTIONAL_DELAY_S, self.config.scale)));
                 }
-                Err(failure) => policy = Some(RetryPolicy::of(service, failure)),
+                Err(failure) => policy = Some(RetryPolicy::of(provider, failure)),
             }
         }
         // Without this failure no message would explain the yearly average.
         let nothing = || {
             let words = format!(
                 "{}: it answers, but has no figures for {} at present; it is retried",
-                service.name(),
-                service.zone()
+                provider.name(),
+                provider.zone()
             );
             RetryPolicy { words, failure: None }
         };

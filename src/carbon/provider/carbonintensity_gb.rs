@@ -2,7 +2,7 @@
 
 use super::{Provider, encoded, figure, in_order, minute, refused_by_others, slot, time};
 use crate::carbon::http::request::{HttpRequest, field, json, list};
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::location::RunLocation;
 use crate::error::Error;
@@ -33,14 +33,14 @@ enum Area {
 
 impl CarbonIntensityGb {
     /// The provider for the country, or for the part in the options. Errors: another location.
-    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
-        let area = match place {
+    pub fn new(location: RunLocation<'_>) -> Result<Self, Error> {
+        let area = match location {
             RunLocation::NotGiven => Some(Area::National),
-            _ if place.table_zone().as_deref() == Some("GB") => Some(Area::National),
+            _ if location.table_zone().as_deref() == Some("GB") => Some(Area::National),
             RunLocation::Zone(asked) => part(asked),
             RunLocation::Found(_) => None,
         };
-        Ok(CarbonIntensityGb { area: area.ok_or_else(|| place.refused(TAKES))?, step: PAST, now: 0.0 })
+        Ok(CarbonIntensityGb { area: area.ok_or_else(|| location.refused(TAKES))?, step: PAST, now: 0.0 })
     }
 
     fn path(&self, span: &str) -> String {
@@ -81,8 +81,8 @@ impl CarbonIntensityGb {
         let forecast = figure(field(intensity, "forecast")?)?;
         // A region has no meter: its past figures are estimates.
         let is_estimate = !matches!(self.area, Area::National) && to <= self.now;
-        let quality = if is_estimate { FigureQuality::Estimated } else { FigureQuality::Forecast };
-        let figure = actual.map(|g| (g, FigureQuality::Actual)).or(forecast.map(|g| (g, quality)));
+        let quality = if is_estimate { IntensityQuality::Estimated } else { IntensityQuality::Forecast };
+        let figure = actual.map(|g| (g, IntensityQuality::Actual)).or(forecast.map(|g| (g, quality)));
         figure.map(|(g_per_kwh, quality)| slot(from, to, g_per_kwh, quality)).transpose()
     }
 }

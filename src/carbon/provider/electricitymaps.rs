@@ -2,7 +2,7 @@
 
 use super::{Provider, country, encoded, figure, in_order, slot, spacing, time};
 use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, FoundName, Spot};
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::location::RunLocation;
@@ -39,8 +39,8 @@ enum Zone {
 
 impl ElectricityMaps {
     /// The provider for a zone of its own, a cloud region or a location found. Errors: another location.
-    pub fn new(place: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
-        let zone = match place {
+    pub fn new(location: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
+        let zone = match location {
             RunLocation::NotGiven => None,
             RunLocation::Zone(asked) => own_zone(asked),
             RunLocation::Found(found) => Some(match (found.latitude, found.longitude) {
@@ -50,7 +50,7 @@ impl ElectricityMaps {
                 _ => Zone::Named(found.country.clone()),
             }),
         };
-        let zone = zone.ok_or_else(|| place.refused(TAKES))?;
+        let zone = zone.ok_or_else(|| location.refused(TAKES))?;
         Ok(ElectricityMaps { static_zone: static_zone(&zone), zone, key, step: LATEST })
     }
 
@@ -92,9 +92,9 @@ impl ElectricityMaps {
                 self.check(record)?;
             }
             let quality = match record.get("isEstimated").and_then(Value::as_bool) {
-                _ if is_forecast => FigureQuality::Forecast,
-                Some(false) => FigureQuality::Actual,
-                Some(true) | None => FigureQuality::Estimated,
+                _ if is_forecast => IntensityQuality::Forecast,
+                Some(false) => IntensityQuality::Actual,
+                Some(true) | None => IntensityQuality::Estimated,
             };
             if let Some(g_per_kwh) = figure(field(record, "carbonIntensity")?)? {
                 slots.push(slot(from, from + length, g_per_kwh, quality)?);

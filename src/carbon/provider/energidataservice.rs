@@ -2,7 +2,7 @@
 
 use super::{Provider, country, encoded, figure, minute, refused_by_others, slot, time};
 use crate::carbon::http::request::{HttpRequest, field, json, list};
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::location::RunLocation;
 use crate::carbon::location::ip::GeoLocation;
@@ -34,13 +34,13 @@ const BOTH: &[&str] = &["DK1", "DK2"];
 
 impl EnergiDataService {
     /// The provider for a half of Denmark, or for the mean of both. Errors: another location.
-    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
-        let areas = match place {
+    pub fn new(location: RunLocation<'_>) -> Result<Self, Error> {
+        let areas = match location {
             RunLocation::NotGiven => Some(BOTH),
             RunLocation::Zone(asked) => match asked.to_ascii_uppercase().as_str() {
                 "DK1" | "DK-DK1" => Some(WEST),
                 "DK2" | "DK-DK2" => Some(EAST),
-                _ => place.table_zone().filter(|zone| country(zone) == "DK").map(|zone| match zone.as_str() {
+                _ => location.table_zone().filter(|zone| country(zone) == "DK").map(|zone| match zone.as_str() {
                     "DK-DK1" => WEST,
                     "DK-DK2" => EAST,
                     _ => BOTH,
@@ -48,7 +48,7 @@ impl EnergiDataService {
             },
             RunLocation::Found(found) => (found.country == "DK").then(|| half(found)),
         };
-        Ok(EnergiDataService { areas: areas.ok_or_else(|| place.refused(TAKES))?, step: REALISED })
+        Ok(EnergiDataService { areas: areas.ok_or_else(|| location.refused(TAKES))?, step: REALISED })
     }
 
     fn path(&self, dataset: &str, start: f64) -> String {
@@ -71,7 +71,7 @@ impl EnergiDataService {
             let area = area.ok_or("the answer is for another price area than requested")?;
             let from = time(record, "Minutes5UTC")?;
             if let Some(g_per_kwh) = figure(field(record, "CO2Emission")?)? {
-                slot(from, from + STEP_S, g_per_kwh, FigureQuality::Actual)?; // each area's figure is valid, not only the mean
+                slot(from, from + STEP_S, g_per_kwh, IntensityQuality::Actual)?; // each area's figure is valid, not only the mean
                 found.entry(from as u64).or_default().insert(area, g_per_kwh);
             }
         }
@@ -133,8 +133,8 @@ impl Provider for EnergiDataService {
 
     fn take(&mut self, request: &HttpRequest, body: &[u8]) -> Result<Vec<IntensitySlot>, String> {
         let (dataset, quality) = match request.answer {
-            REALISED => ("CO2Emis", FigureQuality::Actual),
-            _ => ("CO2EmisProg", FigureQuality::Forecast),
+            REALISED => ("CO2Emis", IntensityQuality::Actual),
+            _ => ("CO2EmisProg", IntensityQuality::Forecast),
         };
         let answer = json(body)?;
         if answer.get("dataset").is_some_and(|name| name != dataset) {

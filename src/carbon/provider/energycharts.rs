@@ -3,7 +3,7 @@
 use super::{Provider, country, figure, in_order, minute, refused_by_others, slot, spacing};
 use crate::carbon::http::request::{HttpRequest, field, json, list};
 use crate::carbon::intensity::EmissionsBasis;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::zones::{self, Spot};
 use crate::carbon::location::RunLocation;
 use crate::error::Error;
@@ -36,8 +36,8 @@ pub struct EnergyCharts {
 
 impl EnergyCharts {
     /// The provider for a country, or for the country of a cloud region or an address. Errors: another location.
-    pub fn new(place: RunLocation<'_>) -> Result<Self, Error> {
-        let asked = match place {
+    pub fn new(location: RunLocation<'_>) -> Result<Self, Error> {
+        let asked = match location {
             RunLocation::NotGiven => None,
             // The provider has no parts of a country. The user must choose the whole country explicitly.
             RunLocation::Zone(asked) => zones::find(asked).ok().and_then(|found| match found.spot {
@@ -47,7 +47,7 @@ impl EnergyCharts {
             RunLocation::Found(found) => Some(found.country.clone()),
         };
         let known = asked.and_then(|asked| COUNTRIES.into_iter().find(|country| *country == asked));
-        Ok(EnergyCharts { country: known.ok_or_else(|| place.refused(TAKES))?, step: BOTH })
+        Ok(EnergyCharts { country: known.ok_or_else(|| location.refused(TAKES))?, step: BOTH })
     }
 
     /// The country as the provider writes it.
@@ -105,9 +105,9 @@ impl Provider for EnergyCharts {
         let starts: Option<Vec<f64>> = list(&answer, "unix_seconds")?.iter().map(Value::as_f64).collect();
         let starts = starts.ok_or("'unix_seconds' is not a list of times in the answer")?;
         let length = spacing(&starts).unwrap_or(STEP_S);
-        let lists: &[(&str, FigureQuality)] = match request.answer {
-            BOTH => &[("co2eq", FigureQuality::Actual), ("co2eq_forecast", FigureQuality::Forecast)],
-            _ => &[("co2eq_forecast", FigureQuality::Forecast), ("co2eq", FigureQuality::Forecast)],
+        let lists: &[(&str, IntensityQuality)] = match request.answer {
+            BOTH => &[("co2eq", IntensityQuality::Actual), ("co2eq_forecast", IntensityQuality::Forecast)],
+            _ => &[("co2eq_forecast", IntensityQuality::Forecast), ("co2eq", IntensityQuality::Forecast)],
         };
         let mut slots: Vec<Option<IntensitySlot>> = vec![None; starts.len()];
         let mut is_any = false;

@@ -12,7 +12,7 @@ pub mod watttime;
 
 use super::http::request::{HttpRequest, field};
 use super::intensity::curve::Curve;
-use super::intensity::slot::{FigureQuality, IntensitySlot, MAX_G_PER_KWH};
+use super::intensity::slot::{IntensityQuality, IntensitySlot, MAX_G_PER_KWH};
 use super::intensity::{EmissionsBasis, Hourly, Intensity, IntensityKind, PowerUse};
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
@@ -107,7 +107,7 @@ pub(super) fn figure(value: &Value) -> Result<Option<f64>, String> {
 }
 
 /// A slot. Errors: its times or its intensity are out of range.
-pub(super) fn slot(from: f64, to: f64, g_per_kwh: f64, quality: FigureQuality) -> Result<IntensitySlot, String> {
+pub(super) fn slot(from: f64, to: f64, g_per_kwh: f64, quality: IntensityQuality) -> Result<IntensitySlot, String> {
     if !(0.0..=LATEST_S).contains(&from) || !(0.0..=LATEST_S).contains(&to) {
         return Err("a time in the answer is not between 1970 and 2200".into());
     }

@@ -8,15 +8,15 @@ use crate::error::Error;
 
 /// Makes the provider of this name for a location. With `location=ip` it is made after the look-up. Errors: an unknown
 /// name, a location that it does not cover, or a malformed key.
-pub fn choose(name: &str, place: RunLocation<'_>, api_key: Option<&str>) -> Result<Box<dyn Provider>, Error> {
+pub fn choose(name: &str, location: RunLocation<'_>, api_key: Option<&str>) -> Result<Box<dyn Provider>, Error> {
     check_key(name, api_key)?;
     let key = api_key.map(|key| Secret(key.to_owned()));
     Ok(match name {
-        electricitymaps::NAME => Box::new(electricitymaps::ElectricityMaps::new(place, key)?),
-        carbonintensity_gb::NAME => Box::new(carbonintensity_gb::CarbonIntensityGb::new(place)?),
-        energidataservice::NAME => Box::new(energidataservice::EnergiDataService::new(place)?),
-        energycharts::NAME => Box::new(energycharts::EnergyCharts::new(place)?),
-        watttime::NAME => Box::new(watttime::WattTime::new(place, key)?),
+        electricitymaps::NAME => Box::new(electricitymaps::ElectricityMaps::new(location, key)?),
+        carbonintensity_gb::NAME => Box::new(carbonintensity_gb::CarbonIntensityGb::new(location)?),
+        energidataservice::NAME => Box::new(energidataservice::EnergiDataService::new(location)?),
+        energycharts::NAME => Box::new(energycharts::EnergyCharts::new(location)?),
+        watttime::NAME => Box::new(watttime::WattTime::new(location, key)?),
         _ => {
             return Err(Error::invalid(format!(
                 "intensity='{name}': no such provider; choose one of {}",

@@ -4,7 +4,7 @@
 use super::{Provider, encoded, figure, in_order, slot, time};
 use crate::carbon::http::request::{HttpRequest, Secret, field, json, list};
 use crate::carbon::intensity::EmissionsBasis;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::zones;
 use crate::carbon::location::RunLocation;
 use crate::error::Error;
@@ -38,8 +38,8 @@ pub struct WattTime {
 
 impl WattTime {
     /// The provider for a region of its own. The key is user:password. Errors: not a region's name.
-    pub fn new(place: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
-        let RunLocation::Zone(asked) = place else { return Err(place.refused(TAKES)) };
+    pub fn new(location: RunLocation<'_>, key: Option<Secret>) -> Result<Self, Error> {
+        let RunLocation::Zone(asked) = location else { return Err(location.refused(TAKES)) };
         let region = asked.to_ascii_uppercase();
         let is_formed = (2..=40).contains(&region.len())
             && region.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
@@ -74,7 +74,7 @@ impl WattTime {
         for point in list(answer, "data")? {
             let from = time(point, "point_time")?;
             if let Some(pounds) = figure(field(point, "value")?)? {
-                slots.push(slot(from, from + length, pounds * G_PER_KWH, FigureQuality::Forecast)?);
+                slots.push(slot(from, from + length, pounds * G_PER_KWH, IntensityQuality::Forecast)?);
             }
         }
         Ok(in_order(slots))

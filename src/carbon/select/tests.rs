@@ -37,8 +37,8 @@ fn cloud_comes_from_firmware_and_its_region_from_the_environment() {
     let why = if cfg!(feature = "live") { "is not found yet" } else { "location=cloud is not a cloud region" };
     assert!(sought.caveats().any(|text| text.contains(why)));
     let asked = choose(&options(""), |_| None).unwrap();
-    let is_asked = matches!(asked.feeds[..], [Feed::Place(Seek::Cloud(cloud::CloudProvider::Aws), None, _)]);
-    assert_eq!(is_asked, cfg!(feature = "live"));
+    let is_requested = matches!(asked.feeds[..], [Feed::Location(Seek::Cloud(cloud::CloudProvider::Aws), None, _)]);
+    assert_eq!(is_requested, cfg!(feature = "live"));
     assert!(choose(&options("intensity=50"), |_| None).unwrap().feeds.is_empty(), "nothing to ask for");
     std::fs::remove_dir_all(sysroot).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Figures of one kind for zones that are compared, and one figure for each grid. Pure.
 
-use crate::carbon::intensity::zones::ZonePlace;
+use crate::carbon::intensity::zones::TableLocation;
 use crate::carbon::intensity::{EmissionsBasis, Intensity, IntensityKind, PowerUse};
 
 /// The basis and the use of a figure.
@@ -27,13 +27,13 @@ pub fn is_like(one: FigureKind, other: FigureKind) -> bool {
 
 /// Gives all zones figures of the run's kind, or of another kind that all of them have, and each grid one figure.
 /// Returns the run's own figure of that kind, if the run itself uses another.
-pub fn make(places: &mut [ZonePlace], run: &Intensity, own: Option<&ZonePlace>) -> Option<Intensity> {
+pub fn make(locations: &mut [TableLocation], run: &Intensity, own: Option<&TableLocation>) -> Option<Intensity> {
     let kinds = kinds(run);
-    let common = kinds.iter().find(|kind| places.iter().all(|place| place.by(kind.0, kind.1).is_some()));
+    let common = kinds.iter().find(|kind| locations.iter().all(|location| location.by(kind.0, kind.1).is_some()));
     let wanted = common.map_or(kinds.as_slice(), std::slice::from_ref);
-    for place in places.iter_mut() {
-        let figure = wanted.iter().find_map(|kind| place.by(kind.0, kind.1));
-        place.yearly = figure.unwrap_or_else(|| place.yearly.clone());
+    for location in locations.iter_mut() {
+        let figure = wanted.iter().find_map(|kind| location.by(kind.0, kind.1));
+        location.yearly = figure.unwrap_or_else(|| location.yearly.clone());
     }
     let is_static = run.kind == IntensityKind::Yearly;
     let own_figure = own.and_then(|own| match common {
@@ -42,12 +42,12 @@ pub fn make(places: &mut [ZonePlace], run: &Intensity, own: Option<&ZonePlace>) 
         None => None,
     });
     let mut known: Vec<(&str, Intensity)> = own.and_then(|own| own.grid).zip(own_figure.clone()).into_iter().collect();
-    for place in places.iter_mut() {
-        let Some(grid) = place.grid else { continue };
-        let like = known.iter().find(|(one, figure)| *one == grid && kind(figure) == kind(&place.yearly));
+    for location in locations.iter_mut() {
+        let Some(grid) = location.grid else { continue };
+        let like = known.iter().find(|(one, figure)| *one == grid && kind(figure) == kind(&location.yearly));
         match like {
-            Some((_, figure)) => place.yearly = Intensity { zone: place.yearly.zone.take(), ..figure.clone() },
-            None => known.push((grid, place.yearly.clone())),
+            Some((_, figure)) => location.yearly = Intensity { zone: location.yearly.zone.take(), ..figure.clone() },
+            None => known.push((grid, location.yearly.clone())),
         }
     }
     own_figure.filter(|own| is_static && kind(own) != kind(run))

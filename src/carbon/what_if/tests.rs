@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::intensity::{EmissionsBasis, IntensityKind, PowerUse};
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn curve(slots: impl IntoIterator<Item = (f64, f64, f64)>) -> Curve {
         from: NOON + from_h * HOUR_S,
         to: NOON + to_h * HOUR_S,
         g_per_kwh,
-        quality: FigureQuality::Forecast,
+        quality: IntensityQuality::Forecast,
     });
     let mut curve = Curve::default();
     curve.take(slots);
@@ -51,15 +51,15 @@ fn what_if(elsewhere: &Elsewhere, run: WhatIfRun, own: Option<&str>) -> WhatIf {
 fn zones_are_sorted_and_compared_with_the_run() {
     let here = at(300.0, Some(EmissionsBasis::Lifecycle));
     let what_if = what_if(&zones("PL,se,SWE,FR"), run(&here, Some(2.0)), Some("DE"));
-    let codes: Vec<&str> = what_if.zones.iter().map(|there| there.place.yearly.zone.as_deref().unwrap()).collect();
+    let codes: Vec<&str> = what_if.zones.iter().map(|there| there.location.yearly.zone.as_deref().unwrap()).collect();
     assert_eq!(codes, ["SE", "FR", "PL"]);
     for there in &what_if.zones {
-        let g = there.place.yearly.g_per_kwh;
+        let g = there.location.yearly.g_per_kwh;
         assert_eq!((there.co2eq_g, there.saves_g), (Some(2.0 * g), Some(600.0 - 2.0 * g)));
         assert!((there.saves_share.unwrap() - (1.0 - g / 300.0)).abs() < 1e-12);
     }
     assert!(what_if.zones[0].saves_g > Some(500.0) && what_if.zones[2].saves_g < Some(-500.0));
-    assert_eq!((what_if.zones[0].place.name, what_if.note, what_if.start), ("Sweden", None, None));
+    assert_eq!((what_if.zones[0].location.name, what_if.note, what_if.start), ("Sweden", None, None));
 }
 
 #[test]
@@ -70,9 +70,9 @@ fn default_zones_hold_the_own_zone_once() {
         assert_eq!(usual.zones(&run(&here, None), own).0.len(), DEFAULT_ZONES.len() + more, "{own:?}");
     }
     let (there, _) = usual.zones(&run(&here, Some(1.0)), None);
-    assert!(there.windows(2).all(|pair| pair[0].place.yearly.g_per_kwh <= pair[1].place.yearly.g_per_kwh));
-    assert!(there[0].place.yearly.g_per_kwh < 50.0 && there.last().unwrap().place.yearly.g_per_kwh > 600.0);
-    assert!(there.iter().all(|there| there.place.yearly.basis == Some(EmissionsBasis::Lifecycle)));
+    assert!(there.windows(2).all(|pair| pair[0].location.yearly.g_per_kwh <= pair[1].location.yearly.g_per_kwh));
+    assert!(there[0].location.yearly.g_per_kwh < 50.0 && there.last().unwrap().location.yearly.g_per_kwh > 600.0);
+    assert!(there.iter().all(|there| there.location.yearly.basis == Some(EmissionsBasis::Lifecycle)));
     assert!(Elsewhere::find(&WhatIfOption::Off).unwrap().is_none());
 }
 
@@ -114,7 +114,7 @@ fn at_home(location: &str, option: &str) -> (Intensity, WhatIf) {
 
 /// The figures of all zones.
 fn figures(of: &WhatIf) -> Vec<(String, f64)> {
-    let figure = |there: &WhatIfZone| (there.place.yearly.zone.clone().unwrap(), there.place.yearly.g_per_kwh);
+    let figure = |there: &WhatIfZone| (there.location.yearly.zone.clone().unwrap(), there.location.yearly.g_per_kwh);
     of.zones.iter().map(figure).collect()
 }
 
@@ -123,7 +123,7 @@ fn grid_has_one_figure_for_all_providers() {
     let street = "aws:us-east-1,gcp:us-east4,azure:eastus,US-MIDA-PJM,US-VA";
     for home in ["aws:us-east-1", "azure:eastus2", "US-MIDA-PJM", "US-VA", "gcp:us-east4"] {
         let (yearly, found) = at_home(home, street);
-        let first = found.zones[0].place.yearly.g_per_kwh;
+        let first = found.zones[0].location.yearly.g_per_kwh;
         assert!(figures(&found).iter().all(|(_, figure)| *figure == first), "{home}: {:?}", figures(&found));
         assert!(found.zones.iter().all(|there| there.saves_g == Some(0.0)), "{home}: {:?}", figures(&found));
         assert_eq!((first, found.note), (yearly.g_per_kwh, None), "{home}");
@@ -150,7 +150,7 @@ fn run_of_another_kind_is_compared_by_the_kind_of_the_others() {
     let own = found.own.as_ref().unwrap();
     assert_eq!((own.yearly.power_use, own.yearly.g_per_kwh), (Some(PowerUse::Consumption), 232.0));
     assert!(found.note.as_ref().unwrap().contains("(lifecycle production)"), "{:?}", found.note);
-    assert!(found.zones.iter().all(|there| there.place.yearly.power_use == Some(PowerUse::Consumption)));
+    assert!(found.zones.iter().all(|there| there.location.yearly.power_use == Some(PowerUse::Consumption)));
     // Two of Google's regions are compared by Google's figures.
     let (_, found) = at_home("gcp:us-east4", "gcp:europe-west9,aws:eu-west-3");
     assert!(found.own.is_none() && found.note.is_none());

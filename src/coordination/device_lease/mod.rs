@@ -1,9 +1,10 @@
 //! Leases of devices. Of a job's processes on one node, one at a time counts a device. All of them read it, but its
 //! energy is in the report of its owner only.
 //!
-//! - `record.rs`: the record in shared memory. `word.rs`: an owner as one number of it.
-//! - `policy.rs`: decides whether a process takes a device. `party.rs`: a process that reads and changes the record.
-//! - `seat.rs`: finds the record for this process. This file has the leases of one tracker.
+//! - `record.rs`: the record in shared memory. `packed_owner.rs`: an owner as one number of it.
+//! - `find_record.rs`: finds or makes the record of a job. `membership.rs`: the entry of this process in it.
+//! - `policy.rs`: decides whether a process takes a device. `participant.rs`: a process that reads and changes the
+//!   record. This file has the leases of one tracker.
 //!
 //! An owner counts from the begin of its turn. At each end of an epoch it settles the time up to there. Another process
 //! takes the device over from the settled instant on, if the owner has ended or is idle. If the owner was killed, it
@@ -11,19 +12,20 @@
 //! change the owner at once, one of them fails and tries again. So the turns of all processes follow each other without
 //! gap or overlap.
 
-mod party;
+mod find_record;
+mod membership;
+mod packed_owner;
+mod participant;
 mod policy;
 mod record;
-mod seat;
-mod word;
 
 use super::job::{Job, Rank};
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod};
 use crate::os;
-use party::PartyTurn;
+use membership::Membership;
+use participant::DeviceTurn;
 use record::MemberState;
-use seat::Seat;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -62,7 +64,7 @@ pub struct LeaseManager {
     common: Common,
     /// One for each device. The index is the number of the lease in the run's state.
     leases: Vec<DeviceLease>,
-    progress: JournalProgress,
+    journal_reach: JournalReach,
 }
 
 /// What the processes of the job share.
@@ -70,7 +72,7 @@ enum Common {
     /// Nothing: there is no job, or this process is its only one. It counts everything.
     Alone,
     /// A record in shared memory.
-    Joined(Job, Arc<Seat>),
+    Joined(Job, Arc<Membership>),
     /// A job, but no record. If the launcher numbers the ranks of a node, the first one counts.
     Apart {
         job: Job,
@@ -83,8 +85,8 @@ enum Common {
 
 impl Common {
     fn of(job: Job, rank: Rank, sysroot: &Path) -> Common {
-        match Seat::take(job.hash(os::user(), sysroot), rank) {
-            Ok(seat) => Common::Joined(job, seat),
+        match Membership::take(job.hash(os::user(), sysroot), rank) {
+            Ok(membership) => Common::Joined(job, membership),
             Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
             Err(error) => {
                 let message = Some(cannot_agree(&job, &error, rank.local));
@@ -98,23 +100,23 @@ impl Common {
 struct DeviceLease {
     device: String,
     /// This process's turn. None: the record has no room for the device.
-    turn: Option<PartyTurn>,
+    turn: Option<DeviceTurn>,
 }
 
 /// Publishes how far a tracker's journal reaches. The journal's thread does it after each write, because a kill may
 /// come at any time.
 #[derive(Clone, Default)]
-pub struct JournalProgress(Arc<Mutex<Option<Arc<Seat>>>>);
+pub struct JournalReach(Arc<Mutex<Option<Arc<Membership>>>>);
 
-impl JournalProgress {
+impl JournalReach {
     /// Notes that the journal has all energy up to here.
     pub fn note(&self, to: MonoNs) {
-        if let Some(seat) = &*self.seat() {
-            seat.journal(to);
+        if let Some(membership) = &*self.membership() {
+            membership.journal(to);
         }
     }
 
-    fn seat(&self) -> MutexGuard<'_, Option<Arc<Seat>>> {
+    fn membership(&self) -> MutexGuard<'_, Option<Arc<Membership>>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
@@ -127,18 +129,18 @@ pub struct LeasePoll {
     /// The newest end of an epoch that is in the run's state, or is about to be entered.
     pub ended: Option<MonoNs>,
     /// A report is requested, or the run is about to end.
-    pub is_asked: bool,
+    pub is_requested: bool,
     /// When the device was read first. None: it was not read yet.
     pub read_since: Option<MonoNs>,
 }
 
 impl LeaseManager {
-    /// Takes a seat in the job's record for the process of this rank. Without a job there are no leases, and this
+    /// Takes an entry in the job's record for the process of this rank. Without a job there are no leases, and this
     /// process counts all devices.
     pub fn new(job: Option<Job>, rank: Rank, sysroot: &Path) -> LeaseManager {
         let common = job.map_or(Common::Alone, |job| Common::of(job, rank, sysroot));
-        let seat = if let Common::Joined(_, seat) = &common { Some(Arc::clone(seat)) } else { None };
-        LeaseManager { common, leases: Vec::new(), progress: JournalProgress(Arc::new(Mutex::new(seat))) }
+        let membership = if let Common::Joined(_, membership) = &common { Some(Arc::clone(membership)) } else { None };
+        LeaseManager { common, leases: Vec::new(), journal_reach: JournalReach(Arc::new(Mutex::new(membership))) }
     }
 
     /// The number of the lease of a channel's device. None: no other process can count it. If the job's processes have
@@ -146,15 +148,15 @@ impl LeaseManager {
     pub fn claim(&mut self, channel: &Channel, notify: impl FnMut(String)) -> Option<usize> {
         let job = self.job()?;
         let device = device(channel, job)?;
-        if let Some(place) = self.leases.iter().position(|lease| lease.device == device) {
-            return Some(place);
+        if let Some(index) = self.leases.iter().position(|lease| lease.device == device) {
+            return Some(index);
         }
         if let Common::Apart { message, .. } = &mut self.common {
             message.take().into_iter().for_each(notify);
         }
         let hash = os::stable_hash(device.bytes()).max(1);
         let turn = match &self.common {
-            Common::Joined(_, seat) => seat.device(hash).map(PartyTurn::new),
+            Common::Joined(_, membership) => membership.device(hash).map(DeviceTurn::new),
             _ => None,
         };
         self.leases.push(DeviceLease { device, turn });
@@ -178,13 +180,13 @@ impl LeaseManager {
     /// if this process is in an epoch, or has ended an epoch that no report covers.
     pub fn poll(&mut self, poll: LeasePoll, read_since: &[Option<MonoNs>]) -> Vec<LeaseState> {
         match &self.common {
-            Common::Joined(_, seat) => {
-                seat.beat(poll.now, read_since.iter().flatten().max().copied());
+            Common::Joined(_, membership) => {
+                membership.beat(poll.now, read_since.iter().flatten().max().copied());
                 let apart = LeaseState { is_apart: true, ..LeaseState::default() };
                 let read_since = read_since.iter().copied().chain(std::iter::repeat(None));
                 let leases = self.leases.iter_mut().zip(read_since);
                 let state_of = |(lease, read_since): (&mut DeviceLease, Option<MonoNs>)| {
-                    lease.turn.as_mut().map_or(apart, |turn| seat.poll(turn, LeasePoll { read_since, ..poll }))
+                    lease.turn.as_mut().map_or(apart, |turn| membership.poll(turn, LeasePoll { read_since, ..poll }))
                 };
                 leases.map(state_of).collect()
             }
@@ -204,14 +206,14 @@ impl LeaseManager {
     /// The value that the application's thread uses to note epochs. None: no other process reads it.
     pub fn state(&self) -> Option<EpochState> {
         match &self.common {
-            Common::Joined(_, seat) => Some(EpochState(Arc::clone(seat))),
+            Common::Joined(_, membership) => Some(EpochState(Arc::clone(membership))),
             _ => None,
         }
     }
 
-    /// The value that the journal's thread uses to publish its progress.
-    pub fn journal_progress(&self) -> JournalProgress {
-        self.progress.clone()
+    /// The value that the journal's thread uses to publish how far the journal reaches.
+    pub fn journal_reach(&self) -> JournalReach {
+        self.journal_reach.clone()
     }
 
     /// Notes the energy of this run so far, J, and returns the totals of the job on this node. None: no device
@@ -219,7 +221,7 @@ impl LeaseManager {
     pub fn on_node(&self, joules: Option<f64>, now: MonoNs) -> Option<OnNode> {
         match &self.common {
             _ if self.leases.is_empty() => None,
-            Common::Joined(_, seat) => Some(seat.on_node(joules, now)),
+            Common::Joined(_, membership) => Some(membership.on_node(joules, now)),
             Common::Apart { .. } => Some(OnNode { record: None, processes: 1, energy_j: None }),
             _ => None,
         }
@@ -228,9 +230,9 @@ impl LeaseManager {
     /// Releases all leases. Other processes may count the devices from now on.
     pub fn release(&mut self) {
         self.leases.clear();
-        *self.progress.seat() = None;
-        if let Common::Joined(_, seat) = std::mem::replace(&mut self.common, Common::Alone) {
-            seat.release();
+        *self.journal_reach.membership() = None;
+        if let Common::Joined(_, membership) = std::mem::replace(&mut self.common, Common::Alone) {
+            membership.release();
         }
     }
 }
@@ -253,7 +255,7 @@ pub struct OnNode {
 }
 
 /// The application's thread notes the begin and end of epochs here.
-pub struct EpochState(Arc<Seat>);
+pub struct EpochState(Arc<Membership>);
 
 impl EpochState {
     /// Notes that an epoch began at this time.

@@ -26,12 +26,12 @@ pub enum LeaseHolder {
 /// The process that may take the device.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequester {
-    /// Its seat.
+    /// Its entry in the record.
     pub member: Member,
     /// Its newest end of an epoch. None: it has none.
     pub ended: Option<MonoNs>,
     /// A report of it is requested, or it is about to end.
-    pub is_asked: bool,
+    pub is_requested: bool,
 }
 
 /// The instant from which the requester counts the device. None: it does not take it. `others` are the other processes
@@ -65,7 +65,7 @@ pub fn take(
             match holder.state {
                 MemberState::Ended(ended) => {
                     let settled = settled.max(ended.unwrap_or_default()).max(requester.member.since);
-                    let is_due = requester.is_asked && needs(settled);
+                    let is_due = requester.is_requested && needs(settled);
                     (is_due || is_open && (is_before || now > settled + MAX_IDLE_NS)).then_some(settled)
                 }
                 // No epoch of the owner has the energy since its last end.
@@ -81,11 +81,11 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
-    fn requester(state: MemberState, ended: Option<MonoNs>, is_asked: bool) -> LeaseRequester {
+    fn requester(state: MemberState, ended: Option<MonoNs>, is_requested: bool) -> LeaseRequester {
         LeaseRequester {
             member: Member { rank: Some(1), since: MonoNs(S), state, ..Member::default() },
             ended,
-            is_asked,
+            is_requested,
         }
     }
 
@@ -150,7 +150,10 @@ mod tests {
         assert_eq!(take(ended, MemberState::Ended(Some(MonoNs(3 * S)))), Some(MonoNs(3 * S)));
         assert_eq!(take(ended, MemberState::Ended(Some(MonoNs(S)))), Some(MonoNs(2 * S)), "as far as its reports go");
         assert_eq!(take(ended, MemberState::Open(MonoNs(3 * S))), None, "it counts that too");
-        assert_eq!(take(LeaseRequester { is_asked: false, ..ended }, MemberState::Ended(Some(MonoNs(3 * S)))), None);
+        assert_eq!(
+            take(LeaseRequester { is_requested: false, ..ended }, MemberState::Ended(Some(MonoNs(3 * S)))),
+            None
+        );
     }
 
     #[test]

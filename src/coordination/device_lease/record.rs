@@ -1,11 +1,12 @@
-//! The record that the processes of a job on one node share. It has a seat for each process and an owner for
+//! The record that the processes of a job on one node share. It has an entry for each process and an owner for
 //! each device.
 //!
 //! It is in shared memory, which outlives the processes. It consists of numbers that change one at a time, so a kill at
 //! any point leaves it valid. Other programs of the user can write it, so no number in it is trusted.
 
-use super::word::{LeaseOwner, SEATS};
+use super::packed_owner::{LeaseOwner, MAX_MEMBERS};
 use crate::clock::MonoNs;
+use crate::units;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -13,8 +14,8 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const DEVICES: usize = 512;
 /// Number of past owners of a device that are kept: more than change between two polls of a process.
 const KEPT_TURNS: usize = 256;
-/// Count of numbers of a seat.
-const SEAT_NUMBERS: usize = 16;
+/// Count of numbers of an entry.
+const ENTRY_NUMBERS: usize = 16;
 /// Count of numbers before the devices.
 const HEAD_NUMBERS: usize = 16;
 /// Index of the devices' names, one hash each.
@@ -23,9 +24,9 @@ const NAMES: usize = HEAD_NUMBERS;
 const OWNERS: usize = NAMES + DEVICES;
 /// Index of the begins of the devices' turns, [`KEPT_TURNS`] each.
 const BEGINS: usize = OWNERS + DEVICES;
-const FIRST_SEAT: usize = BEGINS + DEVICES * KEPT_TURNS;
+const FIRST_ENTRY: usize = BEGINS + DEVICES * KEPT_TURNS;
 /// Count of numbers in a record. The system provides memory for written pages only.
-pub const NUMBERS: usize = FIRST_SEAT + SEATS * SEAT_NUMBERS;
+pub const NUMBERS: usize = FIRST_ENTRY + MAX_MEMBERS * ENTRY_NUMBERS;
 
 /// A process without a poll for this time, ns, does not keep others from a device.
 const MAX_SILENCE_NS: u64 = 10_000_000_000;
@@ -38,7 +39,7 @@ mod head {
     pub const MADE: usize = 1;
     /// How many times a process has joined.
     pub const JOINED: usize = 2;
-    /// Number of seats that were ever used.
+    /// Number of entries that were ever used.
     pub const TAKEN: usize = 3;
     /// Energy of the processes that have left, J.
     pub const LEFT: usize = 4;
@@ -46,11 +47,11 @@ mod head {
 
 /// In place of `JOINED`: the record is about to be removed.
 const CLOSED: u64 = u64::MAX;
-/// In place of a seat's process: a process is about to take the seat.
+/// In place of an entry's process: a process is about to take the entry.
 const RESERVED: u64 = u64::MAX;
 
-/// Indices in a seat.
-mod seat {
+/// Indices in an entry.
+mod entry {
     pub const PROCESS: usize = 0;
     pub const STARTED: usize = 1;
     pub const NAMESPACE: usize = 2;
@@ -68,7 +69,7 @@ mod seat {
 /// A record in shared memory.
 pub struct LeaseRecord<'a>(pub &'a [AtomicU64]);
 
-/// The process of a seat.
+/// The process of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Member {
     /// Its number.
@@ -132,18 +133,18 @@ impl MemberState {
 }
 
 impl LeaseRecord<'_> {
-    fn load(&self, place: usize) -> u64 {
-        self.0.get(place).map_or(0, |number| number.load(SeqCst))
+    fn load(&self, index: usize) -> u64 {
+        self.0.get(index).map_or(0, |number| number.load(SeqCst))
     }
 
-    fn store(&self, place: usize, number: u64) {
-        if let Some(there) = self.0.get(place) {
+    fn store(&self, index: usize, number: u64) {
+        if let Some(there) = self.0.get(index) {
             there.store(number, SeqCst);
         }
     }
 
-    fn swap(&self, place: usize, old: u64, new: u64) -> bool {
-        self.0.get(place).is_some_and(|there| there.compare_exchange(old, new, SeqCst, SeqCst).is_ok())
+    fn swap(&self, index: usize, old: u64, new: u64) -> bool {
+        self.0.get(index).is_some_and(|there| there.compare_exchange(old, new, SeqCst, SeqCst).is_ok())
     }
 
     /// Makes a new record the record of a job. True: the record is of this job.
@@ -155,7 +156,7 @@ impl LeaseRecord<'_> {
 
     /// A number that identifies the record on this node, not 0.
     pub fn number(&self) -> u32 {
-        let mixed = (self.load(head::JOB) ^ self.load(head::MADE)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = units::mixed(self.load(head::JOB) ^ self.load(head::MADE));
         (mixed >> 32) as u32 | 1
     }
 
@@ -168,33 +169,33 @@ impl LeaseRecord<'_> {
         (since_made > 0).then(|| MonoNs(self.load(head::MADE)) + since_made)
     }
 
-    /// Takes a seat for a member. None: the record is closed, or has no free seat.
+    /// Takes an entry for a member. None: the record is closed, or has no free entry.
     pub fn join(&self, member: &Member, is_alive: &dyn Fn(&Member) -> bool) -> Option<usize> {
-        let place = self.free_seat(is_alive)?;
-        let first = FIRST_SEAT + place * SEAT_NUMBERS;
+        let index = self.free_entry(is_alive)?;
+        let first = FIRST_ENTRY + index * ENTRY_NUMBERS;
         for (number, value) in [
-            (seat::STARTED, member.started),
-            (seat::NAMESPACE, member.namespace),
-            (seat::RANK, member.rank.map_or(0, |rank| rank.saturating_add(1))),
-            (seat::SINCE, member.since.0),
-            (seat::STATE, member.state.pack()),
-            (seat::JOURNALED, MonoNs::to_word(member.journaled_until)),
-            (seat::BEAT, member.beat.0),
-            (seat::USED, f64::NAN.to_bits()),
+            (entry::STARTED, member.started),
+            (entry::NAMESPACE, member.namespace),
+            (entry::RANK, member.rank.map_or(0, |rank| rank.saturating_add(1))),
+            (entry::SINCE, member.since.0),
+            (entry::STATE, member.state.pack()),
+            (entry::JOURNALED, MonoNs::to_word(member.journaled_until)),
+            (entry::BEAT, member.beat.0),
+            (entry::USED, f64::NAN.to_bits()),
         ] {
             self.store(first + number, value);
         }
-        (0..seat::DEVICE_NUMBERS).for_each(|number| self.store(first + seat::DEVICES + number, 0));
-        self.store(first + seat::PROCESS, u64::from(member.process));
-        // The seat is visible before it is counted, so a process that closes the record sees one or the other.
+        (0..entry::DEVICE_NUMBERS).for_each(|number| self.store(first + entry::DEVICES + number, 0));
+        self.store(first + entry::PROCESS, u64::from(member.process));
+        // The entry is visible before it is counted, so a process that closes the record sees one or the other.
         loop {
             let joined = self.load(head::JOINED);
             if joined == CLOSED {
-                self.clear(place, member.process);
+                self.clear(index, member.process);
                 return None;
             }
             if self.swap(head::JOINED, joined, joined + 1) {
-                return Some(place);
+                return Some(index);
             }
         }
     }
@@ -206,129 +207,129 @@ impl LeaseRecord<'_> {
         joined == CLOSED || is_left() && self.swap(head::JOINED, joined, CLOSED)
     }
 
-    /// Reserves a seat: one that was left, else a new one, else one of a process that was killed.
-    fn free_seat(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<usize> {
+    /// Reserves an entry: one that was left, else a new one, else one of a process that was killed.
+    fn free_entry(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<usize> {
         let reserve =
-            |place: usize, before: u64| self.swap(FIRST_SEAT + place * SEAT_NUMBERS + seat::PROCESS, before, RESERVED);
-        let taken = (self.load(head::TAKEN) as usize).min(SEATS);
-        if let Some(left) = (0..taken).find(|&place| reserve(place, 0)) {
+            |index: usize, old: u64| self.swap(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::PROCESS, old, RESERVED);
+        let taken = (self.load(head::TAKEN) as usize).min(MAX_MEMBERS);
+        if let Some(left) = (0..taken).find(|&index| reserve(index, 0)) {
             return Some(left);
         }
-        while let Some(place) = Some(self.load(head::TAKEN)).filter(|&taken| taken < SEATS as u64) {
-            if self.swap(head::TAKEN, place, place + 1) && reserve(place as usize, 0) {
-                return Some(place as usize);
+        while let Some(index) = Some(self.load(head::TAKEN)).filter(|&taken| taken < MAX_MEMBERS as u64) {
+            if self.swap(head::TAKEN, index, index + 1) && reserve(index as usize, 0) {
+                return Some(index as usize);
             }
         }
-        let owns = |place: usize| (0..DEVICES).any(|device| self.owner(device).seat == Some(place));
-        (0..SEATS).find(|&place| {
-            let dead = self.member(place).filter(|member| !owns(place) && !is_alive(member));
-            dead.is_some_and(|member| reserve(place, u64::from(member.process)))
+        let owns = |index: usize| (0..DEVICES).any(|device| self.owner(device).member == Some(index));
+        (0..MAX_MEMBERS).find(|&index| {
+            let dead = self.member(index).filter(|member| !owns(index) && !is_alive(member));
+            dead.is_some_and(|member| reserve(index, u64::from(member.process)))
         })
     }
 
-    /// The member of a seat. None: the seat is free.
-    pub fn member(&self, place: usize) -> Option<Member> {
-        if place >= SEATS {
+    /// The member of an entry. None: the entry is free.
+    pub fn member(&self, index: usize) -> Option<Member> {
+        if index >= MAX_MEMBERS {
             return None;
         }
-        let number = |number: usize| self.load(FIRST_SEAT + place * SEAT_NUMBERS + number);
-        let process = u32::try_from(number(seat::PROCESS)).ok().filter(|&process| process > 0)?;
+        let number = |number: usize| self.load(FIRST_ENTRY + index * ENTRY_NUMBERS + number);
+        let process = u32::try_from(number(entry::PROCESS)).ok().filter(|&process| process > 0)?;
         Some(Member {
             process,
-            started: number(seat::STARTED),
-            namespace: number(seat::NAMESPACE),
-            rank: number(seat::RANK).checked_sub(1),
-            since: MonoNs(number(seat::SINCE)),
-            state: MemberState::unpack(number(seat::STATE)),
-            journaled_until: MonoNs::from_word(number(seat::JOURNALED)),
-            beat: MonoNs(number(seat::BEAT)),
+            started: number(entry::STARTED),
+            namespace: number(entry::NAMESPACE),
+            rank: number(entry::RANK).checked_sub(1),
+            since: MonoNs(number(entry::SINCE)),
+            state: MemberState::unpack(number(entry::STATE)),
+            journaled_until: MonoNs::from_word(number(entry::JOURNALED)),
+            beat: MonoNs(number(entry::BEAT)),
         })
     }
 
-    /// All members, with their seats.
+    /// All members, with their entries.
     pub fn members(&self) -> impl Iterator<Item = (usize, Member)> {
-        (0..(self.load(head::TAKEN) as usize).min(SEATS)).filter_map(|place| Some((place, self.member(place)?)))
+        (0..(self.load(head::TAKEN) as usize).min(MAX_MEMBERS)).filter_map(|index| Some((index, self.member(index)?)))
     }
 
     /// The number with a member's [`MemberState`]. The application's thread stores it without another access.
-    pub fn state(&self, place: usize) -> Option<&AtomicU64> {
-        self.0.get(FIRST_SEAT + place.min(SEATS) * SEAT_NUMBERS + seat::STATE)
+    pub fn state(&self, index: usize) -> Option<&AtomicU64> {
+        self.0.get(FIRST_ENTRY + index.min(MAX_MEMBERS) * ENTRY_NUMBERS + entry::STATE)
     }
 
     /// Notes that a member cannot count before `at`: its first epoch begins, or it reads the devices for the
     /// first time.
-    pub fn begin(&self, place: usize, at: MonoNs) {
-        if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT_NUMBERS + seat::SINCE) {
+    pub fn begin(&self, index: usize, at: MonoNs) {
+        if let Some(there) = self.0.get(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::SINCE) {
             there.fetch_max(at.0, SeqCst);
         }
     }
 
     /// Notes that a member polls at `now`.
-    pub fn beat(&self, place: usize, now: MonoNs) {
-        self.store(FIRST_SEAT + place * SEAT_NUMBERS + seat::BEAT, now.0);
+    pub fn beat(&self, index: usize, now: MonoNs) {
+        self.store(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::BEAT, now.0);
     }
 
     /// Notes that a member's journal has its energy up to `to`.
-    pub fn journal(&self, place: usize, to: MonoNs) {
-        if let Some(there) = self.0.get(FIRST_SEAT + place * SEAT_NUMBERS + seat::JOURNALED) {
+    pub fn journal(&self, index: usize, to: MonoNs) {
+        if let Some(there) = self.0.get(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::JOURNALED) {
             there.fetch_max(to.0, SeqCst);
         }
     }
 
     /// Notes the energy that a member has counted, J.
-    pub fn note_used(&self, place: usize, joules: Option<f64>) {
-        self.store(FIRST_SEAT + place * SEAT_NUMBERS + seat::USED, joules.unwrap_or(f64::NAN).to_bits());
+    pub fn note_used(&self, index: usize, joules: Option<f64>) {
+        self.store(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::USED, joules.unwrap_or(f64::NAN).to_bits());
     }
 
-    fn used(&self, place: usize) -> Option<f64> {
-        amount(self.load(FIRST_SEAT + place * SEAT_NUMBERS + seat::USED))
+    fn used(&self, index: usize) -> Option<f64> {
+        amount(self.load(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::USED))
     }
 
     /// Energy of the members that have left and of those that are alive, J.
     pub fn sum(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<f64> {
         let left = amount(self.load(head::LEFT)).filter(|joules| *joules > 0.0);
-        let living = self.members().filter(|(_, member)| is_alive(member)).map(|(place, _)| self.used(place));
+        let living = self.members().filter(|(_, member)| is_alive(member)).map(|(index, _)| self.used(index));
         living.chain([left]).flatten().reduce(|a, b| a + b)
     }
 
-    /// Frees the seat of a member. Its energy stays in the sum. True: no other member is alive, and the record
+    /// Frees the entry of a member. Its energy stays in the sum. True: no other member is alive, and the record
     /// is closed.
-    pub fn release(&self, place: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
-        let used = self.used(place).unwrap_or(0.0);
+    pub fn release(&self, index: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
+        let used = self.used(index).unwrap_or(0.0);
         loop {
-            let before = self.load(head::LEFT);
-            if self.swap(head::LEFT, before, (amount(before).unwrap_or(0.0) + used).to_bits()) {
+            let old = self.load(head::LEFT);
+            if self.swap(head::LEFT, old, (amount(old).unwrap_or(0.0) + used).to_bits()) {
                 break;
             }
         }
-        if let Some(member) = self.member(place) {
-            self.clear(place, member.process);
+        if let Some(member) = self.member(index) {
+            self.clear(index, member.process);
         }
         self.close(is_alive)
     }
 
-    /// Clears the seat of a process that has left, or was killed.
-    pub fn clear(&self, place: usize, process: u32) {
-        self.swap(FIRST_SEAT + place.min(SEATS) * SEAT_NUMBERS + seat::PROCESS, u64::from(process), 0);
+    /// Clears the entry of a process that has left, or was killed.
+    pub fn clear(&self, index: usize, process: u32) {
+        self.swap(FIRST_ENTRY + index.min(MAX_MEMBERS) * ENTRY_NUMBERS + entry::PROCESS, u64::from(process), 0);
     }
 
     /// Notes that a member wants to count a device.
-    pub fn note_wanted(&self, place: usize, device: usize) {
-        let number = FIRST_SEAT + place * SEAT_NUMBERS + seat::DEVICES + device / 64;
-        if let Some(there) = self.0.get(number).filter(|_| device / 64 < seat::DEVICE_NUMBERS) {
+    pub fn note_wanted(&self, index: usize, device: usize) {
+        let number = FIRST_ENTRY + index * ENTRY_NUMBERS + entry::DEVICES + device / 64;
+        if let Some(there) = self.0.get(number).filter(|_| device / 64 < entry::DEVICE_NUMBERS) {
             there.fetch_or(1 << (device % 64), SeqCst);
         }
     }
 
     /// Whether a member wants to count a device. False for the last devices of a record, which have no bit.
-    pub fn wants(&self, place: usize, device: usize) -> bool {
-        let number = FIRST_SEAT + place * SEAT_NUMBERS + seat::DEVICES + device / 64;
-        device / 64 < seat::DEVICE_NUMBERS && self.load(number) >> (device % 64) & 1 == 1
+    pub fn wants(&self, index: usize, device: usize) -> bool {
+        let number = FIRST_ENTRY + index * ENTRY_NUMBERS + entry::DEVICES + device / 64;
+        device / 64 < entry::DEVICE_NUMBERS && self.load(number) >> (device % 64) & 1 == 1
     }
 
     /// The index of a device, by a hash of its name that is not 0. None: there is no room.
     pub fn device(&self, hash: u64) -> Option<usize> {
-        (NAMES..OWNERS).position(|place| self.swap(place, 0, hash) || self.load(place) == hash)
+        (NAMES..OWNERS).position(|index| self.swap(index, 0, hash) || self.load(index) == hash)
     }
 
     /// The owner of a device.
@@ -353,17 +354,17 @@ impl LeaseRecord<'_> {
         self.store(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(owner.turn), owner.pack());
     }
 
-    fn entry(&self, device: usize, turn: u8) -> LeaseOwner {
+    fn kept_turn(&self, device: usize, turn: u8) -> LeaseOwner {
         LeaseOwner::unpack(self.load(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(turn)))
     }
 
-    /// The begin of an owner's turn. None: it is not kept any more. An entry of 256 turns ago is recognised, because it
-    /// is older than the entry of the turn before.
+    /// The begin of an owner's turn. None: it is not kept any more. A begin of 256 turns ago is recognised, because it
+    /// is older than the begin of the turn before.
     fn remembered(&self, device: usize, owner: LeaseOwner) -> Option<LeaseOwner> {
-        let entry = |turn: u8| self.entry(device, turn);
-        let (begun, before) = (entry(owner.turn), entry(owner.turn.wrapping_sub(1)));
-        let is_it = (begun.seat, begun.turn) == (owner.seat, owner.turn);
-        let range = if before.turn == owner.turn.wrapping_sub(1) { before.settled } else { 0 }..=owner.settled;
+        let began = |turn: u8| self.kept_turn(device, turn);
+        let (begun, previous) = (began(owner.turn), began(owner.turn.wrapping_sub(1)));
+        let is_it = (begun.member, begun.turn) == (owner.member, owner.turn);
+        let range = if previous.turn == owner.turn.wrapping_sub(1) { previous.settled } else { 0 }..=owner.settled;
         (is_it && range.contains(&begun.settled)).then_some(begun)
     }
 
@@ -380,13 +381,13 @@ impl LeaseRecord<'_> {
     /// The end of the turn that began as `mine`. `now` is the current owner.
     pub fn lost_at(&self, device: usize, mine: LeaseOwner, now: LeaseOwner) -> MonoNs {
         let next = mine.turn.wrapping_add(1);
-        let entry = self.entry(device, next);
+        let kept = self.kept_turn(device, next);
         let after = if now.turn == next {
             self.remembered(device, now).unwrap_or(now)
-        } else if entry.turn == next && entry.settled >= mine.settled {
-            entry
+        } else if kept.turn == next && kept.settled >= mine.settled {
+            kept
         } else {
-            mine // the entry was overwritten by later turns: the settled time stays
+            mine // the kept turn was overwritten by later turns: the settled time stays
         };
         self.on_the_clock(after.settled.max(mine.settled)).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-use super::party::{Party, PartyTurn};
+use super::participant::{DeviceTurn, Participant};
 use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState};
 use crate::clock::MonoNs;
@@ -52,8 +52,8 @@ struct Process {
 
 struct Running {
     process: Process,
-    place: usize,
-    turn: PartyTurn,
+    index: usize,
+    turn: DeviceTurn,
     state: MemberState,
     ended: Option<MonoNs>,
     next_poll: MonoNs,
@@ -82,12 +82,12 @@ impl World {
         let member = Member { process: number, rank: Some(process.rank), since: now, ..Member::default() };
         let record = self.record();
         assert!(record.is_of(7, now));
-        let (place, device) = (record.join(&member, &|_| true).expect("room"), record.device(9).expect("room"));
-        let (process, turn) = (process.clone(), PartyTurn::new(device));
+        let (index, device) = (record.join(&member, &|_| true).expect("room"), record.device(9).expect("room"));
+        let (process, turn) = (process.clone(), DeviceTurn::new(device));
         let (state, turns) = (MemberState::Ended(None), Vec::new());
         self.running.push(Running {
             process,
-            place,
+            index,
             turn,
             state,
             ended: None,
@@ -99,14 +99,15 @@ impl World {
         });
     }
 
-    fn poll(&mut self, number: usize, now: MonoNs, is_asked: bool) -> LeaseState {
+    fn poll(&mut self, number: usize, now: MonoNs, is_requested: bool) -> LeaseState {
         let World { memory, running, dead } = self;
         let one = &mut running[number];
         let is_alive = |member: &Member| !dead.contains(&member.process);
         let process = number as u32 + 1;
-        let party = Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
-        let poll = LeasePoll { now, ended: one.ended, is_asked, read_since: Some(START) };
-        let lease = party.poll(&mut one.turn, one.ended, poll);
+        let participant =
+            Participant { record: LeaseRecord(memory), index: one.index, process, namespace: 0, is_alive: &is_alive };
+        let poll = LeasePoll { now, ended: one.ended, is_requested, read_since: Some(START) };
+        let lease = participant.poll(&mut one.turn, one.ended, poll);
         if let Some(at) = lease.lost_at {
             one.turns.last_mut().expect("it had a turn").1 = at;
         }
@@ -121,14 +122,14 @@ impl World {
     fn mark(&mut self, number: usize, state: MemberState) {
         let one = &mut self.running[number];
         one.state = state;
-        let place = one.place;
+        let index = one.index;
         let is_first = !std::mem::replace(&mut one.has_begun, true);
         match state {
             MemberState::Ended(at) => one.ended = at,
-            MemberState::Open(at) if is_first => self.record().begin(place, at),
+            MemberState::Open(at) if is_first => self.record().begin(index, at),
             MemberState::Open(_) => (),
         }
-        if let Some(there) = self.record().state(place) {
+        if let Some(there) = self.record().state(index) {
             there.store(state.pack(), std::sync::atomic::Ordering::SeqCst);
         }
     }
@@ -169,8 +170,8 @@ impl World {
             if process.journal && lease.is_ours {
                 let one = &mut self.running[number];
                 one.journaled_until = one.ended;
-                let (place, until) = (one.place, one.journaled_until);
-                until.into_iter().for_each(|until| self.record().journal(place, until));
+                let (index, until) = (one.index, one.journaled_until);
+                until.into_iter().for_each(|until| self.record().journal(index, until));
             }
         }
         if is_over {
@@ -178,11 +179,16 @@ impl World {
             let one = &mut running[number];
             let is_alive = |member: &Member| !dead.contains(&member.process);
             let process = number as u32 + 1;
-            let party =
-                Party { record: LeaseRecord(memory), place: one.place, process, namespace: 0, is_alive: &is_alive };
-            party.release();
+            let participant = Participant {
+                record: LeaseRecord(memory),
+                index: one.index,
+                process,
+                namespace: 0,
+                is_alive: &is_alive,
+            };
+            participant.release();
             one.lives = false;
-            LeaseRecord(memory).release(one.place, &is_alive);
+            LeaseRecord(memory).release(one.index, &is_alive);
         }
     }
 }
@@ -304,13 +310,13 @@ fn device_of_one_process_alone_is_counted_by_it() {
     assert!(record.is_of(7, START));
     let member =
         |process, rank| Member { process, rank: Some(rank), state: MemberState::Open(START + 1), ..Member::default() };
-    let places = [member(1, 0), member(2, 1)].map(|member| record.join(&member, &|_| true).expect("room"));
-    for (number, place) in places.into_iter().enumerate() {
+    let indices = [member(1, 0), member(2, 1)].map(|member| record.join(&member, &|_| true).expect("room"));
+    for (number, index) in indices.into_iter().enumerate() {
         let device = record.device(20 + number as u64).expect("room");
         let (process, record) = (number as u32 + 1, LeaseRecord(&memory));
-        let party = Party { record, place, process, namespace: 0, is_alive: &|_| true };
-        let poll = LeasePoll { now: START + MS, ended: None, is_asked: false, read_since: Some(START) };
-        assert!(party.poll(&mut PartyTurn::new(device), None, poll).is_ours, "{number}");
+        let participant = Participant { record, index, process, namespace: 0, is_alive: &|_| true };
+        let poll = LeasePoll { now: START + MS, ended: None, is_requested: false, read_since: Some(START) };
+        assert!(participant.poll(&mut DeviceTurn::new(device), None, poll).is_ours, "{number}");
     }
 }
 
@@ -324,7 +330,7 @@ fn last_member_closes_the_record_and_later_joins_fail() {
     let second = record.join(&member(2), &|_| true).expect("room");
     assert!(!record.release(first, &|_| true) && record.release(second, &|_| true));
     assert_eq!(record.join(&member(3), &|_| true), None);
-    assert_eq!(record.members().count(), 0, "its seat is free again");
+    assert_eq!(record.members().count(), 0, "its entry is free again");
 }
 
 #[test]
@@ -334,13 +340,13 @@ fn record_of_random_numbers_does_no_harm() {
         let memory: Vec<AtomicU64> = (0..NUMBERS).map(|n| AtomicU64::new(numbers[n % numbers.len()])).collect();
         let record = LeaseRecord(&memory);
         let _ = record.is_of(1, now);
-        let place = record.join(&Member::default(), &|_| false).unwrap_or(0);
-        let party = Party { record, place, process: 0, namespace: 0, is_alive: &|_| false };
-        let mut turn = PartyTurn::new(party.record.device(3).unwrap_or(0));
-        for is_asked in [false, true] {
-            party.poll(&mut turn, Some(now), LeasePoll { now, ended: Some(now), is_asked, read_since: Some(MonoNs(0)) });
+        let index = record.join(&Member::default(), &|_| false).unwrap_or(0);
+        let participant = Participant { record, index, process: 0, namespace: 0, is_alive: &|_| false };
+        let mut turn = DeviceTurn::new(participant.record.device(3).unwrap_or(0));
+        for is_requested in [false, true] {
+            participant.poll(&mut turn, Some(now), LeasePoll { now, ended: Some(now), is_requested, read_since: Some(MonoNs(0)) });
         }
-        party.release();
-        party.record.release(place, &|_| false);
+        participant.release();
+        participant.record.release(index, &|_| false);
     });
 }

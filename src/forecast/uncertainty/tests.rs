@@ -1,6 +1,6 @@
 use super::*;
 use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
-use crate::attribution::ledger::{Energies, Mark};
+use crate::attribution::ledger::{EnergySplit, Mark};
 use crate::carbon::select;
 use crate::clock::MonoNs;
 use crate::measurement::channel::MeasuringMethod;
@@ -116,7 +116,7 @@ fn the_uncertainty_of_a_run_comes_from_its_channels() {
 /// An earlier attempt with this energy, J.
 fn past(channel: Channel, joules: f64) -> CarriedOver {
     let epochs = crate::attribution::account::Energy { joules: Some(joules), credited_ns: 2e9, measured_ns: 2e9 };
-    let used = Energies { epochs, ..Energies::default() };
+    let used = EnergySplit { epochs, ..EnergySplit::default() };
     let component = CarriedComponent { channel, used };
     let epoch = crate::attribution::epochs::Epoch::empty(MonoNs(0), MonoNs(2 * S), 2 * S, 1);
     let epochs = vec![crate::attribution::epochs::Epoch { recorded: Some(Default::default()), ..epoch }];

@@ -76,15 +76,15 @@ pub enum SelectionEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picked {
     /// The GPU's index in the offered list.
-    pub place: usize,
+    pub index: usize,
     /// The identifiers by which it was selected. It may have several, one for each part.
     pub ids: Vec<String>,
 }
 
 impl Picked {
     /// The whole GPU with this index.
-    pub fn whole(place: usize) -> Picked {
-        Picked { place, ids: Vec::new() }
+    pub fn whole(index: usize) -> Picked {
+        Picked { index, ids: Vec::new() }
     }
 }
 
@@ -158,7 +158,7 @@ impl List {
         &self,
         from: Vec<Picked>,
         offered: &[Vec<String>],
-        before: Option<&List>,
+        previous: Option<&List>,
         missing: &mut Vec<String>,
     ) -> Vec<Picked> {
         if self.is_of_the_whole_node(from.len()) {
@@ -172,8 +172,8 @@ impl List {
             let (found, not_there) = entry.find(&from, offered, self.rule);
             let id = entry.id();
             for one in found {
-                let Some(known) = picked.iter_mut().find(|other| other.place == one.place) else {
-                    picked.push(Picked { place: one.place, ids: one.ids.iter().chain(&id).cloned().collect() });
+                let Some(known) = picked.iter_mut().find(|other| other.index == one.index) else {
+                    picked.push(Picked { index: one.index, ids: one.ids.iter().chain(&id).cloned().collect() });
                     continue;
                 };
                 let is_another_part = id.as_ref().is_some_and(|id| id.starts_with("MIG-") && !known.ids.contains(id));
@@ -193,7 +193,7 @@ impl List {
                 break;
             }
         }
-        missing.extend(self.missing_text(&lost, before.map(|list| (from.len(), list))));
+        missing.extend(self.missing_text(&lost, previous.map(|list| (from.len(), list))));
         if let Some(word) = self.unreadable.as_ref().filter(|_| !is_ended) {
             let reader = self.rule.reader();
             missing.push(format!("'{word}' names no GPU, and {reader} ignores the rest ({})", self.origin));
@@ -212,7 +212,7 @@ impl List {
     }
 
     /// The message for GPUs that do not exist. `before` is the number of GPUs that an earlier list left, and that list.
-    fn missing_text(&self, lost: &[String], before: Option<(usize, &List)>) -> Option<String> {
+    fn missing_text(&self, lost: &[String], previous: Option<(usize, &List)>) -> Option<String> {
         /// GPUs that a message names.
         const MAX_NAMED: usize = 4;
         if lost.is_empty() {
@@ -224,11 +224,11 @@ impl List {
             names += &format!(" and {more} more");
         }
         let verb = if lost.len() == 1 && !names.contains(" to ") { "is" } else { "are" };
-        let place = match before {
+        let source = match previous {
             Some((left, list)) => format!("not among the {left} that {} leaves", list.origin),
             None => "not on this machine".into(),
         };
-        Some(format!("{names} {verb} {place} ({})", self.origin))
+        Some(format!("{names} {verb} {source} ({})", self.origin))
     }
 }
 
@@ -322,7 +322,7 @@ impl SelectionEntry {
                     SelectionRule::Hip => ids.iter().any(|id| id.contains(begins.as_str())),
                     _ => begins_any(ids, begins),
                 };
-                let is_it = |one: &Picked| offered.get(one.place).is_some_and(has_it);
+                let is_it = |one: &Picked| offered.get(one.index).is_some_and(has_it);
                 let first = from.iter().position(is_it);
                 // If two GPUs begin so, it is unknown which is meant.
                 let is_alone = |&at: &usize| rule == SelectionRule::Hip || !from.iter().skip(at + 1).any(is_it);

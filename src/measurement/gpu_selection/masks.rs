@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PickedCard {
     /// The card's index in the offered list.
-    pub place: usize,
+    pub index: usize,
     /// The tiles of this job, by number.
     pub tiles: Vec<usize>,
 }
@@ -89,7 +89,7 @@ impl Mask {
         let of_card = |(at, card): (usize, &PickedCard)| {
             let is_ours = |tile: &usize| shown.contains(&(at, *tile));
             let tiles: Vec<usize> = card.tiles.iter().copied().filter(is_ours).collect();
-            (!tiles.is_empty()).then_some(PickedCard { place: card.place, tiles })
+            (!tiles.is_empty()).then_some(PickedCard { index: card.index, tiles })
         };
         let picked: Vec<PickedCard> = cards.iter().enumerate().filter_map(of_card).collect();
         if picked.is_empty() && lost.is_empty() {

@@ -103,22 +103,22 @@ proptest! {
         let of = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let offered: Vec<Vec<String>> = UUIDS.iter().take(count).map(|uuid| vec![(*uuid).to_owned()]).collect();
         let count = offered.len();
-        let places = |vendor| -> Vec<usize> {
+        let indices = |vendor| -> Vec<usize> {
             let selection = select(vendor, "visible", &environment).unwrap();
-            selection.pick(&offered).0.iter().map(|one| one.place).collect()
+            selection.pick(&offered).0.iter().map(|one| one.index).collect()
         };
 
-        let nvidia = places(Vendor::Nvidia);
+        let nvidia = indices(Vendor::Nvidia);
         if let Some(value) = of("CUDA_VISIBLE_DEVICES") {
             let shown = cuda(value, count);
-            prop_assert!(nvidia.iter().all(|place| shown.contains(place)), "{value:?}: {nvidia:?} of {shown:?}");
+            prop_assert!(nvidia.iter().all(|index| shown.contains(index)), "{value:?}: {nvidia:?} of {shown:?}");
         }
 
-        let amd = places(Vendor::Amd);
+        let amd = indices(Vendor::Amd);
         let left = of("ROCR_VISIBLE_DEVICES").map_or((0..count).collect(), |value| rocr(value, count));
         let given = |name| of(name).filter(|value| !value.is_empty());
         let shown = given("HIP_VISIBLE_DEVICES").or(given("CUDA_VISIBLE_DEVICES")).map_or(left.clone(), |v| hip(v, &left));
-        prop_assert!(amd.iter().all(|place| shown.contains(place)), "{environment:?}: {amd:?} of {shown:?}");
+        prop_assert!(amd.iter().all(|index| shown.contains(index)), "{environment:?}: {amd:?} of {shown:?}");
 
         let intel = select(Vendor::Intel, "visible", &environment).unwrap();
         let cards = vec![(Vec::new(), tiles); count];
@@ -128,7 +128,7 @@ proptest! {
         let is_flat = of("ZE_FLAT_DEVICE_HIERARCHY") != Some("COMPOSITE");
         if let Some(mask) = mask.filter(|_| is_plain && is_flat) {
             let numbers: Vec<usize> =
-                cards.iter().flat_map(|card| card.tiles.iter().map(|tile| card.place * tiles + tile)).collect();
+                cards.iter().flat_map(|card| card.tiles.iter().map(|tile| card.index * tiles + tile)).collect();
             prop_assert!(numbers.iter().all(|number| mask.contains(number)), "{mask:?}: {numbers:?}");
         }
     }

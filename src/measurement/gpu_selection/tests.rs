@@ -20,15 +20,15 @@ fn picked(vendor: Vendor, devices: &str, environment: &[(&str, &str)]) -> (Vec<u
     let selection = select(vendor, devices, environment).unwrap();
     let (picked, mut reported) = selection.pick(&offered());
     reported.extend(selection.none().map(|why| why.reason.clone()));
-    (picked.into_iter().map(|one| one.place).collect(), reported)
+    (picked.into_iter().map(|one| one.index).collect(), reported)
 }
 
 /// Checks a table of values, the GPUs that count, and words of the messages.
 fn by_table(vendor: Vendor, variable: &str, table: &[(&str, &[usize], &str)]) {
-    for (value, places, words) in table {
+    for (value, indices, words) in table {
         let (found, reported) = picked(vendor, "visible", &[(variable, value)]);
         println!("| {variable} | `{value}` | {found:?} | {}", reported.join("; "));
-        assert_eq!(found, *places, "{variable}={value}: {reported:?}");
+        assert_eq!(found, *indices, "{variable}={value}: {reported:?}");
         assert_eq!(reported.is_empty(), words.is_empty(), "{variable}={value}: {reported:?}");
         assert!(reported.iter().all(|text| text.contains(words)), "{variable}={value}: {reported:?}");
     }
@@ -178,7 +178,7 @@ fn tiles(environment: &[(&str, &str)]) -> [Vec<(usize, usize)>; 2] {
     [2, 1].map(|count| {
         let cards = vec![(Vec::new(), count); 2];
         let (picked, reported) = selection.pick_tiles(&cards);
-        let pairs = |card: &PickedCard| card.tiles.iter().map(|&tile| (card.place, tile)).collect::<Vec<_>>();
+        let pairs = |card: &PickedCard| card.tiles.iter().map(|&tile| (card.index, tile)).collect::<Vec<_>>();
         let pairs: Vec<(usize, usize)> = picked.iter().flat_map(pairs).collect();
         let why = selection.none().map(|why| why.reason.clone());
         println!("| {environment:?} | {count} tiles a card | {pairs:?} | {} {why:?}", reported.join("; "));

@@ -71,7 +71,7 @@ impl PowerCheck {
 
     /// The result of a complete window; None: it is not complete, or only one window disagrees. The inner value is the
     /// ratio of counter to power if two windows in a row disagree.
-    fn verdict(&mut self) -> Option<Option<f64>> {
+    fn judge_window(&mut self) -> Option<Option<f64>> {
         let (power, counted) = (self.power, self.counted);
         let window = if self.windows < 2 { SHORT_WINDOW } else { LONG_WINDOW };
         if self.samples < MIN_POWERS || power.1 < window.seconds || power.0 <= 0.0 || counted.1 <= 0.0 {
@@ -82,45 +82,45 @@ impl PowerCheck {
         let (mean, squares) = (self.sums.0 / samples, self.sums.1 / samples);
         let spread = (squares - mean * mean).max(0.0).sqrt() / mean / samples.sqrt();
         let is_off = (ratio - 1.0).abs() > window.allowed + NOISE_ERRORS * spread;
-        let before = std::mem::replace(&mut self.suspect, is_off.then_some(ratio));
+        let previous = std::mem::replace(&mut self.suspect, is_off.then_some(ratio));
         (self.power, self.counted, self.samples, self.sums) = Default::default();
         self.windows = self.windows.saturating_add(1);
         // One window that disagrees is not enough.
-        if is_off && before.is_none() { None } else { Some(is_off.then_some(ratio)) }
+        if is_off && previous.is_none() { None } else { Some(is_off.then_some(ratio)) }
     }
 }
 
 impl Meter {
     /// Takes the power that the device reports in addition to its counter.
-    pub(super) fn power_beside(
+    pub(super) fn check_power(
         &mut self,
         at: MonoNs,
         watts: f64,
         credit: &mut impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
         let (moved_at, _) = self.last?;
-        if self.beside.last.is_some_and(|(last, _)| at <= last) {
+        if self.power_check.last.is_some_and(|(last, _)| at <= last) {
             return None;
         }
-        let before = self.beside.last.replace((at, watts));
+        let previous = self.power_check.last.replace((at, watts));
         let is_still =
             self.still_until.is_some() && at.s_since(moved_at) > MIN_STILL_S.max(STILL_STEPS * self.longest_s);
-        if !self.beside.stands_in && is_still && watts > MIN_ALIVE_W {
+        if !self.power_check.stands_in && is_still && watts > MIN_ALIVE_W {
             return self.stand_in(moved_at, at, watts, credit);
         }
-        let (from, before) = before?;
+        let (from, previous_watts) = previous?;
         let seconds = at.s_since(from);
-        let joules = 0.5 * (before + watts) * seconds;
-        if self.beside.stands_in {
+        let joules = 0.5 * (previous_watts + watts) * seconds;
+        if self.power_check.stands_in {
             self.credit_power(from, at, joules, credit);
         } else if seconds <= MAX_POWER_GAP_S {
-            self.beside.power = (self.beside.power.0 + joules, self.beside.power.1 + seconds);
-            self.beside.samples += 1;
-            self.beside.sums = (self.beside.sums.0 + watts, self.beside.sums.1 + watts * watts);
+            self.power_check.power = (self.power_check.power.0 + joules, self.power_check.power.1 + seconds);
+            self.power_check.samples += 1;
+            self.power_check.sums = (self.power_check.sums.0 + watts, self.power_check.sums.1 + watts * watts);
         }
-        let verdict = self.beside.verdict()?;
-        let before = std::mem::replace(&mut self.faults.disagreement, verdict);
-        verdict.filter(|_| before.is_none()).map(MeterEvent::Disagrees)
+        let ratio = self.power_check.judge_window()?;
+        let previous = std::mem::replace(&mut self.faults.disagreement, ratio);
+        ratio.filter(|_| previous.is_none()).map(MeterEvent::Disagrees)
     }
 
     /// Switches to the power. The time since the counter's last move gets the same power.
@@ -132,7 +132,7 @@ impl Meter {
         credit: &mut impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
         let is_news = self.faults.by_power_s == 0.0;
-        self.beside.stands_in = true;
+        self.power_check.stands_in = true;
         self.misses = 0;
         let seconds = at.s_since(from);
         if seconds <= BRIDGE_S {

@@ -16,7 +16,7 @@ const MAX_PAUSE_S: f64 = 0.5;
 /// Longest step of a counter that is taken into account, s.
 const MAX_COUNTER_STEP_S: f64 = 20.0;
 /// A power of 0 for this time, s, is a stall.
-const MIN_DARK_S: f64 = 2.5;
+const MIN_NO_POWER_S: f64 = 2.5;
 /// Least power of a running package, memory or GPU, W. A counter that counts less has not moved.
 const MIN_DEVICE_W: f64 = 0.01;
 /// A counter is not stalled within this time for each joule of its unit, s.
@@ -36,13 +36,13 @@ impl Meter {
     pub(super) fn is_doubted(&self) -> bool {
         let is_counter = matches!(self.last, Some((_, Value::Count(_))));
         let is_quiet = !self.has_moved || self.still_until.is_some();
-        is_counter && !self.may_rest && self.misses == 0 && !self.beside.stands_in && is_quiet
+        is_counter && !self.may_rest && self.misses == 0 && !self.power_check.stands_in && is_quiet
     }
 
     /// Whether the counter has never moved, though it was read for longer than most counters need for a step.
     pub fn has_yet_to_move(&self) -> bool {
         let still = self.last.zip(self.still_until).map(|((since, _), to)| to.s_since(since));
-        !self.has_moved && !self.beside.stands_in && still.is_some_and(|seconds| seconds >= MIN_STALL_S / 5.0)
+        !self.has_moved && !self.power_check.stands_in && still.is_some_and(|seconds| seconds >= MIN_STALL_S / 5.0)
     }
 
     /// Whether the device answers but shows no sign of life.
@@ -56,12 +56,12 @@ impl Meter {
     }
 
     /// Whether the counter has not moved since its last move. A counter that may have wrapped has moved.
-    pub(super) fn stands_still(&self, (since, before): (MonoNs, u64), (at, count): (MonoNs, u64)) -> bool {
+    pub(super) fn stands_still(&self, (since, previous): (MonoNs, u64), (at, count): (MonoNs, u64)) -> bool {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return false };
         let seconds = at.s_since(since);
         let may_wrap = range.is_some_and(|range| max_watts * seconds >= range as f64 * joules_per_unit);
         let least = (MIN_DEVICE_W * seconds / joules_per_unit) as u64;
-        !self.may_rest && !may_wrap && count.checked_sub(before).is_some_and(|units| units <= least)
+        !self.may_rest && !may_wrap && count.checked_sub(previous).is_some_and(|units| units <= least)
     }
 
     /// Takes a count that has not moved: a pause at first, a stall after more than a step.
@@ -69,23 +69,23 @@ impl Meter {
         let since = self.moved_at;
         let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return None };
         self.still_until = Some(at);
-        let usual_s = if self.beside.is_there() { MAX_PAUSE_S / 5.0 } else { MAX_PAUSE_S };
+        let usual_s = if self.power_check.is_there() { MAX_PAUSE_S / 5.0 } else { MAX_PAUSE_S };
         if self.has_moved && at.s_since(since) <= usual_s {
             self.settle_pause(credit);
             return None;
         }
-        let patience_s = MIN_STALL_S.max(STALL_S_PER_UNIT_J * joules_per_unit).max(STALL_STEPS * self.longest_s);
-        if self.beside.answers(at) || at.s_since(since) < patience_s {
+        let min_stall_s = MIN_STALL_S.max(STALL_S_PER_UNIT_J * joules_per_unit).max(STALL_STEPS * self.longest_s);
+        if self.power_check.answers(at) || at.s_since(since) < min_stall_s {
             return None;
         }
-        self.beside.stands_in = false;
+        self.power_check.stands_in = false;
         self.stalled(Fault::Stalled)
     }
 
-    /// Takes a power of 0: a gap at first, a stall after `MIN_DARK_S`.
+    /// Takes a power of 0: a gap at first, a stall after `MIN_NO_POWER_S`.
     pub(super) fn no_power(&mut self, at: MonoNs) -> Option<MeterEvent> {
-        let since = *self.dark_since.get_or_insert(at);
-        if at.s_since(since) >= MIN_DARK_S {
+        let since = *self.no_power_since.get_or_insert(at);
+        if at.s_since(since) >= MIN_NO_POWER_S {
             return self.stalled(Fault::NoPower);
         }
         self.faults.failed += 1;
@@ -110,11 +110,11 @@ impl Meter {
         (at, count): (MonoNs, u64),
         credit: &mut impl FnMut(EnergyInterval),
     ) -> Option<MeterEvent> {
-        let (since, Value::Count(before)) = self.last? else { return None };
-        let still_until = self.still_until.filter(|_| self.is_stalled() || self.beside.stands_in)?;
-        let is_by_power = std::mem::take(&mut self.beside.stands_in);
+        let (since, Value::Count(previous)) = self.last? else { return None };
+        let still_until = self.still_until.filter(|_| self.is_stalled() || self.power_check.stands_in)?;
+        let is_by_power = std::mem::take(&mut self.power_check.stands_in);
         let from = if is_by_power {
-            self.beside.credited_until().map_or(still_until, |until| until.max(still_until))
+            self.power_check.credited_until().map_or(still_until, |until| until.max(still_until))
         } else {
             still_until
         };
@@ -125,7 +125,7 @@ impl Meter {
             false => MAX_POWER_RISE * (seconds + MAX_STEP_S),
         };
         let is_likely = |step: &CounterStep| self.watts <= 0.0 || step.joules <= most_s * self.watts;
-        let step = self.step((from.min(at - 1), before), (at, count)).filter(is_likely)?;
+        let step = self.step((from.min(at - 1), previous), (at, count)).filter(is_likely)?;
         self.accept((from.min(at - 1), at), (count, step), credit);
         Some(MeterEvent::Moves(still_until.s_since(since)))
     }
@@ -134,14 +134,14 @@ impl Meter {
     /// energy since then, else the last move: a counter of long steps counts the energy of all that time.
     pub(super) fn resume_at(
         &mut self,
-        (since, before): (MonoNs, u64),
+        (since, previous): (MonoNs, u64),
         now: (MonoNs, u64),
         credit: &mut impl FnMut(EnergyInterval),
     ) -> MonoNs {
         let Some(still_until) = self.still_until else { return since };
         self.longest_s = self.longest_s.max(still_until.s_since(since)).min(MAX_COUNTER_STEP_S);
         // If the power was credited in that time, the counter has caught up.
-        if self.credited_until <= Some(since) && self.step((still_until, before), now).is_some() {
+        if self.credited_until <= Some(since) && self.step((still_until, previous), now).is_some() {
             self.settle_pause(credit);
         }
         self.still_until = None;
@@ -150,7 +150,9 @@ impl Meter {
 
     /// Credits a pause within the counter's step, with no energy.
     pub(super) fn settle_pause(&mut self, credit: &mut impl FnMut(EnergyInterval)) {
-        let Some(to) = self.still_until.take().filter(|_| self.misses == 0 && !self.beside.stands_in) else { return };
+        let Some(to) = self.still_until.take().filter(|_| self.misses == 0 && !self.power_check.stands_in) else {
+            return;
+        };
         if let Some((since, Value::Count(count))) = self.last.filter(|(since, _)| to > *since) {
             let none = CounterStep { joules: 0.0, wraps: 0, ambiguous: false };
             let (has_moved, moved_at) = (self.has_moved, self.moved_at);

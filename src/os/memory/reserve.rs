@@ -145,8 +145,8 @@ impl Reserve {
     }
 
     /// Makes a block longer or shorter in place; false if the units after it are in use.
-    fn resize(&self, block: *mut u8, before: usize, after: usize) -> bool {
-        let (old, new) = (self.units(block, before), self.units(block, after));
+    fn resize(&self, block: *mut u8, old_bytes: usize, after: usize) -> bool {
+        let (old, new) = (self.units(block, old_bytes), self.units(block, after));
         self.locked(|| {
             let fits = new.end <= UNITS && self.first_used(old.end..new.end).is_none();
             if fits {
@@ -229,10 +229,10 @@ mod tests {
     #[test]
     fn blocks_given_back_are_free_again_wherever_they_are() {
         static RESERVE: Reserve = Reserve::new();
-        let place = |block: *mut u8| block as usize - RESERVE.start() as usize;
+        let offset = |block: *mut u8| block as usize - RESERVE.start() as usize;
         let (one, two, three) =
             (RESERVE.take(layout(10, 1)), RESERVE.take(layout(100, 256)), RESERVE.take(layout(65, 8)));
-        assert_eq!((place(one), place(two), place(three)), (0, 256, 64));
+        assert_eq!((offset(one), offset(two), offset(three)), (0, 256, 64));
         assert!(
             RESERVE.holds(three) && !RESERVE.holds(null_mut()) && !RESERVE.holds(RESERVE.start().wrapping_add(SIZE))
         );
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(used(&RESERVE), 1 + 1 + 2);
         RESERVE.give_back(three, 65);
         assert!(RESERVE.resize(one, 10, 256) && !RESERVE.resize(one, 256, 257));
-        assert_eq!(place(RESERVE.take(layout(1, 1))), 320);
+        assert_eq!(offset(RESERVE.take(layout(1, 1))), 320);
         RESERVE.give_back(RESERVE.start().wrapping_add(320), 1);
         RESERVE.give_back(one, 256);
         RESERVE.give_back(two, 50);

@@ -1,5 +1,5 @@
-//! A chart as SVG, in a wide and a narrow form; the page shows the form that fits. The page's style replaces each colour
-//! by a shade for light or dark mode.
+//! A chart as SVG, in a wide and a narrow form; the page shows the form that fits. The page's style replaces each
+//! colour by a shade for light or dark mode.
 
 use super::axis::{Axis, Scale};
 use maud::{Markup, PreEscaped, html};

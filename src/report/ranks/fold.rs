@@ -26,8 +26,8 @@ fn rule(name: &str) -> Option<Rule> {
     }
 }
 
-/// Merges the values that several ranks have for one field. Null adds nothing. A field without a unit has the first rank's
-/// value.
+/// Merges the values that several ranks have for one field. Null adds nothing. A field without a unit has the first
+/// rank's value.
 fn fold(name: &str, inherited: Rule, values: &[&Value]) -> Value {
     let known: Vec<&Value> = values.iter().copied().filter(|value| !value.is_null()).collect();
     let Some(first) = known.first() else { return Value::Null };

@@ -8,8 +8,9 @@ use crate::units::ErrorBand;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The forecast of a job: energies are added, and the longest time counts. While any rank is running, some ranks add only
-/// their use up to now: those that are done, those whose devices another rank counts now, and those without a forecast.
+/// The forecast of a job: energies are added, and the longest time counts. While any rank is running, some ranks add
+/// only their use up to now: those that are done, those whose devices another rank counts now, and those without a
+/// forecast.
 pub fn forecast(ranks: &[&Value]) -> Value {
     let (replaced, present): (Vec<&Value>, Vec<&Value>) = ranks.iter().partition(|rank| is_replaced(rank, ranks));
     let (done, running): (Vec<&Value>, Vec<&Value>) = present.into_iter().partition(|rank| is_done(rank));
@@ -27,7 +28,8 @@ fn is_done(rank: &Value) -> bool {
     phase(rank) == Some(RunPhase::Done)
 }
 
-/// Whether an unfinished rank was killed: other ranks count all its devices, and have ended an epoch after its last one.
+/// Whether an unfinished rank was killed: other ranks count all its devices, and have ended an epoch after its last
+/// one.
 fn is_replaced(rank: &Value, ranks: &[&Value]) -> bool {
     let is_later = |other: &&&Value| last_end(other).zip(last_end(rank)).is_some_and(|(other, own)| other > own);
     let on_node = ranks.iter().filter(|other| word(other, "/run/host") == word(rank, "/run/host"));

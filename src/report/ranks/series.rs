@@ -9,17 +9,17 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of a row's first epoch, and of the epoch after its last.
-fn place(row: &Value) -> Option<(u64, u64)> {
+fn epoch_range(row: &Value) -> Option<(u64, u64)> {
     let number = |name: &str| row.get(name).and_then(Value::as_u64);
     let (index, count) = (number("index")?, number("count").unwrap_or(1));
     Some((index, index.checked_add(count)?))
 }
 
-/// The epochs, each with the use of all ranks. If ranks group their epochs differently, rows are joined until all ranks'
-/// rows begin at the same epochs.
+/// The epochs, each with the use of all ranks. If ranks group their epochs differently, rows are joined until all
+/// ranks' rows begin at the same epochs.
 pub fn epochs(ranks: &[&Value]) -> Value {
     let rows = |rank: &'_ &Value| -> Vec<((u64, u64), Value)> {
-        list(rank, "epochs").filter_map(|row| Some((place(row)?, row.clone()))).collect()
+        list(rank, "epochs").filter_map(|row| Some((epoch_range(row)?, row.clone()))).collect()
     };
     let all: Vec<Vec<((u64, u64), Value)>> = ranks.iter().map(rows).filter(|rows| !rows.is_empty()).collect();
     let mut begins: Option<BTreeSet<u64>> = None;
@@ -101,7 +101,8 @@ pub fn power(ranks: &[&Value]) -> Value {
     report::power(&intervals(&steps))
 }
 
-/// The intervals of constant power between the steps. A step is a time, s, a kind of device with begin or end, and a power, W.
+/// The intervals of constant power between the steps. A step is a time, s, a kind of device with begin or end, and a
+/// power, W.
 fn intervals(steps: &[(f64, usize, f64)]) -> Vec<CarriedInterval> {
     let mut now = [(0usize, 0.0f64); DeviceKind::ALL.len()];
     let mut intervals = Vec::new();

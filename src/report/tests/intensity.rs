@@ -1,7 +1,7 @@
 //! The intensity of a run and its provenance, and the rates of a cloud region.
 
 use super::*;
-use crate::carbon::facility::{ByRegion, FacilityPlace};
+use crate::carbon::facility::{ByRegion, FacilityLocation};
 
 /// The text and JSON reports of a run with these options.
 fn located(text: &str) -> (String, Value) {
@@ -58,7 +58,7 @@ fn a_cloud_region_has_its_own_rates() {
     assert!(json["extras"]["water"].is_null() && json["notes"].to_string().contains("wue=region: no figure"));
     // The cloud's metadata name the region during the run.
     let by_region = ByRegion { pue: true, wue: true };
-    let state = by_the_hour(0, "").1.within(Facility::new(by_region, FacilityPlace::LookedUp));
+    let state = by_the_hour(0, "").1.within(Facility::new(by_region, FacilityLocation::LookedUp));
     assert_eq!((state.carbon.pue, state.carbon.facility.lacks().len()), (1.5, 2));
     let mut state = state;
     assert_eq!((state.found_in("aws:us-east-1"), state.carbon.pue), (Vec::new(), 1.15));
@@ -72,7 +72,7 @@ fn yearly_averages_are_shown_as_in_their_table() {
     let (settings, mut state, now) = by_the_hour(0, "location=WORLD");
     let mut curve = Curve::default();
     let old = state.carbon.clock.unix_s(MonoNs(0)).0 - 90.0 * 86_400.0;
-    curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, quality: FigureQuality::Actual }]);
+    curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, quality: IntensityQuality::Actual }]);
     state.carbon.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();
     assert!(text.contains(" at 458.29 g/kWh (WORLD, "), "{text}");

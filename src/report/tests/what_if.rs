@@ -83,7 +83,7 @@ fn text_has_a_start_only_if_there_is_a_choice() {
         let (settings, mut state, now) = by_the_hour(0, "location=GB");
         let mut curve = Curve::default();
         let from = state.carbon.clock.unix_s(MonoNs(0)).0;
-        let quality = FigureQuality::Forecast;
+        let quality = IntensityQuality::Forecast;
         curve.take([IntensitySlot { from, to: from + until_h * 3600.0, g_per_kwh, quality }]);
         state.carbon.grid.hourly.as_mut().unwrap().curve = curve;
         let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();

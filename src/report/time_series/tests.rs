@@ -1,7 +1,7 @@
 use super::*;
 use crate::attribution::ledger::Mark;
 use crate::carbon::intensity::curve::{Curve, Origin};
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::clock::{ClockSample, UnixS};
 use crate::forecast::forecast;
 use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
@@ -157,7 +157,7 @@ fn hours_cover_the_run_and_are_few() {
         from: NOON + f64::from(n) * 300.0,
         to: NOON + f64::from(n + 1) * 300.0,
         g_per_kwh: f64::from(n % 100),
-        quality: FigureQuality::Actual,
+        quality: IntensityQuality::Actual,
     }));
     let state = run(&[1800, 1800]);
     let with_curve = |state: &RunState| {
@@ -166,7 +166,7 @@ fn hours_cover_the_run_and_are_few() {
     };
     let hours = with_curve(&state);
     assert_eq!((hours[0].from, hours.last().unwrap().to), (NOON + 10.0, NOON + 3611.0));
-    assert_eq!((hours.len(), hours[3].g_per_kwh, hours[3].origin), (13, 3.0, Origin::Given(FigureQuality::Actual)));
+    assert_eq!((hours.len(), hours[3].g_per_kwh, hours[3].origin), (13, 3.0, Origin::Given(IntensityQuality::Actual)));
     let mean = |hours: &[Piece]| hours.iter().map(|h| h.g_per_kwh * (h.to - h.from)).sum::<f64>();
     let state = run(&[299_000]);
     let hours = with_curve(&state);
@@ -176,14 +176,14 @@ fn hours_cover_the_run_and_are_few() {
     assert!((mean(&hours) - expected).abs() < 1e-6 * expected);
 }
 
-/// An earlier process had its own figures. Hours before the resume are shown if this process has reported figures of them,
-/// and not if it would fill them in.
+/// An earlier process had its own figures. Hours before the resume are shown if this process has reported figures of
+/// them, and not if it would fill them in.
 #[test]
 fn hours_before_a_resume_are_shown_if_they_are_known() {
     let mut curve = Curve::default();
     let slot = |hour: i32| {
         let from = NOON + f64::from(hour) * 3600.0;
-        IntensitySlot { from, to: from + 3600.0, g_per_kwh: 100.0, quality: FigureQuality::Actual }
+        IntensitySlot { from, to: from + 3600.0, g_per_kwh: 100.0, quality: IntensityQuality::Actual }
     };
     curve.take([-10, -9, 0, 1].map(slot));
     let mut state = run(&[60]);

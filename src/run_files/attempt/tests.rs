@@ -9,7 +9,7 @@ fn process(host: &str, job: Option<&str>, restarts: Option<u64>) -> Process {
 fn verdict_is_free_only_if_the_process_cannot_be_alive() {
     let slurm = Some("SLURM job 7");
     let here = process("a", slurm, Some(1));
-    let silent = |silent_s: f64| Signs {
+    let silent = |silent_s: f64| AttemptEvidence {
         lock: AttemptLock::Unknown,
         page: StatusPage::Missing,
         is_ended: false,
@@ -17,35 +17,40 @@ fn verdict_is_free_only_if_the_process_cannot_be_alive() {
         silent_s,
         worked_s: 100.0,
     };
-    let of = |last: Process| Signs { last, ..silent(1.0) };
+    let of = |last: Process| AttemptEvidence { last, ..silent(1.0) };
     let cases = [
-        (Signs { lock: AttemptLock::Held(9), ..silent(1e6) }, Verdict::Held(9)),
-        (Signs { page: StatusPage::Living(8), lock: AttemptLock::Free, ..silent(1e6) }, Verdict::Held(8)),
-        (Signs { lock: AttemptLock::Free, ..silent(0.0) }, Verdict::Free),
-        (silent(1.0), Verdict::Unsure(9.0)),
-        (silent(10.1), Verdict::Free),
-        (silent(f64::NAN), Verdict::Unsure(f64::NAN)),
-        (Signs { worked_s: 512.0 * 40.0, ..silent(100.0) }, Verdict::Unsure(5.0)),
-        (Signs { worked_s: 1e9, ..silent(155.1) }, Verdict::Free),
-        (Signs { worked_s: f64::NAN, ..silent(150.0) }, Verdict::Unsure(5.0)),
-        (Signs { is_ended: true, ..silent(0.0) }, Verdict::Free),
+        (AttemptEvidence { lock: AttemptLock::Held(9), ..silent(1e6) }, ContinueDecision::Held(9)),
+        (
+            AttemptEvidence { page: StatusPage::Living(8), lock: AttemptLock::Free, ..silent(1e6) },
+            ContinueDecision::Held(8),
+        ),
+        (AttemptEvidence { lock: AttemptLock::Free, ..silent(0.0) }, ContinueDecision::Free),
+        (silent(1.0), ContinueDecision::Unsure(9.0)),
+        (silent(10.1), ContinueDecision::Free),
+        (silent(f64::NAN), ContinueDecision::Unsure(f64::NAN)),
+        (AttemptEvidence { worked_s: 512.0 * 40.0, ..silent(100.0) }, ContinueDecision::Unsure(5.0)),
+        (AttemptEvidence { worked_s: 1e9, ..silent(155.1) }, ContinueDecision::Free),
+        (AttemptEvidence { worked_s: f64::NAN, ..silent(150.0) }, ContinueDecision::Unsure(5.0)),
+        (AttemptEvidence { is_ended: true, ..silent(0.0) }, ContinueDecision::Free),
         // A page without its process proves the end, on the process's own machine only.
-        (Signs { page: StatusPage::Dead, ..of(process("a", None, None)) }, Verdict::Free),
-        (Signs { page: StatusPage::Dead, ..of(process("b", None, None)) }, Verdict::Unsure(9.0)),
+        (AttemptEvidence { page: StatusPage::Dead, ..of(process("a", None, None)) }, ContinueDecision::Free),
+        (AttemptEvidence { page: StatusPage::Dead, ..of(process("b", None, None)) }, ContinueDecision::Unsure(9.0)),
         // After a requeue the batch system has ended the earlier process.
-        (of(process("b", slurm, Some(0))), Verdict::Free),
-        (of(process("b", slurm, None)), Verdict::Free),
-        (of(process("b", slurm, Some(2))), Verdict::Unsure(9.0)),
-        (of(process("b", Some("SLURM job 8"), None)), Verdict::Unsure(9.0)),
-        (of(process("b", None, None)), Verdict::Unsure(9.0)),
+        (of(process("b", slurm, Some(0))), ContinueDecision::Free),
+        (of(process("b", slurm, None)), ContinueDecision::Free),
+        (of(process("b", slurm, Some(2))), ContinueDecision::Unsure(9.0)),
+        (of(process("b", Some("SLURM job 8"), None)), ContinueDecision::Unsure(9.0)),
+        (of(process("b", None, None)), ContinueDecision::Unsure(9.0)),
     ];
-    for (signs, expected) in cases {
-        let verdict = signs.verdict(&here);
-        let is_same = match (verdict, expected) {
-            (Verdict::Unsure(a), Verdict::Unsure(b)) => (a - b).abs() < 1e-6 || a.is_nan() && b.is_nan(),
+    for (evidence, expected) in cases {
+        let decision = evidence.decide(&here);
+        let is_same = match (decision, expected) {
+            (ContinueDecision::Unsure(a), ContinueDecision::Unsure(b)) => {
+                (a - b).abs() < 1e-6 || a.is_nan() && b.is_nan()
+            }
             (a, b) => a == b,
         };
-        assert!(is_same, "{signs:?}: {verdict:?}, and not {expected:?}");
+        assert!(is_same, "{evidence:?}: {decision:?}, and not {expected:?}");
     }
 }
 
@@ -63,52 +68,4 @@ fn opening_line_identifies_its_process() {
     let rank = Rank { number: Some(2), of: Some(4), local: None };
     assert_eq!(Process::of_opening(&line), Process { rank, ..process("a", Some("SLURM job 7"), Some(1)) });
     assert_eq!(Process::of_opening(&json!({})), Process::default());
-}
-
-#[test]
-fn locks_are_shared_by_file_system_and_options() {
-    let shares = |kind: &str, options: &str| {
-        let mounts = format!(
-            "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n30 22 0:40 / /scratch rw,noatime - {kind} server:/x {options}\n"
-        );
-        locks_are_shared(&mounts, Path::new("/scratch/logs"))
-    };
-    for (kind, options, expected) in [
-        ("xfs", "rw", true),
-        ("tmpfs", "rw,size=64k", true),
-        ("gpfs", "rw", true),
-        ("ceph", "rw", true),
-        ("nfs4", "rw,vers=4.2,local_lock=none", true),
-        ("nfs", "rw,vers=3,local_lock=none", true),
-        ("nfs", "rw,vers=3,nolock,local_lock=all", false),
-        ("nfs", "rw,vers=3,local_lock=posix", false),
-        ("nfs", "rw,vers=3,local_lock=flock", true),
-        ("lustre", "rw,flock,lazystatfs", true),
-        ("lustre", "rw,localflock", false),
-        ("lustre", "rw,noflock", false),
-        ("lustre", "rw", false),
-        ("beegfs", "rw", false),
-        ("fuse.sshfs", "rw", false),
-        ("9p", "rw", false),
-        ("virtiofs", "rw", false),
-        ("something", "rw", false),
-    ] {
-        assert_eq!(shares(kind, options), expected, "{kind} {options}");
-    }
-}
-
-#[test]
-fn path_belongs_to_the_deepest_mount() {
-    let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-        23 22 0:40 / /a\\040b rw master:1 - beegfs none rw\n\
-        24 23 0:41 / /a\\040b/c rw - tmpfs none rw\n\
-        25 22 0:42 / /d rw - tmpfs none rw\n\
-        26 22 0:43 / /d rw - fuse none rw\n\
-        torn";
-    for (path, expected) in
-        [("/x", true), ("/a b", false), ("/a b/logs", false), ("/a b/c/x", true), ("/a bc", true), ("/d/x", false)]
-    {
-        assert_eq!(locks_are_shared(mounts, Path::new(path)), expected, "{path}");
-    }
-    assert!(!locks_are_shared("", Path::new("/x")));
 }

@@ -4,7 +4,7 @@ use super::VERSION;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, CarriedOver, LostEnergy};
 use crate::attribution::epochs::{Epoch, PerKind, RecordedFigures};
-use crate::attribution::ledger::Energies;
+use crate::attribution::ledger::EnergySplit;
 use crate::clock::{MonoNs, UnixS};
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::source_name::SourceName;
@@ -41,7 +41,7 @@ pub struct Journal {
     /// The epochs that the last attempt ended, by its lines.
     attempt_count: Count,
     /// The epochs that the attempts before the last one ended.
-    before: u64,
+    epochs_before: u64,
     /// The opening line of the last attempt.
     pub opening: Value,
     /// The last numbers, as [`super::so_far`] makes them.
@@ -102,7 +102,10 @@ impl Journal {
             journal.channels = journal.named.take().unwrap_or_default();
         }
         if journal.attempts == 0 {
-            return Err("no line in it opens a run, as a journal's (NAME.jsonl) does".into());
+            return Err(
+                "no line in it opens a run, so it is no journal; name a journal (NAME.jsonl) that this library wrote"
+                    .into(),
+            );
         }
         Ok(journal)
     }
@@ -154,7 +157,7 @@ impl Journal {
         self.attempts = attempt.max(self.attempts + 1); // an attempt may have been killed before its first line
         self.is_ended = false;
         self.attempt_count = Count::default();
-        self.before = line.get("before").and_then(Value::as_u64).unwrap_or(0);
+        self.epochs_before = line.get("before").and_then(Value::as_u64).unwrap_or(0);
         self.opening = line.clone();
         true
     }
@@ -190,7 +193,7 @@ impl Journal {
     /// Adds an epoch. `gap` is the time, ns, between it and the epoch before.
     fn add(&mut self, gap: u64, epoch: Epoch) {
         // An attempt may first write epochs of the attempt before, which had no time to.
-        if self.epochs_done >= self.before {
+        if self.epochs_done >= self.epochs_before {
             self.attempt_count.epochs = self.attempt_count.epochs.saturating_add(epoch.count);
             self.attempt_count.inside = self.attempt_count.inside.saturating_add(epoch.inside);
             self.attempt_count.span = self.attempt_count.span.saturating_add(gap).saturating_add(epoch.inside);
@@ -232,31 +235,36 @@ impl Journal {
 impl Journal {
     /// The values that the next attempt starts from. `counted` has the crash counters of the last attempt, and of later
     /// attempts that were killed before their first line. They also count epochs that have no line.
-    pub fn into_past(mut self, counted: impl IntoIterator<Item = Count>) -> CarriedOver {
-        let mut past = self.last_numbers();
+    pub fn into_carried_over(mut self, counted: impl IntoIterator<Item = Count>) -> CarriedOver {
+        let mut carried_over = self.last_numbers();
         let by_numbers = self.epochs_in_numbers();
         let by_lines = self.epochs_done;
         if by_numbers > by_lines {
             let inside = self.epochs.iter().fold(0u64, |sum, (_, epoch)| sum.saturating_add(epoch.inside));
-            self.add(0, unmeasured(by_numbers - by_lines, past.inside_ns.saturating_sub(inside)));
+            self.add(0, unmeasured(by_numbers - by_lines, carried_over.inside_ns.saturating_sub(inside)));
         }
         let mut count = 0u64;
         for (gap, epoch) in &self.epochs {
             count = count.saturating_add(epoch.count);
             if count > by_numbers {
-                past.add(*gap, epoch); // the epoch has a line, but the numbers that should follow it are missing
+                carried_over.add(*gap, epoch); // the epoch has a line, but the numbers that should follow it are missing
             }
         }
         for counted in counted {
             if let Some(more) = counted.beyond(std::mem::take(&mut self.attempt_count)) {
                 let (gap, epoch) = (more.span.saturating_sub(more.inside), unmeasured(more.epochs, more.inside));
-                past.add(gap, &epoch);
+                carried_over.add(gap, &epoch);
                 self.epochs.push((gap, epoch));
                 self.open = None;
             }
         }
         self.lose_open();
-        CarriedOver { epochs: self.placed(MonoNs(past.duration_ns)), lost: self.lost, power: self.power, ..past }
+        CarriedOver {
+            epochs: self.placed(MonoNs(carried_over.duration_ns)),
+            lost: self.lost,
+            power: self.power,
+            ..carried_over
+        }
     }
 
     /// The last numbers, as the next attempt needs them.
@@ -277,8 +285,8 @@ impl Journal {
 
     /// The measured components, each with its energy and status.
     pub fn measured(&self) -> impl Iterator<Item = (CarriedComponent, ComponentStatus)> {
-        self.channels.iter().enumerate().map(|(place, (channel, status))| {
-            let used = self.so_far.pointer(&format!("/components/{place}")).map(energies);
+        self.channels.iter().enumerate().map(|(index, (channel, status))| {
+            let used = self.so_far.pointer(&format!("/components/{index}")).map(energies);
             (CarriedComponent { channel: channel.clone(), used: used.unwrap_or_default() }, *status)
         })
     }
@@ -325,13 +333,13 @@ fn status(named: &Value) -> ComponentStatus {
     name.and_then(|name| name.parse().ok()).unwrap_or(ComponentStatus::Ok)
 }
 
-fn energies(used: &Value) -> Energies {
-    let energy = |place: usize| {
-        let part = |n: usize| used.pointer(&format!("/{place}/{n}")).and_then(amount);
+fn energies(used: &Value) -> EnergySplit {
+    let energy = |index: usize| {
+        let part = |n: usize| used.pointer(&format!("/{index}/{n}")).and_then(amount);
         let ns = |n: usize| part(n).unwrap_or(0.0) * 1e9;
         Energy { joules: part(0), credited_ns: ns(1), measured_ns: ns(2) }
     };
-    Energies { epochs: energy(0), between: energy(1) }
+    EnergySplit { epochs: energy(0), between: energy(1) }
 }
 
 fn per_kind(of: &Value) -> PerKind {

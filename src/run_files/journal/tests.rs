@@ -86,8 +86,8 @@ fn report(state: &RunState, at: u64, detail: Detail) -> Report {
 
 /// The lines that an attempt writes.
 fn lines(state: &RunState, at: u64, attempt: u64, written: u64) -> String {
-    let before = state.attribution.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
-    let mut report = report(state, at, Detail::Since(before));
+    let already = state.attribution.ledger.history().first(written).fold(Epoch::none(), |all, one| all.joined(one));
+    let mut report = report(state, at, Detail::Since(already));
     let mut lines = vec![opening(&report, attempt, written, &Process::default()), components(&report)];
     let mut last = None;
     for (mut line, Epoch { end, inside, .. }) in report.epoch_lines(usize::MAX) {
@@ -123,12 +123,12 @@ fn resumed_run_continues_with_exact_numbers() {
     let at = live(&mut state, 1 << 40, &first, &[100.0, 10.0]);
     let text = lines(&state, at, 1, 0);
     let before = usage(&state, at);
-    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    assert_eq!((past.epochs_done(), past.attempts), (3, 1));
+    let carried_over = Journal::parse(text.as_bytes()).unwrap().into_carried_over(None);
+    assert_eq!((carried_over.epochs_done(), carried_over.attempts), (3, 1));
     // The next attempt is on a machine that has just started, so its clock starts anew.
     let start = 1 << 60;
     let mut next = new_state();
-    next.resume(past, MonoNs(start));
+    next.resume(carried_over, MonoNs(start));
     assert!(near(&before, &usage(&next, start)), "{before} {}", usage(&next, start));
     next.add(&one(DeviceKind::Cpu, "a"), None, None);
     next.add(&one(DeviceKind::Dram, "b"), None, None);
@@ -157,7 +157,7 @@ fn resumed_run_continues_with_exact_numbers() {
     let again = Journal::parse(text.as_bytes()).unwrap();
     assert!(again.flaws.is_empty(), "{:?}", again.flaws);
     let mut third = new_state();
-    third.resume(again.into_past(None), MonoNs(start));
+    third.resume(again.into_carried_over(None), MonoNs(start));
     assert!(near(&whole, &usage(&third, start)), "{whole} {}", usage(&third, start));
 }
 
@@ -178,10 +178,10 @@ fn estimated_energy_keeps_its_error_if_the_next_attempt_measures() {
     state.add(&guessed("a"), None, None);
     let at = live(&mut state, 1 << 40, &[(300, 0)], &[100.0]);
     let text = lines(&state, at, 1, 0);
-    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    assert_eq!(past.error(), Some(ErrorBand { low: 0.5, high: 2.0 }));
+    let carried_over = Journal::parse(text.as_bytes()).unwrap().into_carried_over(None);
+    assert_eq!(carried_over.error(), Some(ErrorBand { low: 0.5, high: 2.0 }));
     let mut next = new_state();
-    next.resume(past, MonoNs(1 << 60));
+    next.resume(carried_over, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let near = |of: &Value, name: &str, expected: f64| {
@@ -211,12 +211,12 @@ fn estimate_without_an_error_is_not_exact() {
     state.add(&Channel { error: None, ..guessed("a") }, None, None);
     let at = live(&mut state, 1 << 40, &[(300, 0)], &[100.0]);
     let text = lines(&state, at, 1, 0);
-    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    assert_eq!(past.error(), Some(ErrorBand::UNSTATED));
+    let carried_over = Journal::parse(text.as_bytes()).unwrap().into_carried_over(None);
+    assert_eq!(carried_over.error(), Some(ErrorBand::UNSTATED));
     let simulated = text.replace("\"simulated\":false", "\"simulated\":true");
-    assert_eq!(Journal::parse(simulated.as_bytes()).unwrap().into_past(None).error(), None);
+    assert_eq!(Journal::parse(simulated.as_bytes()).unwrap().into_carried_over(None).error(), None);
     let mut next = new_state();
-    next.resume(past, MonoNs(1 << 60));
+    next.resume(carried_over, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let high_j = usage(&next, end)["energy_high_j"].as_f64().unwrap();
@@ -230,7 +230,7 @@ fn estimate_that_continues_is_one_component() {
     state.add(&guessed("a"), None, None);
     let at = live(&mut state, 1 << 40, &[(300, 0)], &[100.0]);
     let mut next = new_state();
-    next.resume(Journal::parse(lines(&state, at, 1, 0).as_bytes()).unwrap().into_past(None), MonoNs(1 << 60));
+    next.resume(Journal::parse(lines(&state, at, 1, 0).as_bytes()).unwrap().into_carried_over(None), MonoNs(1 << 60));
     next.add(&guessed("a"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[100.0]);
     let components = report(&next, end, Detail::Totals(None)).section("components");
@@ -244,7 +244,8 @@ fn error_in_a_journal_is_checked() {
     state.add(&guessed("a"), None, None);
     let at = live(&mut state, 1 << 40, &[(100, 0)], &[100.0]);
     let text = lines(&state, at, 1, 0);
-    let error = |text: &str| Journal::parse(text.as_bytes()).unwrap().into_past(None).components[0].channel.error;
+    let error =
+        |text: &str| Journal::parse(text.as_bytes()).unwrap().into_carried_over(None).components[0].channel.error;
     assert!(text.contains("\"low\":0.5") && error(&text).is_some(), "{text}");
     for odd in ["\"low\":-0.5", "\"low\":0", "\"low\":7", "\"low\":null", "\"lower\":0.5"] {
         assert_eq!(error(&text.replace("\"low\":0.5", odd)), Some(ErrorBand::UNSTATED), "{odd}");
@@ -261,9 +262,9 @@ fn attempt_on_another_machine_adds_its_components() {
     let mut state = new_state();
     state.add(&one(DeviceKind::Cpu, "a"), None, None);
     let at = live(&mut state, 1 << 40, &[(100, 0)], &[100.0]);
-    let past = Journal::parse(lines(&state, at, 1, 0).as_bytes()).unwrap().into_past(None);
+    let carried_over = Journal::parse(lines(&state, at, 1, 0).as_bytes()).unwrap().into_carried_over(None);
     let mut next = new_state();
-    next.resume(past, MonoNs(1 << 60));
+    next.resume(carried_over, MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
     let end = live(&mut next, (1 << 60) + MS, &[(100, 0)], &[300.0]);
     let whole = usage(&next, end);
@@ -315,55 +316,63 @@ fn joined(lines: &[String]) -> Vec<u8> {
 #[test]
 fn torn_invalid_and_missing_lines_are_left_out_and_the_rest_counts() {
     let lines = four();
-    let past_of = |text: &[u8]| {
+    let carried_over_of = |text: &[u8]| {
         let journal = Journal::parse(text).unwrap();
-        (journal.flaws.clone(), journal.into_past(None))
+        (journal.flaws.clone(), journal.into_carried_over(None))
     };
     let whole = joined(&lines);
-    assert_eq!(past_of(&whole).1.epochs_done(), 4);
+    assert_eq!(carried_over_of(&whole).1.epochs_done(), 4);
     // The last line is torn.
     let last = whole.len() - lines[5].len() - 1;
     for end in [last + 1, last + 20, last + lines[5].len() - 1] {
-        let (flaws, past) = past_of(&whole[..end]);
-        assert_eq!((flaws.len(), past.epochs_done()), (1, 3), "{flaws:?}");
-        assert!(flaws[0].contains("torn") && (past.energy_j.unwrap() - 15.0).abs() < 1e-9);
+        let (flaws, carried_over) = carried_over_of(&whole[..end]);
+        assert_eq!((flaws.len(), carried_over.epochs_done()), (1, 3), "{flaws:?}");
+        assert!(flaws[0].contains("torn") && (carried_over.energy_j.unwrap() - 15.0).abs() < 1e-9);
     }
     // Invalid lines are in the middle.
     let mut with_invalid = lines.clone();
     with_invalid.insert(4, "not of ours".into());
     with_invalid.insert(4, "{\"index\":\"x\"}".into());
     with_invalid.insert(4, "[1,2]".into());
-    let (flaws, past) = past_of(&joined(&with_invalid));
-    assert_eq!((flaws.len(), past.epochs_done()), (3, 4), "{flaws:?}");
+    let (flaws, carried_over) = carried_over_of(&joined(&with_invalid));
+    assert_eq!((flaws.len(), carried_over.epochs_done()), (3, 4), "{flaws:?}");
     // A line in the middle is lost: its epoch is counted, and its energy is in the sum.
     let mut holed = lines.clone();
     holed.remove(3);
-    let (flaws, past) = past_of(&joined(&holed));
-    assert!(flaws.is_empty() && past.epochs_done() == 4 && (past.energy_j.unwrap() - 20.0).abs() < 1e-9);
-    assert_eq!(past.inside_ns, 400 * MS);
+    let (flaws, carried_over) = carried_over_of(&joined(&holed));
+    assert!(
+        flaws.is_empty() && carried_over.epochs_done() == 4 && (carried_over.energy_j.unwrap() - 20.0).abs() < 1e-9
+    );
+    assert_eq!(carried_over.inside_ns, 400 * MS);
     // A repeated line counts once.
     let mut twice = lines.clone();
     twice.push(lines[5].clone());
-    assert_eq!((past_of(&joined(&twice)).0.len(), past_of(&joined(&twice)).1.epochs_done()), (1, 4));
+    assert_eq!((carried_over_of(&joined(&twice)).0.len(), carried_over_of(&joined(&twice)).1.epochs_done()), (1, 4));
     for none in ["", "\n", "a,b\n1,2\n", "{\"schema\":1}\n", "{\"journal\":2,\"run\":{\"id\":\"x\"}}\n"] {
         assert!(Journal::parse(none.as_bytes()).is_err(), "{none:?}");
     }
     let mut other = lines.clone();
     other.push(lines[0].replace("0123456789abcdef", "fedcba9876543210"));
-    assert_eq!(past_of(&joined(&other)).0.len(), 1, "another run's opening");
+    assert_eq!(carried_over_of(&joined(&other)).0.len(), 1, "another run's opening");
 }
 
 #[test]
 fn epochs_without_a_line_are_known_by_the_crash_counter() {
     let journal = Journal::parse(&joined(&four()[..5])).unwrap();
     let counted = Count { epochs: 6, inside: 650 * MS, span: 660 * MS };
-    let past = journal.into_past(Some(counted));
-    assert_eq!((past.epochs_done(), past.inside_ns, past.duration_ns), (6, 650 * MS, 660 * MS));
-    let last = past.epochs.last().unwrap();
-    assert_eq!((last.count, last.inside, last.energy.total(), last.end), (3, 350 * MS, None, MonoNs(past.duration_ns)));
-    assert!((past.energy_j.unwrap() - 15.0).abs() < 1e-9 && (past.coverage.unwrap() - 300.0 / 660.0).abs() < 1e-9);
+    let carried_over = journal.into_carried_over(Some(counted));
+    assert_eq!((carried_over.epochs_done(), carried_over.inside_ns, carried_over.duration_ns), (6, 650 * MS, 660 * MS));
+    let last = carried_over.epochs.last().unwrap();
+    assert_eq!(
+        (last.count, last.inside, last.energy.total(), last.end),
+        (3, 350 * MS, None, MonoNs(carried_over.duration_ns))
+    );
+    assert!(
+        (carried_over.energy_j.unwrap() - 15.0).abs() < 1e-9
+            && (carried_over.coverage.unwrap() - 300.0 / 660.0).abs() < 1e-9
+    );
     let all_known = Count { epochs: 3, inside: 300 * MS, span: 300 * MS };
-    assert_eq!(Journal::parse(&joined(&four()[..5])).unwrap().into_past(Some(all_known)).epochs_done(), 3);
+    assert_eq!(Journal::parse(&joined(&four()[..5])).unwrap().into_carried_over(Some(all_known)).epochs_done(), 3);
 }
 
 #[test]
@@ -373,14 +382,14 @@ fn epoch_open_at_a_kill_is_reported_as_lost() {
     let mut so_far = so_far["so_far"].take();
     so_far["open"] = json!({"duration_s": 1.5, "energy_j": 75.0});
     lines.push(json!({"so_far": so_far}).to_string());
-    let lost = Journal::parse(&joined(&lines)).unwrap().into_past(None).lost;
+    let lost = Journal::parse(&joined(&lines)).unwrap().into_carried_over(None).lost;
     assert_eq!(lost, LostEnergy { times: 1, seconds: 1.5, joules: Some(75.0) });
     // By the crash counter it ended after that.
     let counted = Some(Count { epochs: 5, inside: 2000 * MS, span: 2000 * MS });
-    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(counted).lost, LostEnergy::default());
+    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_carried_over(counted).lost, LostEnergy::default());
     // The next attempt also had an open epoch.
     lines.extend([lines[0].clone(), lines[6].clone()]);
-    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_past(None).lost.times, 2);
+    assert_eq!(Journal::parse(&joined(&lines)).unwrap().into_carried_over(None).lost.times, 2);
 }
 
 proptest! {
@@ -388,21 +397,21 @@ proptest! {
 
     #[test]
     fn damaged_text_never_panics(
-        places in prop::collection::vec((0usize..6000, any::<u8>()), 0..6),
+        positions in prop::collection::vec((0usize..6000, any::<u8>()), 0..6),
         cut in 0usize..6000,
         counted in prop::option::of((0u64..9, any::<u64>(), any::<u64>())),
     ) {
         let mut text = joined(&four());
-        for (place, byte) in places {
-            let place = place % text.len();
-            text[place] = byte;
+        for (position, byte) in positions {
+            let position = position % text.len();
+            text[position] = byte;
         }
         text.truncate(text.len() - cut % text.len() / 4);
         if let Ok(journal) = Journal::parse(&text) {
             let counted = counted.map(|(epochs, inside, span)| Count { epochs, inside: inside >> 8, span: span >> 8 });
-            let past = journal.into_past(counted);
+            let carried_over = journal.into_carried_over(counted);
             let mut state = new_state();
-            state.resume(past, MonoNs(1 << 60));
+            state.resume(carried_over, MonoNs(1 << 60));
             state.add(&one(DeviceKind::Cpu, "a"), None, None);
             let text = report(&state, 1 << 60, Detail::Epochs).render("json").unwrap();
             prop_assert!(!text.contains("NaN") && serde_json::from_str::<Value>(&text).is_ok());
@@ -423,6 +432,23 @@ fn epochs_of_a_long_run_are_decimated_and_sums_stay() {
     assert_eq!(grams, 100_000.0);
 }
 
+/// Fuzzing found it: emissions became negative, because the numbers had more energy than the components.
+#[test]
+fn journal_without_its_components_has_no_negative_emissions() {
+    let mut kept = four();
+    kept.retain(|line| !line.starts_with("{\"components\""));
+    let past = Journal::parse(&joined(&kept)).unwrap().into_past(None);
+    assert!(past.components.is_empty() && past.energy_j > Some(0.0));
+    let mut state = new_state();
+    let start = 1 << 60;
+    state.resume(past.clone(), MonoNs(start));
+    state.add(&one(DeviceKind::Cpu, "a"), None, None);
+    let at = live(&mut state, start, &[(100, 0)], &[10.0]);
+    let own_g = 0.1 * 10.0 / 3.6e6 * 1.2 * 200.0;
+    let grams = usage(&state, at)["co2eq_g"].as_f64().unwrap();
+    assert!((grams - own_g).abs() < 1e-9, "{grams}");
+}
+
 /// The next attempt names its components before it has numbers.
 #[test]
 fn kill_before_the_first_numbers_keeps_each_components_energy() {
@@ -431,7 +457,7 @@ fn kill_before_the_first_numbers_keeps_each_components_energy() {
     state.add(&one(DeviceKind::Gpu, "b"), None, None);
     let at = live(&mut state, 1 << 40, &[(40, 3), (50, 0)], &[100.0, 200.0]);
     let mut text = lines(&state, at, 1, 0);
-    let first = Journal::parse(text.as_bytes()).unwrap().into_past(None);
+    let first = Journal::parse(text.as_bytes()).unwrap().into_carried_over(None);
     let mut next = new_state();
     next.resume(first.clone(), MonoNs(1 << 60));
     next.add(&one(DeviceKind::Cpu, "c"), None, None);
@@ -439,9 +465,9 @@ fn kill_before_the_first_numbers_keeps_each_components_energy() {
     for line in [opening(&report, 2, 2, &Process::default()), components(&report)] {
         text += &format!("{line}\n");
     }
-    let past = Journal::parse(text.as_bytes()).unwrap().into_past(None);
-    let used = |past: &CarriedOver| -> Vec<_> {
-        past.components.iter().map(|one| (one.channel.id.clone(), one.used.sum().joules)).collect()
+    let carried_over = Journal::parse(text.as_bytes()).unwrap().into_carried_over(None);
+    let used = |carried_over: &CarriedOver| -> Vec<_> {
+        carried_over.components.iter().map(|one| (one.channel.id.clone(), one.used.sum().joules)).collect()
     };
-    assert_eq!(used(&past), used(&first));
+    assert_eq!(used(&carried_over), used(&first));
 }

@@ -5,11 +5,12 @@ use super::{FoundRun, MAX_HEAD_BYTES, Refusal, ResumeRequest, Resumed};
 use crate::clock::UnixS;
 use crate::os::{self, text};
 use crate::run_files::atomic_replace;
-use crate::run_files::attempt::{self, AttemptLock, Signs, StatusPage, Verdict};
+use crate::run_files::attempt::{self, AttemptEvidence, AttemptLock, ContinueDecision, StatusPage};
 use crate::run_files::crash_counter::{self, Count, CrashCounter};
 use crate::run_files::file_io::AppendFile;
 use crate::run_files::journal::{Journal, OPENING};
 use crate::run_files::paths::RunPaths;
+use crate::run_files::shared_locks;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -85,15 +86,15 @@ fn read(
             "the count of ended epochs cannot be read ({error}): epochs that ended just before a kill may be missing"
         )
     }));
-    let mut past = read.into_past(left.counts);
-    past.attempts = left.last;
+    let mut carried_over = read.into_carried_over(left.counts);
+    carried_over.attempts = left.last;
     let (crash_counter, turn) = (None, None);
     let resumed = Resumed {
         id,
         name,
         started,
         planned,
-        past,
+        carried_over,
         paths,
         journal,
         written,
@@ -134,19 +135,25 @@ fn lock_of(journal: &AppendFile, path: &Path) -> AttemptLock {
 fn are_locks_shared(path: &Path) -> bool {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let mounts = text::read(Path::new("/proc/self/mountinfo"), text::MAX_TABLE_BYTES);
-    folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| attempt::locks_are_shared(&mounts, &folder))
+    folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| shared_locks::locks_are_shared(&mounts, &folder))
 }
 
 /// The refusal for an empty journal: a process was killed before it wrote a line, or has just created it.
 fn unwritten(journal: Option<AppendFile>, lock: AttemptLock, metadata: &Metadata, request: &ResumeRequest) -> Refusal {
     let silent_s = silence_s(metadata, None);
-    let signs =
-        Signs { lock, page: StatusPage::Missing, is_ended: false, last: Default::default(), silent_s, worked_s: 0.0 };
-    match (signs.verdict(request.process), journal) {
-        (Verdict::Free, Some(journal)) => Refusal::Unwritten(journal),
-        (Verdict::Unsure(wait_s), _) => unsure("", silent_s, wait_s),
-        (Verdict::Held(holder), _) => in_use(holder),
-        (Verdict::Free, None) => Refusal::Other("it is empty, and this user cannot write it".into()),
+    let evidence = AttemptEvidence {
+        lock,
+        page: StatusPage::Missing,
+        is_ended: false,
+        last: Default::default(),
+        silent_s,
+        worked_s: 0.0,
+    };
+    match (evidence.decide(request.process), journal) {
+        (ContinueDecision::Free, Some(journal)) => Refusal::Unwritten(journal),
+        (ContinueDecision::Unsure(wait_s), _) => unsure("", silent_s, wait_s),
+        (ContinueDecision::Held(holder), _) => in_use(holder),
+        (ContinueDecision::Free, None) => Refusal::Other("it is empty, and this user cannot write it".into()),
     }
 }
 
@@ -169,7 +176,7 @@ fn check_free(
     let attempts = (read.attempts..=left.last).filter(|attempt| *attempt > read.attempts || !read.is_ended);
     let pages: Vec<StatusPage> = attempts.map(|attempt| crash_counter::page(&read.id, attempt)).collect();
     let living = pages.iter().find(|page| matches!(page, StatusPage::Living(_)));
-    let signs = Signs {
+    let evidence = AttemptEvidence {
         lock,
         page: *living.or(pages.first()).unwrap_or(&StatusPage::Missing),
         is_ended: read.is_ended,
@@ -177,10 +184,10 @@ fn check_free(
         silent_s: silence_s(metadata, read.last_unix_s()),
         worked_s: read.worked_s(),
     };
-    match signs.verdict(request.process) {
-        Verdict::Free => Ok(()),
-        Verdict::Held(holder) => Err(in_use(holder)),
-        Verdict::Unsure(wait_s) => Err(unsure(&read.process.host, signs.silent_s, wait_s)),
+    match evidence.decide(request.process) {
+        ContinueDecision::Free => Ok(()),
+        ContinueDecision::Held(holder) => Err(in_use(holder)),
+        ContinueDecision::Unsure(wait_s) => Err(unsure(&read.process.host, evidence.silent_s, wait_s)),
     }
 }
 
@@ -217,7 +224,7 @@ impl Resumed {
         if self.journal.is_none() {
             return Ok(());
         }
-        match CrashCounter::open(&self.id, self.past.attempts + 1) {
+        match CrashCounter::open(&self.id, self.carried_over.attempts + 1) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(just_resumed()),
             counter => {
                 self.crash_counter = counter.ok();

@@ -34,9 +34,9 @@ impl Writer {
     /// some epochs.
     fn close_crash_counter(&self) {
         let Some(counter) = &self.plan.crash_counter else { return };
-        let ended = self.plan.before + counter.epochs();
+        let ended = self.plan.epochs_before + counter.epochs();
         let is_complete = self.is_opened && self.plan.written.count >= ended;
-        if is_complete || (counter.epochs() == 0 && self.plan.before == 0) {
+        if is_complete || (counter.epochs() == 0 && self.plan.epochs_before == 0) {
             counter.remove();
         } else if self.is_opened && !self.is_stuck() {
             let missing = ended.saturating_sub(self.plan.written.count);

@@ -189,15 +189,15 @@ impl Writer {
 
     /// Sends a message when the writing of a file begins to fail, and when it succeeds again.
     pub(super) fn note(&mut self, path: &Path, written: Result<(), String>) {
-        let place = self.failing.iter().position(|failing| failing == path);
-        match (written, place) {
+        let index = self.failing.iter().position(|failing| failing == path);
+        match (written, index) {
             (Err(why), None) => {
                 self.failing.push(path.to_owned());
                 self.shared
                     .queue_message(format!("not written: {why}. The run continues, and the file is tried again"));
             }
-            (Ok(()), Some(place)) => {
-                self.failing.remove(place);
+            (Ok(()), Some(index)) => {
+                self.failing.remove(index);
                 self.shared.queue_message(format!("{} is written again; nothing is missing in it", path.display()));
             }
             _ => (),

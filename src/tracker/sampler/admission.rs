@@ -11,7 +11,7 @@ use crate::os;
 use crate::state::shared::SharedState;
 
 /// Time from the tracker's start in which no epoch is settled while a source is still being opened, ns.
-const OPENING_PATIENCE_NS: u64 = 5_000_000_000;
+const OPENING_WAIT_NS: u64 = 5_000_000_000;
 
 impl Sampler {
     /// Adds a source and its channels. `late_since`: the instant from which it should have been read.
@@ -42,7 +42,7 @@ impl Sampler {
             self.stand_in(sources, &stalled, shared);
         }
         report_unavailable(unavailable, shared);
-        let is_late = os::monotonic_ns() > self.started + OPENING_PATIENCE_NS;
+        let is_late = os::monotonic_ns() > self.started + OPENING_WAIT_NS;
         let awaited = self.intake.awaited();
         if first {
             let hanging = awaited.iter().filter(|one| one.source != SourceName::Nvml);

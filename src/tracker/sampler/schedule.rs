@@ -42,8 +42,8 @@ impl Sampler {
         if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
     }
 
-    /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next pass is
-    /// soon and takes both.
+    /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next
+    /// pass is soon and takes both.
     pub(super) fn sleep(&self, shared: &SharedState) {
         let left = self.due(shared).ns_since(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_CHECK_NS));
@@ -68,8 +68,8 @@ impl Sampler {
             return None;
         }
         let progress = shared.progress();
-        let is_new = progress != self.progress && progress != PackedMark::NONE;
-        self.progress = progress;
+        let is_new = progress != self.progress_mark && progress != PackedMark::NONE;
+        self.progress_mark = progress;
         is_new.then(|| ProgressPoint { at: progress.at(os::monotonic_ns()), share: progress.share() })
     }
 
@@ -80,7 +80,7 @@ impl Sampler {
         let begin = ledger.first_epoch().filter(|_| ledger.is_in_first() && self.alerts.planned > 0);
         begin.map_or(MonoNs::NEVER, |begin| {
             let gone = now.ns_since(begin);
-            let gap = if self.progress == PackedMark::NONE { gone } else { gone / PROGRESS_LOOKS };
+            let gap = if self.progress_mark == PackedMark::NONE { gone } else { gone / PROGRESS_LOOKS };
             now + gap.max(MIN_GAP_NS)
         })
     }

@@ -5,6 +5,7 @@ use crate::measurement::channel::{Channel, Quantity};
 use crate::measurement::reading::Reading;
 use crate::measurement::source::{MIN_GAP_NS, Source};
 use crate::os;
+use crate::units;
 use std::ops::Range;
 
 /// Readings of a counter in the time that it takes to wrap at full power. Fewer readings could miss a wrap.
@@ -23,7 +24,8 @@ pub struct SourceSlot {
     pub is_wanted: bool,
     /// Whether its power is integrated because the counter does not move. Then it is read often.
     pub is_by_power: bool,
-    /// Whether this process counts it, or no process does. A source that another process counts is read at intervals only.
+    /// Whether this process counts it, or no process does. A source that another process counts is read at intervals
+    /// only.
     pub is_ours: bool,
 }
 
@@ -49,20 +51,19 @@ impl SourceSlot {
         self.last_read.map_or(MonoNs::ZERO, |last_read| last_read + gap_ns)
     }
 
-    /// The gap, ns. If powers check the counters, it is shortened by up to 40 % at random: equal gaps could match the period
-    /// of the load.
+    /// The gap, ns. If powers check the counters, it is shortened by up to 40 % at random: equal gaps could match the
+    /// period of the load.
     fn varied(&self, gap_ns: u64) -> u64 {
-        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         if !self.source.checks_counters() {
             return gap_ns;
         }
-        let random = self.last_read.unwrap_or_default().0.wrapping_mul(GOLDEN) >> 32; // 0 to 2^32
+        let random = units::mixed(self.last_read.unwrap_or_default().0) >> 32; // 0 to 2^32
         let share = random as f64 / f64::from(u32::MAX);
         (gap_ns as f64 * (0.6 + 0.4 * share)) as u64
     }
 
-    /// Reads the source if it is due; otherwise takes the asynchronous readings that have come. `now` is the beginning of the
-    /// pass.
+    /// Reads the source if it is due; otherwise takes the asynchronous readings that have come. `now` is the beginning
+    /// of the pass.
     pub fn read(&mut self, now: MonoNs, interval_ns: u64, is_marked: bool, readings: &mut Vec<Reading>) {
         let first = readings.len();
         if now >= self.next_read(interval_ns, is_marked) {

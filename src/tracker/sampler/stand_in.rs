@@ -11,8 +11,8 @@ use crate::state::shared::SharedState;
 const MEMORY: SourceName = SourceName::MemoryModel;
 
 impl Sampler {
-    /// Adds sources that replace channels without a sign of life, from the last sign of life on. The first source replaces
-    /// them; the others come with it. It does nothing if a channel shows a sign of life again.
+    /// Adds sources that replace channels without a sign of life, from the last sign of life on. The first source
+    /// replaces them; the others come with it. It does nothing if a channel shows a sign of life again.
     pub(super) fn stand_in(&mut self, sources: Vec<Box<dyn Source>>, stalled: &[usize], shared: &SharedState) {
         let (first, since) = {
             let state = shared.state();

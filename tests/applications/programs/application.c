@@ -8,6 +8,8 @@
  */
 #include "refuse.h"
 
+#include "journals.h"
+
 #include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
@@ -19,7 +21,6 @@
 
 static ct_tracker *tracker;
 static atomic_long ended;
-static char big[1 << 20];
 
 static void print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -76,6 +77,21 @@ static void end(char *words) {
 static void messages(char *words) {
     (void)words;
     while (ct_message(tracker, big, sizeof big, NULL) == CT_OK) print_line("message: %s", big);
+}
+
+/* Prints messages until one has this text. */
+static void await_message(char *text) {
+    const double until = now_s() + AWAIT_S;
+    big[0] = '\0';
+    do {
+        if (ct_message(tracker, big, sizeof big, NULL) == CT_OK) {
+            say("message: %s", big);
+        } else {
+            big[0] = '\0';
+            sleep_ms(2);
+        }
+    } while ((big[0] == '\0' || strstr(big, text) == NULL) && now_s() < until);
+    if (big[0] == '\0') check_failed(__FILE__, __LINE__, "no message has '%s'", text);
 }
 
 static void report(char *format) {
@@ -248,12 +264,12 @@ static void hold(char *folder) {
 
 static void let_go(char *words) {
     struct pollfd end = {.fd = pipe_ends[0], .events = POLLIN};
-    double until = now_s() + 10.0;
+    double until = now_s() + AWAIT_S;
     (void)words;
     close(pipe_ends[1]);
     close(locked);
     close(listening);
-    if (poll(&end, 1, 10000) != 1 || (end.revents & POLLHUP) == 0) print_line("harmed: a pipe that the application closed does not end");
+    if (poll(&end, 1, (int)(AWAIT_S * 1000)) != 1 || (end.revents & POLLHUP) == 0) print_line("harmed: a pipe that the application closed does not end");
     while (now_s() < until && ((locked = lock_file()) < 0 || (listening = listen_there()) < 0)) sleep_ms(1);
     if (locked < 0) print_line("harmed: a file that the application closed is still locked");
     if (listening < 0) print_line("harmed: a port that the application closed is still taken");
@@ -306,21 +322,14 @@ static void stop_openers(char *words) {
 
 /* Files. */
 
-/* Opens, reads and closes each journal of a folder. */
-static void read_journals(char *folder) {
-    struct dirent *entry;
-    DIR *dir = opendir(folder);
-    CHECK(dir != NULL);
-    while ((entry = readdir(dir)) != NULL) {
-        char path[512];
-        FILE *file;
-        if (strstr(entry->d_name, ".jsonl") == NULL) continue;
-        print_to(path, sizeof path, "%s/%s", folder, entry->d_name);
-        file = fopen(path, "r");
-        CHECK(file != NULL && fread(big, 1, sizeof big, file) > 0);
-        fclose(file);
-    }
-    closedir(dir);
+/* Waits until the library's thread has written lines of this many epochs into a folder's journals. */
+static void written(char *words) {
+    const double until = now_s() + AWAIT_S;
+    char folder[200];
+    long epochs = 0;
+    CHECK_INT(sscanf(words, "%199s %ld", folder, &epochs), 2);
+    while (epochs_in(folder) < epochs && now_s() < until) sleep_ms(2);
+    if (epochs_in(folder) < epochs) check_failed(__FILE__, __LINE__, "%s has %ld of %ld epochs", folder, epochs_in(folder), epochs);
 }
 
 /* Removes the System V segments that this process created; truncates and removes files in /dev/shm that it has
@@ -460,7 +469,7 @@ static const struct {
     const char *name;
     void (*run)(char *words);
 } COMMANDS[] = {
-    {"create", make}, {"epochs", epochs}, {"begin", begin}, {"end", end}, {"messages", messages}, {"report", report}, {"value", value}, {"destroy", destroy},
+    {"create", make}, {"epochs", epochs}, {"begin", begin}, {"end", end}, {"messages", messages}, {"await_message", await_message}, {"written", written}, {"report", report}, {"value", value}, {"destroy", destroy},
     {"release", release}, {"close_range", close_range_of}, {"closefrom", close_from}, {"fdopen", fdopen_of}, {"dup2", dup2_of},
     {"files", files}, {"closed", closed}, {"count", count}, {"check", check}, {"hold", hold}, {"let_go", let_go}, {"openers", openers},
     {"stop_openers", stop_openers}, {"read", read_journals}, {"wipe_shared_memory", wipe_shared_memory}, {"chdir", change_folder},

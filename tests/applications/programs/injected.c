@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
-enum { BEFORE = 2, EPOCHS = 3, PATIENCE_S = 10, MAX_CALLS = 100, WORDS = 64, FUNCTIONS = 100 };
+enum { BEFORE = 2, EPOCHS = 3, PATIENCE_S = 60, MAX_CALLS = 100, WORDS = 64, FUNCTIONS = 100 };
 
 #define OPTIONS "sysroot='%s/tree' components=node interval=0.01 location=DK job=injected-%d epochs=100 name=x log_dir=%s resume=%s"
 

@@ -6,8 +6,8 @@
 
 enum way { DESTROY, RELEASE, EXIT, WAYS };
 
-/* The ways to end a run, and how long each waits for the run's files. If the machine takes longer, the test was
-   disturbed. */
+/* The ways to end a run, and how long each waits for the run's files. If the machine takes longer, they may be
+   incomplete. */
 static const struct {
     const char *name;
     double patience_s;
@@ -88,11 +88,14 @@ static void ends_whole(enum way way, int epochs) {
     free(report);
     free(journal);
     remove_folder(folder);
-    if (reported != epochs || written != epochs) {
-        check_ended(took > WAY[way].patience_s ? DISTURBED : EXIT_FAILURE, __FILE__, __LINE__,
-                    "%s: of %d epochs the report has %lld, the journal %lld; the end took %.3f s", WAY[way].name, epochs, reported,
-                    written, took);
+    if (reported == epochs && written == epochs) return;
+    if (took > WAY[way].patience_s) {
+        printf("skipped: %s took %.3f s, longer than it waits for the files\n", WAY[way].name, took);
+        fflush(stdout); /* before the next fork */
+        return;
     }
+    check_failed(__FILE__, __LINE__, "%s: of %d epochs the report has %lld, the journal %lld; the end took %.3f s", WAY[way].name, epochs,
+                 reported, written, took);
 }
 
 int main(void) {

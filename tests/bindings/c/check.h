@@ -32,20 +32,16 @@
 #define CHECK_TEXT(actual, expected) check_text((actual), (expected), #actual, __FILE__, __LINE__)
 #define CHECK_HAS(text, part) check_has((text), (part), #text, __FILE__, __LINE__)
 
-/* The exit status if a figure that depends on time is wrong. A busy machine may be the cause, so the test runs
-   again. */
-enum { DISTURBED = 75 };
+#define CHECK_EPOCHS(tracker, done) check_epochs((tracker), (long)(done), __FILE__, __LINE__)
 
-#define check_failed(...) check_ended(EXIT_FAILURE, __VA_ARGS__)
-
-static inline void check_ended(int status, const char *file, int line, const char *format, ...)
+static inline void check_failed(const char *file, int line, const char *format, ...)
 #ifdef __GNUC__
-    __attribute__((format(printf, 4, 5)))
+    __attribute__((format(printf, 3, 4)))
 #endif
     ;
 
 /* Ends by _exit: after a failure nothing else may run, above all no exit handlers of a forked child. */
-static inline void check_ended(int status, const char *file, int line, const char *format, ...) {
+static inline void check_failed(const char *file, int line, const char *format, ...) {
     va_list values;
     fflush(stdout);
     fprintf(stderr, "%s:%d: ", file, line);
@@ -54,13 +50,7 @@ static inline void check_ended(int status, const char *file, int line, const cha
     va_end(values);
     fputc('\n', stderr);
     fflush(stderr);
-    if (status == DISTURBED) {
-        /* Runs another program: valgrind would replace this status by its own, because memory is still allocated. */
-        char command[16];
-        snprintf(command, sizeof command, "exit %d", status);
-        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-    }
-    _exit(status);
+    _exit(EXIT_FAILURE);
 }
 
 static inline void check_that(int holds, const char *what, const char *file, int line) {
@@ -78,12 +68,9 @@ static inline void check_status(int actual, int expected, const char *what, cons
     }
 }
 
-/* If both bounds are equal, the number is exact, and a busy machine cannot be the cause of a failure. */
 static inline void check_between(double actual, double low, double high, const char *what, const char *file, int line) {
-    if (actual >= low && actual <= high) return;
-    /* Under valgrind time is distorted. Only memory is checked there. */
-    if (low < high && getenv("CT_VALGRIND") != NULL) return;
-    check_ended(low < high ? DISTURBED : EXIT_FAILURE, file, line, "%s is %.17g, not from %.17g to %.17g", what, actual, low, high);
+    /* A comparison with NaN is false. */
+    if (!(actual >= low && actual <= high)) check_failed(file, line, "%s is %.17g, not from %.17g to %.17g", what, actual, low, high);
 }
 
 static inline void check_text(const char *actual, const char *expected, const char *what, const char *file, int line) {
@@ -143,6 +130,21 @@ static inline double value_of(ct_tracker *tracker, const char *pointer) {
     return value;
 }
 
+/* The longest wait for a condition, s. A busy machine needs less. */
+#define AWAIT_S 60.0
+
+/* Waits until this many epochs are done. A value waits a second for the last reading, and a thread of a busy machine may need
+ * longer. */
+static inline void check_epochs(ct_tracker *tracker, long done, const char *file, int line) {
+    const double deadline = now_s() + AWAIT_S;
+    double value = value_of(tracker, "/run/epochs_done");
+    while (value != (double)done && now_s() < deadline) {
+        sleep_ms(1);
+        value = value_of(tracker, "/run/epochs_done");
+    }
+    if (value != (double)done) check_failed(file, line, "%.0f epochs are done, not %ld", value, done);
+}
+
 /* The whole report; free() it. */
 static inline char *report_of(ct_tracker *tracker, const char *format) {
     size_t cap = 1 << 16, needed = 0;
@@ -186,7 +188,7 @@ static inline int read_text(const char *path, char *out, size_t cap) {
 
 /* The id of the sampler's thread. The thread sets its own name, a moment after it starts. */
 static inline int sampler_tid(void) {
-    double deadline = now_s() + 10.0;
+    const double deadline = now_s() + AWAIT_S;
     while (now_s() < deadline) {
         int tid = 0;
         struct dirent *entry;
@@ -217,7 +219,7 @@ static inline void thread_status(int tid, const char *label, char *out, size_t c
     print_to(out, cap, "%.*s", (int)strcspn(found, "\n"), found);
 }
 
-/* Waits for a child, which must succeed. If the child was disturbed, this program was. */
+/* Waits for a child, which must succeed. */
 static inline void check_child(pid_t child) {
     int status = 0;
     pid_t waited;
@@ -227,7 +229,6 @@ static inline void check_child(pid_t child) {
     } while (waited < 0 && errno == EINTR);
     CHECK_INT(waited, child);
     if (WIFSIGNALED(status)) check_failed(__FILE__, __LINE__, "the child was killed by signal %d", WTERMSIG(status));
-    if (WEXITSTATUS(status) == DISTURBED) check_ended(DISTURBED, __FILE__, __LINE__, "the child was disturbed");
     CHECK_INT(WEXITSTATUS(status), 0);
 }
 

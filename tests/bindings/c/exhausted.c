@@ -141,7 +141,7 @@ int main(void) {
     ct_destroy(destroyed);
 
     free_all();
-    CHECK_INT(value_of(kept, "/run/epochs_done"), 25);
+    CHECK_EPOCHS(kept, 25);
     epochs(kept, 2);
     json = report_of(kept, "json");
     CHECK_HAS(json, "\"epochs_done\":27,");

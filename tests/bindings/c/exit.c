@@ -14,7 +14,7 @@ static void start(void) {
 
 static void at_exit(void) {
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
-    CHECK_INT(value_of(tracker, "/run/epochs_done"), 2);
+    CHECK_EPOCHS(tracker, 2);
     ct_destroy(tracker);
 }
 

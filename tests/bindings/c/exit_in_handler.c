@@ -6,7 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/time.h>
 
-enum { CHILDREN = 20, AT_ONCE = 5, PATIENCE_S = 20 };
+enum { CHILDREN = 20, AT_ONCE = 5, PATIENCE_S = 60 };
 
 static ct_tracker *tracker;
 static char report[1 << 16];

@@ -29,7 +29,7 @@ static void a_fresh_one(void) {
     (void)sampler_tid();
     CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
-    CHECK_INT(value_of(tracker, "/run/epochs_done"), 1);
+    CHECK_EPOCHS(tracker, 1);
     CHECK_BETWEEN(value_of(tracker, "/usage/energy_j"), 0.0, 100.0);
     ct_destroy(tracker);
 }
@@ -90,7 +90,7 @@ int main(void) {
     if (child == 0) exit(0); /* exit handlers run, and nothing was closed before */
     check_child(child);
     CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
-    CHECK_INT(value_of(tracker, "/run/epochs_done"), 1);
+    CHECK_EPOCHS(tracker, 1);
     ct_destroy(other);
     ct_destroy(tracker);
     fork_beside_a_busy_thread();

@@ -48,7 +48,7 @@ static int report_within(long spare_kb) {
         CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
         CHECK_STATUS(ct_epoch_end(tracker), CT_OK);
     }
-    CHECK_INT(value_of(tracker, "/run/epochs_done"), 4000);
+    CHECK_EPOCHS(tracker, 4000);
     limit_to(spare_kb);
     for (n = 0; n < (int)(sizeof formats / sizeof *formats); n++) {
         ct_status status = ct_report(tracker, formats[n], report, sizeof report, NULL);

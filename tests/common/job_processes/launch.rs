@@ -1,8 +1,8 @@
 //! Starts the processes of a job, and several jobs at once.
 
-use super::{Folder, MS, PART, PROGRAM, WATTS, Wrong};
+use super::{Folder, MS, PART, PROGRAM, WATTS};
 use crate::fake_rapl::{Counter, Tree};
-use crate::retry::{now, say};
+use crate::retry::now;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Write};
@@ -13,8 +13,6 @@ use std::sync::{Condvar, Mutex};
 
 /// Most processes at once, over all cases.
 const MAX_PROCESSES: usize = 96;
-/// Tries of a case. A loaded machine may delay the counting thread.
-const MAX_TRIES: usize = 2;
 /// A simulated processor with a power of [`WATTS`].
 pub const SIMULATED: &str = "X:100:1";
 
@@ -101,24 +99,13 @@ impl Room {
     }
 }
 
-/// Runs a case. If the sum was too low, which a loaded machine may cause, runs it again. Returns the fault.
-fn tried<T: Debug>(case: &T, size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(), Wrong>) -> Option<String> {
-    for left in (0..MAX_TRIES).rev() {
-        match ROOM.with(size(case), || run(case)) {
-            Ok(()) => return None,
-            Err(Wrong { is_above, text }) if is_above || left == 0 => return Some(text),
-            Err(Wrong { text, .. }) => say(&format!("disturbed, tried again: {text}")),
-        }
-    }
-    None
-}
-
-/// Runs the cases in parallel. `size` is the number of processes of a case.
-pub fn check<T: Debug + Sync>(cases: &[T], size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(), Wrong> + Sync) {
+/// Runs the cases in parallel, as far as there is room. `size` is the number of processes of a case.
+pub fn check<T: Debug + Sync>(cases: &[T], size: fn(&T) -> usize, run: impl Fn(&T) -> Result<(), String> + Sync) {
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let run = &run;
-        let threads: Vec<_> = cases.iter().map(|case| scope.spawn(move || tried(case, size, run))).collect();
-        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        let start = |case| scope.spawn(move || ROOM.with(size(case), || run(case)));
+        let threads: Vec<_> = cases.iter().map(start).collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap().err()).collect()
     });
     assert!(wrong.is_empty(), "{} of {} wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

@@ -16,7 +16,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 pub const WATTS: f64 = 100.0;
 /// Most energy that may be lost with a killed process, J.
 pub const LOST_A_KILL: f64 = 0.05 * WATTS;
+/// The share of a sum that the times before and after a call leave open.
 const WITHIN: f64 = 0.01;
+/// The share of the energy that a busy machine may lose, where it keeps threads of several processes from running. A device
+/// that is not taken over loses more. CT_SHOW=1 prints each figure.
+const LOST_BY_DELAY: f64 = 0.3;
 const MS: u64 = 1_000_000;
 /// The variable with the path of a process's part. Its record is written beside that file.
 const PART: &str = "CT_PART";
@@ -41,17 +45,30 @@ pub struct Part {
     pub killed: Option<u64>,
     /// It creates its tracker only when its epochs begin.
     pub made_late: bool,
+    pub end: End,
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// It destroys its tracker. If it is killed, nothing of it remains.
+    InOrder,
+    /// It exits without destroying its tracker.
+    WithoutDestroy,
+    /// It is killed, and its forked child lives until the folder is removed.
+    LeavesChild,
 }
 
 /// A process that runs epochs from `from` to `to`, and then reports and ends at once.
 pub const fn part(from: u64, to: u64) -> Part {
-    Part { from, to, epoch: 250, asks: 0, killed: None, made_late: false }
+    Part { from, to, epoch: 250, asks: 0, killed: None, made_late: false, end: End::InOrder }
 }
 
 impl Part {
     fn json(&self) -> Value {
-        let Part { from, to, epoch, asks, killed, made_late } = self;
-        json!({"from": from, "to": to, "epoch": epoch, "asks": asks, "killed": killed, "made_late": made_late})
+        let Part { from, to, epoch, asks, killed, made_late, end } = self;
+        let end = format!("{end:?}");
+        json!({"from": from, "to": to, "epoch": epoch, "asks": asks, "killed": killed, "made_late": made_late, "end": end})
     }
 }
 
@@ -107,11 +124,14 @@ impl Folder {
         self.0.join(format!("part-{number}"))
     }
 
-    /// The records of all processes so far.
+    /// The records of all processes so far, by rank.
     pub fn records(&self) -> Vec<Record> {
         let entries = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
         let records = entries.filter(|path| path.extension() == Some(OsStr::new("record")));
-        records.map(|path| Record::read(&std::fs::read_to_string(path).unwrap())).collect()
+        let mut records: Vec<Record> =
+            records.map(|path| Record::read(&std::fs::read_to_string(path).unwrap())).collect();
+        records.sort_by_key(|record| record.rank);
+        records
     }
 }
 
@@ -212,8 +232,9 @@ impl Truth {
         Truth { least: self.least + other.least, most: self.most + other.most }
     }
 
-    /// Checks a sum against the bounds. `kills` processes may have lost energy.
-    pub fn check(self, sum: f64, kills: usize, what: &str) -> Result<(), Wrong> {
+    /// Checks a sum against the bounds. No energy is counted twice, whatever the machine does. `kills` processes may have lost
+    /// energy.
+    pub fn check(self, sum: f64, kills: usize, what: &str) -> Result<(), String> {
         let Truth { least, most } = self;
         let off = 100.0 * (sum / sum.clamp(least.min(most), most) - 1.0);
         let text = format!("{what}: {sum:.1} J of {least:.1} to {most:.1} J, {off:+.1} %");
@@ -221,25 +242,14 @@ impl Truth {
             crate::retry::say(&text);
         }
         let lost = kills as f64 * LOST_A_KILL;
-        let is_above = sum > most * (1.0 + WITHIN);
         // Without an epoch nothing was tested.
-        if is_above || least == 0.0 || sum < least * (1.0 - WITHIN) - lost {
-            Err(Wrong { is_above, text })
-        } else {
-            Ok(())
-        }
+        let is_right = least > 0.0 && (least * (1.0 - LOST_BY_DELAY) - lost..=most * (1.0 + WITHIN)).contains(&sum);
+        if is_right { Ok(()) } else { Err(text) }
     }
 }
 
-/// A sum that differs from the energy used.
-#[derive(Debug)]
-pub struct Wrong {
-    pub is_above: bool,
-    pub text: String,
-}
-
 /// Checks the sum over the reports against the energy of the job. Each killed process may have lost 50 ms.
-pub fn counted_once(records: &[Record], what: &str) -> Result<(), Wrong> {
+pub fn counted_once(records: &[Record], what: &str) -> Result<(), String> {
     let sum: f64 = records.iter().map(Record::joules).sum();
     let kills = records.iter().filter(|record| record.killed.is_some()).count();
     let each: Vec<String> = records.iter().filter(|r| r.joules() > 0.0).map(|r| format!("{:.1}", r.joules())).collect();

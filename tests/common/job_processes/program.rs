@@ -2,11 +2,13 @@
 
 use super::{MS, PART};
 use crate::fake_rapl::Counter;
-use crate::retry::now;
+use crate::retry::{now, wait_until_settled};
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -50,17 +52,21 @@ pub fn play() {
     };
     let at = move |ms: u64| start + ms * MS;
     if let Some(killed) = part["killed"].as_u64() {
-        let pen = pen.clone();
-        std::thread::Builder::new().stack_size(256 * 1024).spawn(move || die(&pen, at(killed))).unwrap();
+        let (pen, path) = (pen.clone(), (part["end"] == "LeavesChild").then(|| path.clone()));
+        std::thread::Builder::new().stack_size(256 * 1024).spawn(move || die(&pen, at(killed), path)).unwrap();
     }
     sleep_until(at(number("from")));
     let tracker = early.unwrap_or_else(|| make(&pen));
-    work(&tracker, &pen, at(number("to")), number("epoch") * MS);
+    let before = tracker.value("/run/epochs_done").unwrap_or(0.0) as u64;
+    let ended = work(&tracker, &pen, at(number("to")), number("epoch") * MS);
     sleep_until(at(number("asks")));
-    let joules = tracker.value("/usage/energy_j").map_or("unknown".into(), |joules| joules.to_string());
-    pen.write(&format!("report {}", tracker.report("json").unwrap().trim()));
-    pen.write(&format!("energy {joules}"));
-    tracker.destroy();
+    wait_until_settled(&tracker, before + ended);
+    let report: Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+    pen.write(&format!("report {report}"));
+    pen.write(&format!("energy {}", report["usage"]["energy_j"]));
+    if part["end"] != "WithoutDestroy" {
+        tracker.destroy();
+    }
     std::process::exit(0);
 }
 
@@ -70,9 +76,11 @@ fn make(pen: &Pen) -> Tracker {
     tracker
 }
 
-fn work(tracker: &Tracker, pen: &Pen, to: u64, epoch: u64) {
-    let mut end = now();
-    while end < to {
+/// Runs epochs until `to`, ns. Returns their number.
+fn work(tracker: &Tracker, pen: &Pen, to: u64, epoch: u64) -> u64 {
+    let (mut end, mut ended) = (now(), 0);
+    // A process that comes too late runs one short epoch.
+    while end < to || ended == 0 {
         let before = now();
         tracker.begin().unwrap();
         pen.write(&format!("begun {before} {}", now()));
@@ -80,19 +88,35 @@ fn work(tracker: &Tracker, pen: &Pen, to: u64, epoch: u64) {
         let before = now();
         tracker.end().unwrap();
         end = now();
+        ended += 1;
         pen.write(&format!("ended {before} {end}"));
     }
+    ended
 }
 
 fn sleep_until(at: u64) {
     std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
 }
 
-/// Ends this process at a known time, as a kill from outside does.
-fn die(pen: &Pen, at: u64) {
+/// Ends this process at a known time, as a kill from outside does. Before, it forks a child that lives as long as the file
+/// `child_of` exists.
+fn die(pen: &Pen, at: u64, child_of: Option<PathBuf>) {
     sleep_until(at);
     let file = pen.0.lock().unwrap();
+    let path = child_of.map(|path| CString::new(path.into_os_string().into_vec()).unwrap());
     (&*file).write_all(format!("killed {}\n", now()).as_bytes()).unwrap();
-    // SAFETY: a signal to this process.
-    unsafe { libc::raise(libc::SIGKILL) };
+    // SAFETY: the child only closes the descriptors that the parent's death closes, looks, sleeps and ends. The signal goes
+    // to this process.
+    unsafe {
+        if let Some(path) = path
+            && libc::fork() == 0
+        {
+            (0..3).for_each(|descriptor| _ = libc::close(descriptor));
+            while libc::access(path.as_ptr(), libc::F_OK) == 0 {
+                libc::usleep(10_000);
+            }
+            libc::_exit(0);
+        }
+        libc::raise(libc::SIGKILL)
+    };
 }

@@ -76,12 +76,14 @@ struct Segment {
 /// The three clocks, and how they differ.
 #[derive(Clone, Copy)]
 pub struct Clocks {
-    /// CLOCK_MONOTONIC since boot, ns.
+    /// Time since the world's beginning, ns.
     pub now: u64,
+    /// The last boot, where CLOCK_MONOTONIC begins.
+    pub boot_at: u64,
     /// Time that the machine has slept, ns.
     pub slept: u64,
-    /// The date at boot, s since 1970.
-    pub boot_unix_s: f64,
+    /// The date at the world's beginning, s since 1970.
+    pub begin_unix_s: f64,
 }
 
 /// The kernel's tables.
@@ -108,7 +110,8 @@ impl Kernel {
     /// A machine that has just booted.
     pub fn new(seed: u64) -> Kernel {
         let mut rng = Rng::with_seed(seed);
-        let clocks = Clocks { now: rng.u64(1_000_000..3_600_000_000_000), slept: 0, boot_unix_s: 1_767_225_600.0 };
+        let clocks =
+            Clocks { now: rng.u64(1_000_000..3_600_000_000_000), boot_at: 0, slept: 0, begin_unix_s: 1_767_225_600.0 };
         Kernel {
             clocks: Cell::new(clocks),
             rng: RefCell::new(rng),
@@ -135,12 +138,40 @@ impl Kernel {
 
     /// The library's three clocks.
     pub fn sample(&self) -> ClockSample {
-        let Clocks { now, slept, boot_unix_s } = self.clocks.get();
+        let Clocks { now, boot_at, slept, begin_unix_s } = self.clocks.get();
         ClockSample {
-            monotonic: MonoNs(BOOT + now),
-            boot_ns: BOOT + now + slept,
-            unix: UnixS(boot_unix_s + (now + slept) as f64 * 1e-9),
+            monotonic: MonoNs(BOOT + now - boot_at),
+            boot_ns: BOOT + now - boot_at + slept,
+            unix: UnixS(begin_unix_s + (now + slept) as f64 * 1e-9),
         }
+    }
+
+    /// The world's time of an instant on the library's clock.
+    pub fn world_ns(&self, at: MonoNs) -> u64 {
+        at.0.saturating_sub(BOOT).saturating_add(self.clocks.get().boot_at)
+    }
+
+    /// Sets the date forward or back, s.
+    pub fn set_date(&self, by_s: f64) {
+        let clocks = self.clocks.get();
+        self.clocks.set(Clocks { begin_unix_s: clocks.begin_unix_s + by_s, ..clocks });
+    }
+
+    /// Lets the machine sleep for a time, ns. CLOCK_MONOTONIC stands still.
+    pub fn suspend_machine(&self, ns: u64) {
+        let clocks = self.clocks.get();
+        self.clocks.set(Clocks { slept: clocks.slept + ns, ..clocks });
+    }
+
+    /// Ends all processes at once and boots again. Shared memory and locks are gone.
+    pub fn reboot(&self) {
+        let processes: Vec<u32> = self.processes.borrow().keys().copied().collect();
+        for process in processes.into_iter().filter(|process| *process != self.process()) {
+            self.kill(process);
+        }
+        self.segments.borrow_mut().clear();
+        self.locks.borrow_mut().clear();
+        self.clocks.set(Clocks { boot_at: self.now(), slept: 0, ..self.clocks.get() });
     }
 
     /// Starts a process, whose first thread runs `main`.

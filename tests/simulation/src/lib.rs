@@ -3,9 +3,12 @@
 //! `kernel.rs` has time, threads, processes, shared memory and locks; `disk.rs` the disk; `device.rs` the meters.
 //! `world.rs` answers the library's folder `os`.
 
+pub mod application;
+pub mod check;
 pub mod device;
 pub mod disk;
 pub mod kernel;
+pub mod scenario;
 pub mod world;
 
 use carbontracker::os::world::enter;

@@ -11,17 +11,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-/// The library's clock begins 36 years before the machine's boot.
-const BOOT: u64 = 1 << 60;
-
 /// A simulated machine, as the library sees it.
 pub struct Simulated {
     pub kernel: Rc<Kernel>,
     pub disk: Rc<Disk>,
-}
-
-fn since_boot(at: MonoNs) -> u64 {
-    at.0.saturating_sub(BOOT)
 }
 
 impl World for Simulated {
@@ -46,7 +39,7 @@ impl World for Simulated {
     }
 
     fn park(&self, until: MonoNs) {
-        self.kernel.park(since_boot(until));
+        self.kernel.park(self.kernel.world_ns(until));
     }
 
     fn unpark(&self, task: Task) {
@@ -54,11 +47,11 @@ impl World for Simulated {
     }
 
     fn sleep(&self, until: MonoNs) {
-        self.kernel.sleep_until(since_boot(until));
+        self.kernel.sleep_until(self.kernel.world_ns(until));
     }
 
     fn wait(&self, address: usize, until: MonoNs) {
-        self.kernel.wait(address, since_boot(until));
+        self.kernel.wait(address, self.kernel.world_ns(until));
     }
 
     fn notify(&self, address: usize) {

@@ -140,17 +140,17 @@ fn an_old_file_is_reported_and_the_yearly_average_counts() {
         let report = json(&tracker);
         assert_eq!((&report["intensity"]["kind"], &report["intensity"]["zone"]), (&"static".into(), &"DK".into()));
         assert!((report["intensity"]["g_per_kwh"].as_f64().unwrap() - 114.41).abs() < 1e-9, "{}", report["intensity"]);
-        let mut said = report["notes"].to_string();
+        let mut reported = report["notes"].to_string();
         while tracker
             .take_message(|text| {
-                said.push_str(text);
+                reported.push_str(text);
                 Ok(carbontracker::error::Status::CT_OK)
             })
             .is_ok()
         {}
-        assert_eq!(said.matches("ends at 2020-11-25T03:00:00Z, before now: later hours").count(), 2, "{said}");
-        assert_eq!(said.matches("has figures of DE, not of location=DK").count(), 2, "{said}");
-        assert!(said.contains("yearly average of DK"), "{said}");
+        assert_eq!(reported.matches("ends at 2020-11-25T03:00:00Z, before now: later hours").count(), 2, "{reported}");
+        assert_eq!(reported.matches("has figures of DE, not of location=DK").count(), 2, "{reported}");
+        assert!(reported.contains("yearly average of DK"), "{reported}");
         std::fs::remove_file(path).unwrap();
     });
 }
@@ -167,16 +167,16 @@ fn a_bad_file_leaves_the_yearly_average_until_it_is_mended() {
         let report = json(&tracker);
         assert_eq!((&report["intensity"]["kind"], &report["intensity"]["zone"]), (&"static".into(), &"DK".into()));
         assert!(report["usage"]["co2eq_g"].as_f64().is_some_and(|grams| grams > 0.0), "{}", report["usage"]);
-        let mut said = String::new();
+        let mut reported = String::new();
         while tracker
             .take_message(|text| {
-                said.push_str(text);
+                reported.push_str(text);
                 Ok(Status::CT_OK)
             })
             .is_ok()
         {}
         for words in [".csv': line 2: 3 cells, but 2 columns", "such as \"1,234.5\"", "CO2e uses the yearly average"] {
-            assert!(said.contains(words), "{said}");
+            assert!(reported.contains(words), "{reported}");
         }
         let notes = report["notes"].to_string();
         assert!(

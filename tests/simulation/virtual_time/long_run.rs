@@ -22,9 +22,9 @@ fn a_long_epoch_is_in_the_files_while_it_lasts() {
         }
         pause(Duration::from_secs(3));
         assert!(!folder.files(".prom").is_empty(), "{:?}", folder.files(""));
-        let said: Vec<String> =
+        let reported: Vec<String> =
             messages(&other).into_iter().filter(|message| message.starts_with("not written")).collect();
-        assert_eq!(said.len(), 1, "{said:?}");
+        assert_eq!(reported.len(), 1, "{reported:?}");
         [tracker, other].into_iter().for_each(|tracker| drop(tracker.destroy()));
     });
 }
@@ -47,8 +47,8 @@ fn a_million_epochs_stay_usable() {
         tracker.destroy();
         let journal = folder.journal();
         let bytes = std::fs::metadata(&journal).unwrap().len();
-        let told = run_files::read(&journal).unwrap().report;
-        for report in [&report, &told] {
+        let from_file = run_files::read(&journal).unwrap().report;
+        for report in [&report, &from_file] {
             assert_eq!(number(report, "/run/epochs_done") as u64, EPOCHS);
             check_sums(report);
             assert!(report["epochs"].as_array().unwrap().len() <= 4097);

@@ -30,10 +30,10 @@ fn run(options: &str) -> Value {
 fn refused(options: &str, file: &Path, expected: &str) {
     let before = fs::read(file).unwrap();
     let tracker = make(&format!("{SIM} {options} resume={}", file.display()));
-    let said = messages(&tracker);
+    let reported = messages(&tracker);
     assert!(
-        said.iter().any(|message| message.contains("resume=") && message.contains(expected)),
-        "{expected}: {said:?}"
+        reported.iter().any(|message| message.contains("resume=") && message.contains(expected)),
+        "{expected}: {reported:?}"
     );
     epochs(&tracker, 2, SHORT);
     assert_eq!(tracker.value("/run/epochs_done").unwrap(), 2.0, "{expected}");
@@ -58,14 +58,14 @@ fn files_that_are_not_this_runs_journal_stay_unchanged() {
         let living = make(&format!("{SIM} name=c resume={}", folder.0.join("c.jsonl").display()));
         epochs(&living, 1, SHORT);
         let options = format!("{SIM} name=c resume={}", folder.0.join("c.jsonl").display());
-        let said = at.in_process(move || {
+        let reported = at.in_process(move || {
             let tracker = make(&options);
-            let said = messages(&tracker).join("\n");
+            let reported = messages(&tracker).join("\n");
             epochs(&tracker, 3, SHORT);
             tracker.destroy();
-            said
+            reported
         });
-        assert!(said.contains(&format!("process {} is writing it", at.kernel.process())), "{said}");
+        assert!(reported.contains(&format!("process {} is writing it", at.kernel.process())), "{reported}");
         epochs(&living, 1, SHORT);
         living.destroy();
         assert_eq!(epoch_lines(&folder.0.join("c.jsonl")).len(), 2);
@@ -91,13 +91,17 @@ fn a_torn_line_is_skipped_and_the_next_line_is_whole() {
         let tracker = make(&format!("{SIM} resume={}", journal.display()));
         assert!(messages(&tracker).iter().any(|message| message.contains("its last line is torn")));
         epochs(&tracker, 2, SHORT);
-        let said = report(&tracker);
+        let reported = report(&tracker);
         tracker.destroy();
-        assert_eq!(number(&said, "/run/epochs_done"), 4.0);
-        check_sums(&said);
-        let told = run_files::read(&journal).unwrap();
-        assert!(told.notes.len() == 1 && told.notes[0].contains("is not a journal line"), "{:?}", told.notes);
-        assert_eq!(number(&told.report, "/usage/energy_j"), number(&said, "/usage/energy_j"));
+        assert_eq!(number(&reported, "/run/epochs_done"), 4.0);
+        check_sums(&reported);
+        let from_file = run_files::read(&journal).unwrap();
+        assert!(
+            from_file.notes.len() == 1 && from_file.notes[0].contains("is not a journal line"),
+            "{:?}",
+            from_file.notes
+        );
+        assert_eq!(number(&from_file.report, "/usage/energy_j"), number(&reported, "/usage/energy_j"));
     });
 }
 
@@ -156,14 +160,14 @@ fn a_folder_that_cannot_be_written_is_reported_with_a_fix() {
             ["/proc/carbontracker".to_owned(), file.display().to_string(), file.join("x").display().to_string()]
         {
             let tracker = make(&format!("{SIM} log_dir={log_dir}"));
-            let said = messages(&tracker).join("\n");
+            let reported = messages(&tracker).join("\n");
             assert!(
-                said.contains("not written: ") && said.contains(&log_dir) && said.contains("oose another"),
-                "{said}"
+                reported.contains("not written: ") && reported.contains(&log_dir) && reported.contains("oose another"),
+                "{reported}"
             );
             epochs(&tracker, 2, SHORT);
             assert!(tracker.value("/usage/energy_j").unwrap() > 5.0);
-            assert!(!messages(&tracker).iter().any(|message| message.contains("not written")), "said once");
+            assert!(!messages(&tracker).iter().any(|message| message.contains("not written")), "reported once");
             tracker.destroy();
         }
         assert_eq!(fs::read_to_string(file).unwrap(), "mine");
@@ -216,12 +220,12 @@ fn a_full_disk_loses_nothing_once_it_has_room_again() {
         let tracker = make(&format!("{SIM} epochs=1000 log_dir={}", folder.shown()));
         epochs(&tracker, 1, SHORT);
         at.disk.room.set(6000);
-        let (mut said, mut count) = (Vec::new(), 1);
-        while !said.iter().any(|message: &String| message.contains("Make room on that disk")) {
-            assert!(count < 200, "{said:?}");
+        let (mut reported, mut count) = (Vec::new(), 1);
+        while !reported.iter().any(|message: &String| message.contains("Make room on that disk")) {
+            assert!(count < 200, "{reported:?}");
             epochs(&tracker, 1, SHORT);
             count += 1;
-            said.extend(messages(&tracker));
+            reported.extend(messages(&tracker));
         }
         lines(&folder.journal()); // each of them whole
         epochs(&tracker, 20, SHORT);
@@ -231,8 +235,8 @@ fn a_full_disk_loses_nothing_once_it_has_room_again() {
         tracker.destroy();
         let written: u64 = epoch_lines(&folder.journal()).iter().map(|line| line["count"].as_u64().unwrap()).sum();
         assert_eq!(written, count + 22);
-        let told = run_files::read(&folder.journal()).unwrap().report;
-        assert!((number(&told, "/usage/energy_j") / number(&whole, "/usage/energy_j") - 1.0).abs() < 1e-9);
-        check_sums(&told);
+        let from_file = run_files::read(&folder.journal()).unwrap().report;
+        assert!((number(&from_file, "/usage/energy_j") / number(&whole, "/usage/energy_j") - 1.0).abs() < 1e-9);
+        check_sums(&from_file);
     });
 }

@@ -82,18 +82,18 @@ fn two_trackers_of_one_process_do_not_write_one_journal() {
         epochs(&one, 2, SHORT);
         for from in [journal.clone(), folder.0.clone()] {
             let two = make(&format!("{SIM} name=a resume={}", from.display()));
-            let said = messages(&two).join("\n");
+            let reported = messages(&two).join("\n");
             epochs(&two, 3, SHORT);
-            assert_eq!(two.value("/run/epochs_done").unwrap(), 3.0, "{said}");
+            assert_eq!(two.value("/run/epochs_done").unwrap(), 3.0, "{reported}");
             two.destroy();
             // And the first one still has it to itself.
             let options = options.clone();
-            let said = at.in_process(move || {
+            let reported = at.in_process(move || {
                 let tracker = make(&options);
                 epochs(&tracker, 3, SHORT);
                 messages(&tracker).join("\n")
             });
-            assert!(said.contains("is writing it"), "{said}");
+            assert!(reported.contains("is writing it"), "{reported}");
         }
         epochs(&one, 2, SHORT);
         one.destroy();
@@ -170,12 +170,12 @@ fn a_journal_that_is_removed_is_written_anew() {
         while !logs.0.exists() && Instant::now() < deadline {
             pause(Duration::from_millis(10));
         }
-        let said = messages(&tracker);
-        assert!(said.iter().any(|message| message.contains("was removed")), "{said:?}");
+        let reported = messages(&tracker);
+        assert!(reported.iter().any(|message| message.contains("was removed")), "{reported:?}");
         tracker.destroy();
         assert_eq!(epoch_lines(&logs.journal()).len(), 5);
-        let told = carbontracker::run_files::read(&logs.journal()).unwrap().report;
-        crate::run_files::check_sums(&told);
+        let from_file = carbontracker::run_files::read(&logs.journal()).unwrap().report;
+        crate::run_files::check_sums(&from_file);
         assert_eq!(logs.files(".json").len(), 1);
     });
 }

@@ -17,14 +17,14 @@ fn a_run_leaves_its_journal_its_report_and_its_metrics() {
         let tracker =
             make(&format!("epochs=5 sim_cpu=A:50 sim_gpu=B:200 location=DK name=one log_dir={}/new", folder.shown()));
         epochs(&tracker, 5, Duration::from_millis(30));
-        let said = tracker.report("json").unwrap();
+        let reported = tracker.report("json").unwrap();
         tracker.destroy();
         let new = Folder(folder.0.join("new"));
         let journal = new.journal();
         let lines = epoch_lines(&journal);
         let indices: Vec<_> = lines.iter().map(|line| line["index"].as_u64().unwrap()).collect();
         assert_eq!(indices, [0, 1, 2, 3, 4]);
-        let said: Value = serde_json::from_str(&said).unwrap();
+        let reported: Value = serde_json::from_str(&reported).unwrap();
         let [report] = &new.files(".json")[..] else { panic!("{:?}", new.files("")) };
         let report = json(report);
         for (line, epoch) in lines.iter().zip(report["epochs"].as_array().unwrap()) {
@@ -32,13 +32,13 @@ fn a_run_leaves_its_journal_its_report_and_its_metrics() {
                 assert_eq!(line[name], epoch[name], "{name}");
             }
         }
-        assert_eq!((&report["usage"], &report["run"]["state"]), (&said["usage"], &Value::from("done")));
+        assert_eq!((&report["usage"], &report["run"]["state"]), (&reported["usage"], &Value::from("done")));
         let metrics = std::fs::read_to_string(&new.files(".prom")[0]).unwrap();
         assert!(metrics.contains("carbontracker_energy_joules_total{") && metrics.ends_with('\n'));
         assert!(metrics.lines().any(|line| line.starts_with("carbontracker_epochs_total{") && line.ends_with("} 5")));
         // The journal alone contains the same.
-        let told = run_files::read(&journal).unwrap();
-        assert!(told.notes.is_empty(), "{:?}", told.notes);
+        let from_file = run_files::read(&journal).unwrap();
+        assert!(from_file.notes.is_empty(), "{:?}", from_file.notes);
         for pointer in [
             "/usage/energy_j",
             "/usage/co2eq_g",
@@ -46,11 +46,11 @@ fn a_run_leaves_its_journal_its_report_and_its_metrics() {
             "/run/epochs_done",
             "/components/1/energy_j",
         ] {
-            assert!((number(&told.report, pointer) / number(&report, pointer) - 1.0).abs() < 1e-9, "{pointer}");
+            assert!((number(&from_file.report, pointer) / number(&report, pointer) - 1.0).abs() < 1e-9, "{pointer}");
         }
-        assert_eq!(told.report["run"]["state"], "done");
+        assert_eq!(from_file.report["run"]["state"], "done");
         check_sums(&report);
-        check_sums(&told.report);
+        check_sums(&from_file.report);
     });
 }
 
@@ -84,7 +84,7 @@ fn the_journals_power_is_the_runs() {
 fn each_attempt_keeps_its_own_intensity() {
     virtually(|_| {
         let folder = Folder::new("prices");
-        let said: Vec<Value> = [100, 1000]
+        let reported: Vec<Value> = [100, 1000]
             .map(|intensity| {
                 let tracker = make(&format!(
                     "epochs=20 sim_cpu=A:50 job=off intensity={intensity} resume={}",
@@ -96,7 +96,7 @@ fn each_attempt_keeps_its_own_intensity() {
                 report
             })
             .into();
-        let both = &said[1];
+        let both = &reported[1];
         for (epoch, each) in both["epochs"].as_array().unwrap().iter().zip([100.0; 5].iter().chain(&[1000.0; 5])) {
             let g_per_kwh = number(epoch, "/co2eq_g") / number(epoch, "/energy_j") * 3.6e6;
             assert!((g_per_kwh / each - 1.0).abs() < 1e-6, "{g_per_kwh} {each}");
@@ -109,7 +109,7 @@ fn each_attempt_keeps_its_own_intensity() {
 
 /// What a process that resumes a run reports until it is killed.
 #[derive(Default)]
-struct Told {
+struct ProcessReport {
     /// The number of epochs done when it started; None: it did not get so far.
     found: Cell<Option<u64>>,
     /// The number of epochs that it ended.
@@ -117,9 +117,9 @@ struct Told {
 }
 
 /// Starts a process that resumes a run and ends epochs of 15 to 45 ms until it is killed.
-fn start(at: &Simulation, options: &str) -> (u32, Rc<Told>) {
-    let told = Rc::<Told>::default();
-    let (to, options, kernel) = (Rc::clone(&told), options.to_owned(), Rc::clone(&at.kernel));
+fn start(at: &Simulation, options: &str) -> (u32, Rc<ProcessReport>) {
+    let report = Rc::<ProcessReport>::default();
+    let (to, options, kernel) = (Rc::clone(&report), options.to_owned(), Rc::clone(&at.kernel));
     let process = at.start(move || {
         let tracker = make(&options);
         to.found.set(Some(tracker.value("/run/epochs_done").unwrap() as u64));
@@ -131,7 +131,7 @@ fn start(at: &Simulation, options: &str) -> (u32, Rc<Told>) {
             to.ended.set(to.ended.get() + 1);
         }
     });
-    (process, told)
+    (process, report)
 }
 
 /// When a process is killed.
@@ -146,12 +146,12 @@ enum Kill {
 }
 
 /// Runs a process and kills it.
-fn run_and_kill(at: &Simulation, options: &str, kill: Kill) -> Rc<Told> {
-    let (process, told) = start(at, options);
+fn run_and_kill(at: &Simulation, options: &str, kill: Kill) -> Rc<ProcessReport> {
+    let (process, report) = start(at, options);
     match kill {
         Kill::AfterStart(us) => pause(Duration::from_micros(us)),
         Kill::AfterResume(us) => {
-            while told.found.get().is_none() {
+            while report.found.get().is_none() {
                 pause(Duration::from_millis(1));
             }
             pause(Duration::from_micros(us));
@@ -164,7 +164,7 @@ fn run_and_kill(at: &Simulation, options: &str, kill: Kill) -> Rc<Told> {
         }
     }
     at.kernel.kill(process);
-    told
+    report
 }
 
 /// Kills the processes of a run several times; returns the number of epochs ended.
@@ -177,11 +177,11 @@ fn kill_often(at: &Simulation, options: &str, kills: u64) -> u64 {
             1 => Kill::AtWrite(random(12)),
             _ => Kill::AfterResume(random(300_000)),
         };
-        let told = run_and_kill(at, options, kill);
-        if let Some(found) = told.found.get() {
+        let report = run_and_kill(at, options, kill);
+        if let Some(found) = report.found.get() {
             assert_eq!(found, ended, "kill {number}");
         }
-        ended += told.ended.get();
+        ended += report.ended.get();
     }
     ended
 }
@@ -205,11 +205,11 @@ fn energy_in_a_journal_is_taken_over_by_no_rank() {
         let used = second.value("/usage/energy_j").unwrap();
         let most = WATTS * begun.elapsed().as_secs_f64();
         second.destroy();
-        let told = number(&run_files::read(&journal("first")).unwrap().report, "/usage/energy_j");
-        println!("{used} and {told} of {most} J");
-        assert!(used > WATTS && told > 3.0 * WATTS, "{used} {told}");
-        assert!(used + told <= most + 1e-6, "{used} and {told} of {most} J");
-        assert!(used + told > most - 0.01, "{used} and {told} of {most} J");
+        let from_file = number(&run_files::read(&journal("first")).unwrap().report, "/usage/energy_j");
+        println!("{used} and {from_file} of {most} J");
+        assert!(used > WATTS && from_file > 3.0 * WATTS, "{used} {from_file}");
+        assert!(used + from_file <= most + 1e-6, "{used} and {from_file} of {most} J");
+        assert!(used + from_file > most - 0.01, "{used} and {from_file} of {most} J");
     });
 }
 

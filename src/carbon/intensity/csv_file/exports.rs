@@ -250,14 +250,14 @@ fn code(of_file: &str) -> Option<&'static str> {
 /// The column of the run's region, in a file with a column for each region. Errors: there is none.
 pub fn region(names: &[Name], regions: &[&str], zone: Option<&str>) -> Result<FigureColumn, String> {
     let known = |name: &Name| regions.iter().position(|region| squashed(region) == name.plain);
-    let there = names.iter().enumerate().filter_map(|(place, name)| Some((place, name, known(name)? + 1)));
+    let there = names.iter().enumerate().filter_map(|(index, name)| Some((index, name, known(name)? + 1)));
     let wanted = zone.unwrap_or("GB");
     let is_wanted = |name: &Name, number: usize| {
         let is_all = number == regions.len() && is_zone("GB", wanted);
         is_all || is_zone(&format!("GB-{number}"), wanted) || squashed(wanted) == name.plain
     };
     let found = there.clone().find(|(_, name, number)| is_wanted(name, *number));
-    let (place, name, _) = found.ok_or_else(|| {
+    let (index, name, _) = found.ok_or_else(|| {
         let list: Vec<String> =
             there.map(|(_, name, number)| format!("GB-{number} ({})", shown(&name.heading))).collect();
         format!(
@@ -265,5 +265,5 @@ pub fn region(names: &[Name], regions: &[&str], zone: Option<&str>) -> Result<Fi
             list.join(", ")
         )
     })?;
-    Ok(FigureColumn::of_region(place, &name.heading))
+    Ok(FigureColumn::of_region(index, &name.heading))
 }

@@ -8,7 +8,7 @@ use super::table::shown;
 use super::times;
 use super::units::IntensityUnit;
 use crate::carbon::intensity::EmissionsBasis;
-use crate::carbon::intensity::slot::FigureQuality;
+use crate::carbon::intensity::slot::IntensityQuality;
 
 /// The example that messages give.
 pub const EXAMPLE: &str = "expected headings such as time,g_per_kwh above rows such as 2026-03-02T13:00Z,123.4";
@@ -44,7 +44,7 @@ pub struct CsvColumns {
 #[derive(Clone, Debug)]
 pub struct TimeColumn {
     /// The column of the time or date.
-    pub place: usize,
+    pub index: usize,
     /// The column of the time of day, if it is separate.
     pub hours: Option<usize>,
     /// The clock that the heading names.
@@ -68,7 +68,7 @@ impl CsvColumns {
     /// The columns of a file without headings: time, g/kWh, and optionally the quality.
     pub fn without_headings() -> CsvColumns {
         let time =
-            TimeColumn { place: 0, hours: None, zone: TimeZone::NotGiven, name: String::new(), is_hour_end: false };
+            TimeColumn { index: 0, hours: None, zone: TimeZone::NotGiven, name: String::new(), is_hour_end: false };
         let figures = vec![FigureColumn { has_unit: false, ..FigureColumn::plain(1, "") }];
         let headings = Vec::new();
         CsvColumns {
@@ -102,16 +102,16 @@ impl CsvColumns {
         if figures.is_empty() {
             return Ok(None);
         }
-        let place = |is: fn(&Name) -> bool| names.iter().position(is);
+        let index = |is: fn(&Name) -> bool| names.iter().position(is);
         Ok(Some(CsvColumns {
             line: 0,
             count: headings.len(),
             end: end(&names, &time),
             time,
             figures,
-            kind: place(|name| name.plain == "kind"),
-            estimated: place(Name::is_estimated_flag),
-            basis: place(|name| ["emissionfactortype", "basis"].contains(&name.plain.as_str())),
+            kind: index(|name| name.plain == "kind"),
+            estimated: index(Name::is_estimated_flag),
+            basis: index(|name| ["emissionfactortype", "basis"].contains(&name.plain.as_str())),
             headings: headings.to_vec(),
             zone: exports::zone_column(&names).filter(|_| export.is_none_or(|export| export.regions.is_none())),
             export,
@@ -122,7 +122,7 @@ impl CsvColumns {
 impl CsvColumns {
     /// The full name of a row's zone: DK-DK1 for DK1 in an export, US-CA for CA in a column of states.
     pub fn zone_name(&self, zone: &str) -> String {
-        let heading = self.zone.and_then(|place| self.headings.get(place));
+        let heading = self.zone.and_then(|index| self.headings.get(index));
         let is_state = zone.len() == 2 && heading.is_some_and(|heading| Name::of(heading).plain == "state");
         let prefix = if is_state { "US-" } else { self.export.map_or("", |export| export.zone_prefix) };
         format!("{prefix}{zone}")
@@ -131,19 +131,19 @@ impl CsvColumns {
 
 /// The column of the time. One in UTC is preferred, one in local time is the last choice.
 fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
-    let of = |place: usize, name: &Name, zone| {
+    let of = |index: usize, name: &Name, zone| {
         let is_hour_end = name.is_hour_end();
         let name = name.heading.clone();
-        TimeColumn { place, hours: None, zone, name, is_hour_end }
+        TimeColumn { index, hours: None, zone, name, is_hour_end }
     };
-    let cell = |place: usize| below.get(place).map_or("", |cell| cell.trim());
+    let cell = |index: usize| below.get(index).map_or("", |cell| cell.trim());
     // A column of figures is not a column of times, whatever its heading begins with.
     let may_be = |name: &Name| !matches!(name.unit, IntensityUnit::PerEnergy(_) | IntensityUnit::Unknown);
     let candidates = names.iter().enumerate().filter(|(_, name)| may_be(name));
-    let candidates = candidates.filter_map(|(place, name)| Some((place, name, name.time_zone()?)));
-    let mut times: Vec<TimeColumn> = candidates.map(|(place, name, zone)| of(place, name, zone)).collect();
+    let candidates = candidates.filter_map(|(index, name)| Some((index, name, name.time_zone()?)));
+    let mut times: Vec<TimeColumn> = candidates.map(|(index, name, zone)| of(index, name, zone)).collect();
     times.sort_by_key(|time| match time.zone {
-        _ if times::has_offset(cell(time.place)) => 0,
+        _ if times::has_offset(cell(time.index)) => 0,
         TimeZone::Utc => 1,
         TimeZone::Offset(_) | TimeZone::NotGiven => 2,
         TimeZone::Local => 3,
@@ -154,16 +154,16 @@ fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
         times.push(of(0, index, TimeZone::NotGiven));
     }
     // A column whose cells are times is preferred to one whose cells are not, such as an hour beside a date.
-    let best = times.iter().position(|time| times::is_time(cell(time.place)) && !times::is_date(cell(time.place)));
-    let best = best.or_else(|| times.iter().position(|time| times::is_time(cell(time.place)))).unwrap_or(0);
+    let best = times.iter().position(|time| times::is_time(cell(time.index)) && !times::is_date(cell(time.index)));
+    let best = best.or_else(|| times.iter().position(|time| times::is_time(cell(time.index)))).unwrap_or(0);
     let mut time = times.get(best)?.clone();
-    if times::is_date(cell(time.place)) {
+    if times::is_date(cell(time.index)) {
         let hours = names
             .iter()
             .enumerate()
-            .find(|(place, name)| *place != time.place && name.is_hours() && is_hours(cell(*place)));
-        if let Some((place, name)) = hours {
-            time.hours = Some(place);
+            .find(|(index, name)| *index != time.index && name.is_hours() && is_hours(cell(*index)));
+        if let Some((index, name)) = hours {
+            time.hours = Some(index);
             time.is_hour_end |= name.is_hour_end();
             time.zone = match name.time_zone() {
                 Some(zone) if time.zone == TimeZone::NotGiven => zone,
@@ -176,7 +176,7 @@ fn time(names: &[Name], below: &[String]) -> Option<TimeColumn> {
 
 /// The column of the ends: on the clock of the starts, else one without a named clock.
 fn end(names: &[Name], time: &TimeColumn) -> Option<usize> {
-    let start = names.get(time.place).map(|name| name.zone);
+    let start = names.get(time.index).map(|name| name.zone);
     let of = |zone| names.iter().position(|name| name.is_end() && Some(name.zone) == zone);
     of(start).or_else(|| of(Some(TimeZone::NotGiven))).filter(|_| time.hours.is_none() && !time.is_hour_end)
 }
@@ -193,7 +193,7 @@ fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> R
         return Ok(figure.into_iter().collect());
     }
     let candidates = names.iter().enumerate().filter(|(_, name)| !name.is_marginal());
-    let mut figures: Vec<FigureColumn> = candidates.filter_map(|(place, name)| figure(place, name, export)).collect();
+    let mut figures: Vec<FigureColumn> = candidates.filter_map(|(index, name)| figure(index, name, export)).collect();
     if figures.is_empty() {
         return unusable(names).map_or(Ok(figures), Err);
     }
@@ -203,7 +203,7 @@ fn figures(names: &[Name], export: Option<&'static Export>, wanted: Wanted) -> R
     if figures.iter().all(|figure| figure.quality.is_none()) {
         keep_if_any(&mut figures, |figure| figure.has_unit);
     }
-    for quality in [None, Some(FigureQuality::Forecast), Some(FigureQuality::Actual)] {
+    for quality in [None, Some(IntensityQuality::Forecast), Some(IntensityQuality::Actual)] {
         let mut same = figures.iter().filter(|figure| figure.quality == quality);
         if let (Some(one), Some(other)) = (same.next(), same.next()) {
             return Err(format!(
@@ -242,7 +242,7 @@ fn keep_if_any(figures: &mut Vec<FigureColumn>, is_kept: impl Fn(&FigureColumn) 
 }
 
 /// A column of figures. None: the column holds no intensity.
-fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<FigureColumn> {
+fn figure(index: usize, name: &Name, export: Option<&'static Export>) -> Option<FigureColumn> {
     let is_exports = export.is_some_and(|export| export.is_figure(name));
     let (factor, has_unit) = match name.unit {
         IntensityUnit::PerEnergy(factor) if !name.is_other() => (factor, true),
@@ -253,5 +253,5 @@ fn figure(place: usize, name: &Name, export: Option<&'static Export>) -> Option<
     let basis = name.basis().or_else(|| export?.basis);
     let quality = name.quality();
     let is_second = name.is_second();
-    Some(FigureColumn { factor, has_unit, quality, basis, is_second, ..FigureColumn::plain(place, &name.heading) })
+    Some(FigureColumn { factor, has_unit, quality, basis, is_second, ..FigureColumn::plain(index, &name.heading) })
 }

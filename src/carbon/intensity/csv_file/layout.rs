@@ -130,11 +130,11 @@ fn headings_of(table: CsvTable, wanted: Wanted) -> Result<Option<(usize, CsvColu
     let cells = |record: Option<&CsvRecord>| -> Vec<String> {
         record.map(|record| record.cells().map(str::to_owned).collect()).unwrap_or_default()
     };
-    for (place, record) in records.iter().enumerate().take(MAX_LINES_BEFORE) {
+    for (index, record) in records.iter().enumerate().take(MAX_LINES_BEFORE) {
         if is_row(record) {
             return Ok(None);
         }
-        let below = records.get(place + 1);
+        let below = records.get(index + 1);
         let is_second = below.is_some_and(|below| {
             let has_unit = || below.cells().any(|cell| matches!(units::unit(cell), IntensityUnit::PerEnergy(_)));
             below.len() == record.len() && below.cells().all(is_words) && has_unit()
@@ -144,7 +144,7 @@ fn headings_of(table: CsvTable, wanted: Wanted) -> Result<Option<(usize, CsvColu
             // A second line of headings gives the units.
             headings.iter_mut().zip(cells(below)).for_each(|(heading, more)| *heading = with_unit(heading, &more));
         }
-        let rows = place + 1 + usize::from(is_second);
+        let rows = index + 1 + usize::from(is_second);
         let blamed = |why: String| format!("line {}: {why}", record.line);
         match CsvColumns::of(&headings, &cells(records.get(rows)), wanted).map_err(blamed)? {
             Some(columns) => return Ok(Some((rows, CsvColumns { line: record.line, ..columns }))),
@@ -152,7 +152,7 @@ fn headings_of(table: CsvTable, wanted: Wanted) -> Result<Option<(usize, CsvColu
             None => continue,
         }
         if let Some(columns) = CsvColumns::of(&cells(Some(record)), &cells(below), wanted).map_err(blamed)? {
-            return Ok(Some((place + 1, CsvColumns { line: record.line, ..columns })));
+            return Ok(Some((index + 1, CsvColumns { line: record.line, ..columns })));
         }
     }
     Ok(None)
@@ -204,22 +204,22 @@ impl Seen {
         let mut seen = Seen::default();
         let time = &columns.time;
         for record in rows(table, skipped, columns) {
-            let places = [Some(time.place), columns.end];
-            let cells = places.into_iter().flatten().filter_map(|place| record.cell(place));
+            let indices = [Some(time.index), columns.end];
+            let cells = indices.into_iter().flatten().filter_map(|index| record.cell(index));
             cells.for_each(|cell| seen.times.see(record.line, cell));
-            for (place, cell) in record.cells().enumerate() {
-                match columns.figures.iter().find(|figure| figure.place == place) {
+            for (index, cell) in record.cells().enumerate() {
+                match columns.figures.iter().find(|figure| figure.index == index) {
                     Some(figure) => seen.numbers.see(record.line, cell, MAX_G_PER_KWH / figure.factor),
-                    None if place != time.place && Some(place) != time.hours => seen.numbers.see_other(cell),
+                    None if index != time.index && Some(index) != time.hours => seen.numbers.see_other(cell),
                     None => (),
                 }
             }
-            if let Some(cell) = time.hours.and_then(|place| record.cell(place)) {
+            if let Some(cell) = time.hours.and_then(|index| record.cell(index)) {
                 seen.hours.see(record.line, cell);
             }
-            let basis = columns.basis.and_then(|place| basis(record.cell(place)?));
+            let basis = columns.basis.and_then(|index| basis(record.cell(index)?));
             BASES.iter().zip(&mut seen.bases).for_each(|(known, is_there)| *is_there |= basis == Some(*known));
-            if let Some(zone) = columns.zone.and_then(|place| record.cell(place)) {
+            if let Some(zone) = columns.zone.and_then(|index| record.cell(index)) {
                 seen.see_zone(zone);
             }
         }

@@ -3,7 +3,7 @@
 use super::units::{IntensityUnit, unit};
 use super::zone_names;
 use crate::carbon::intensity::EmissionsBasis;
-use crate::carbon::intensity::slot::FigureQuality;
+use crate::carbon::intensity::slot::IntensityQuality;
 
 /// A heading.
 #[derive(Clone, Debug)]
@@ -160,12 +160,12 @@ impl Name {
     }
 
     /// The quality of the figures, by its words.
-    pub fn quality(&self) -> Option<FigureQuality> {
+    pub fn quality(&self) -> Option<IntensityQuality> {
         let begins = |starts: &[&str]| self.words.iter().any(|word| starts.iter().any(|start| word.starts_with(start)));
         if begins(&["forecast", "prognos", "predict", "vorhersage"]) {
-            return Some(FigureQuality::Forecast);
+            return Some(IntensityQuality::Forecast);
         }
-        begins(&["actual", "measured", "observed"]).then_some(FigureQuality::Actual)
+        begins(&["actual", "measured", "observed"]).then_some(IntensityQuality::Actual)
     }
 }
 
@@ -288,8 +288,8 @@ mod tests {
         assert!(name.is_intensity() && name.basis() == Some(EmissionsBasis::Lifecycle));
         assert_eq!(Name::of("Carbon Intensity gCO₂eq/kWh (LCA)").basis(), Some(EmissionsBasis::Lifecycle));
         assert_eq!(Name::of("carbon_intensity_avg_direct").basis(), Some(EmissionsBasis::Direct));
-        assert_eq!(Name::of("Forecast Carbon Intensity (gCO2/kWh)").quality(), Some(FigureQuality::Forecast));
-        assert_eq!(Name::of("Actual Carbon Intensity (gCO2/kWh)").quality(), Some(FigureQuality::Actual));
+        assert_eq!(Name::of("Forecast Carbon Intensity (gCO2/kWh)").quality(), Some(IntensityQuality::Forecast));
+        assert_eq!(Name::of("Actual Carbon Intensity (gCO2/kWh)").quality(), Some(IntensityQuality::Actual));
         for heading in [
             "Carbon-free energy percentage (CFE%)",
             "Data estimated",

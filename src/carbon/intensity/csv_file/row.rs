@@ -1,6 +1,6 @@
 //! One figure of a file and its interval. Pure.
 
-use crate::carbon::intensity::slot::FigureQuality;
+use crate::carbon::intensity::slot::IntensityQuality;
 
 /// A figure of a file.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub struct CsvRow {
     /// The intensity, gCO2e/kWh. None: a gap.
     pub g_per_kwh: Option<f64>,
     /// How certain the figure is.
-    pub quality: FigureQuality,
+    pub quality: IntensityQuality,
     /// Its line in the file.
     pub line: u64,
     /// True if the time has no offset and no heading states that it is UTC.

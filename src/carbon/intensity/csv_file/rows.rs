@@ -10,7 +10,7 @@ use super::numbers;
 use super::row::CsvRow;
 use super::table::{CsvRecord, shown};
 use super::times;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot, MAX_G_PER_KWH};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot, MAX_G_PER_KWH};
 
 /// Length of a slot if the file shows no step, s.
 const DEFAULT_STEP_S: f64 = 3600.0;
@@ -45,9 +45,9 @@ impl Layout<'_> {
         if record.cells().any(|cell| self.holds_row(cell)) {
             return Err("a quote opens in this row and closes rows later; expected two quotes around a cell".into());
         }
-        let zone = columns.zone.and_then(|place| record.cell(place));
+        let zone = columns.zone.and_then(|index| record.cell(index));
         let is_of_all = |zone: &str| zone.is_empty() && self.has_one_zone;
-        let basis = columns.basis.and_then(|place| layout::basis(record.cell(place)?));
+        let basis = columns.basis.and_then(|index| layout::basis(record.cell(index)?));
         if zone.zip(self.zone.as_deref()).is_some_and(|(row, counts)| row != counts && !is_of_all(row))
             || basis.is_some_and(|basis| self.basis != Some(basis))
         {
@@ -71,8 +71,8 @@ impl Layout<'_> {
         cell.contains(['\n', '\r']) && cell.lines().skip(1).any(|line| line.contains(mark) && first_cell(line))
     }
 
-    fn needed<'a>(&self, record: &'a CsvRecord, place: usize, name: &str) -> Result<&'a str, String> {
-        record.cell(place).ok_or_else(|| {
+    fn needed<'a>(&self, record: &'a CsvRecord, index: usize, name: &str) -> Result<&'a str, String> {
+        record.cell(index).ok_or_else(|| {
             format!(
                 "has {} of {} cells, and none for '{}'; expected a cell for each heading",
                 record.len(),
@@ -85,8 +85,8 @@ impl Layout<'_> {
     /// Start and end of a row, s since 1970, and true if these may be local time.
     fn time(&self, record: &CsvRecord) -> Result<(f64, Option<f64>, bool), String> {
         let time = &self.columns.time;
-        let cell = self.needed(record, time.place, &time.name)?;
-        let hours = time.hours.map(|place| self.needed(record, place, "time of day")).transpose()?;
+        let cell = self.needed(record, time.index, &time.name)?;
+        let hours = time.hours.map(|index| self.needed(record, index, "time of day")).transpose()?;
         let stamp = match hours {
             Some(hours) => self.time_format.stamp_of(cell, hours),
             None => self.time_format.stamp(cell),
@@ -105,7 +105,7 @@ impl Layout<'_> {
             (None, TimeZone::Local) => return Err(local::without_offset(cell, &time.name)),
         };
         let is_bare = stamp.offset_s.is_none() && time.zone != TimeZone::Utc;
-        let end = match self.columns.end.map(|place| self.needed(record, place, "the end")).transpose()? {
+        let end = match self.columns.end.map(|index| self.needed(record, index, "the end")).transpose()? {
             Some(cell) if !numbers::is_hole(cell) => {
                 let end = self.time_format.stamp(cell).ok_or_else(|| wrong(cell))?;
                 Some(end.civil_s - end.offset_s.unwrap_or(offset_s))
@@ -122,17 +122,17 @@ impl Layout<'_> {
         }
     }
 
-    fn quality(&self, record: &CsvRecord, at: f64, now: f64) -> Result<FigureQuality, String> {
-        let by_time = if at <= now { FigureQuality::Actual } else { FigureQuality::Forecast };
+    fn quality(&self, record: &CsvRecord, at: f64, now: f64) -> Result<IntensityQuality, String> {
+        let by_time = if at <= now { IntensityQuality::Actual } else { IntensityQuality::Forecast };
         let columns = &self.columns;
-        let cell = |place: Option<usize>| place.and_then(|place| record.cell(place)).unwrap_or_default().to_lowercase();
+        let cell = |index: Option<usize>| index.and_then(|index| record.cell(index)).unwrap_or_default().to_lowercase();
         let kind = cell(columns.kind);
         if !kind.is_empty() {
             let expected = |()| format!("kind '{}': expected actual, estimated or forecast", shown(&kind));
             return kind.parse().map_err(expected);
         }
         match cell(columns.estimated).as_str() {
-            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(FigureQuality::Estimated)),
+            "true" | "yes" | "1" | "1.0" | "t" | "y" => Ok(by_time.min(IntensityQuality::Estimated)),
             "false" | "no" | "0" | "0.0" | "f" | "n" => Ok(by_time),
             hole if numbers::is_hole(hole) => Ok(by_time),
             other => Err(format!("'{}' in the column of estimates: expected true or false", shown(other))),
@@ -140,7 +140,7 @@ impl Layout<'_> {
     }
 
     fn figure(&self, record: &CsvRecord, figure: &FigureColumn) -> Result<Option<f64>, String> {
-        let cell = self.needed(record, figure.place, &figure.name)?;
+        let cell = self.needed(record, figure.index, &figure.name)?;
         if numbers::is_hole(cell) {
             return Ok(None);
         }
@@ -172,22 +172,23 @@ fn check_unit(columns: &CsvColumns, rows: &[CsvRow]) -> Result<(), String> {
     Ok(())
 }
 
-/// The rows of each quality as slots, in order of time.
+/// The rows as slots, in order of time.
 pub fn slots(mut rows: Vec<CsvRow>) -> Vec<IntensitySlot> {
     rows.sort_by(|a, b| a.at.total_cmp(&b.at));
-    // Actual figures and forecasts are separate, because both may be for one time.
+    // Forecasts are separate, because a time may have one beside its figure. Actual and estimated figures are one series.
     let mut slots = Vec::new();
-    for quality in FigureQuality::ALL.iter().copied() {
-        let of_kind: Vec<&CsvRow> = rows.iter().filter(|row| row.quality == quality).collect();
+    for is_forecast in [true, false] {
+        let is_of_kind = |row: &&CsvRow| (row.quality == IntensityQuality::Forecast) == is_forecast;
+        let of_kind: Vec<&CsvRow> = rows.iter().filter(is_of_kind).collect();
         let mut step = DEFAULT_STEP_S;
         for row in &of_kind {
             let next = of_kind.get(of_kind.partition_point(|next| next.at <= row.at));
-            // A figure ends where another one of any quality begins.
+            // The last figure of a kind ends where one of the other kind begins.
             let other = || rows.get(rows.partition_point(|other| other.at <= row.at)..)?.first();
             let end = row.end.or_else(|| next.map(|next| next.at)).or_else(|| other().map(|other| other.at));
             step = end.map_or(step, |end| end - row.at);
             if let Some(g_per_kwh) = row.g_per_kwh {
-                slots.push(IntensitySlot { from: row.at, to: row.at + step, g_per_kwh, quality });
+                slots.push(IntensitySlot { from: row.at, to: row.at + step, g_per_kwh, quality: row.quality });
             }
         }
     }

@@ -24,8 +24,8 @@ pub struct CsvRecord {
 
 impl CsvRecord {
     /// The cell, trimmed. None: the record is shorter.
-    pub fn cell(&self, place: usize) -> Option<&str> {
-        self.cells.get(place).map(bare)
+    pub fn cell(&self, index: usize) -> Option<&str> {
+        self.cells.get(index).map(bare)
     }
 
     /// All cells.

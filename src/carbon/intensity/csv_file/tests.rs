@@ -1,5 +1,5 @@
 use super::*;
-use crate::carbon::intensity::slot::FigureQuality;
+use crate::carbon::intensity::slot::IntensityQuality;
 use proptest::prelude::*;
 
 mod exports;
@@ -31,9 +31,19 @@ fn at(slots: &[IntensitySlot], time: &str) -> Option<f64> {
 fn figure_holds_until_the_next_and_is_a_forecast_after_now() {
     let slots = parsed("time,g_per_kwh\n2026-03-02T12:00Z,100\n2026-03-02T13:00Z,200\n2026-03-02T14:00Z,300\n");
     let slots_seen: Vec<_> = slots.iter().map(|s| (s.from - NOON, s.to - NOON, s.g_per_kwh, s.quality)).collect();
-    assert!(slots_seen.contains(&(0.0, 3600.0, 100.0, FigureQuality::Actual)), "{slots_seen:?}");
-    assert!(slots_seen.contains(&(3600.0, 7200.0, 200.0, FigureQuality::Actual)));
-    assert!(slots_seen.contains(&(7200.0, 10800.0, 300.0, FigureQuality::Forecast)));
+    assert!(slots_seen.contains(&(0.0, 3600.0, 100.0, IntensityQuality::Actual)), "{slots_seen:?}");
+    assert!(slots_seen.contains(&(3600.0, 7200.0, 200.0, IntensityQuality::Actual)));
+    assert!(slots_seen.contains(&(7200.0, 10800.0, 300.0, IntensityQuality::Forecast)));
+}
+
+#[test]
+fn estimated_figure_ends_the_actual_one_before_it() {
+    let slots = parsed(
+        "time,g_per_kwh,kind\n2026-03-02T12:00Z,100,actual\n2026-03-02T13:00Z,200,estimated\n\
+         2026-03-02T14:00Z,300,actual\n2026-03-02T15:00Z,400,estimated\n2026-03-02T13:00Z,1,forecast\n",
+    );
+    let hours = ["2026-03-02T12:30Z", "2026-03-02T13:30Z", "2026-03-02T14:30Z", "2026-03-02T15:30Z"];
+    assert_eq!(hours.map(|hour| at(&slots, hour)), [100.0, 200.0, 300.0, 400.0].map(Some));
 }
 
 #[test]

@@ -32,7 +32,7 @@ const UNUSUAL_ENERGIES: [&str; 9] = ["wh", "j", "kj", "tj", "btu", "mmbtu", "kca
 /// The unit in a heading: "gCO₂eq/kWh", "g_per_kwh", "kg/MWh", "(lbs CO2 per MWh)".
 pub fn unit(heading: &str) -> IntensityUnit {
     let tokens = tokens(heading);
-    let Some(place) = tokens.iter().position(|token| energy(token).is_some()) else {
+    let Some(index) = tokens.iter().position(|token| energy(token).is_some()) else {
         // A single letter may have any meaning.
         let is_mass = tokens.iter().any(|token| token.len() > 1 && mass(token).is_some());
         let ends_so = tokens.last().is_some_and(|last| mass(last).is_some());
@@ -45,8 +45,8 @@ pub fn unit(heading: &str) -> IntensityUnit {
         }
         return if is_mass || ends_so { IntensityUnit::Other } else { IntensityUnit::Unnamed };
     };
-    let before = place.checked_sub(1).and_then(|place| tokens.get(place));
-    match (before.and_then(|token| mass(token)), tokens.get(place).and_then(|token| energy(token))) {
+    let previous = index.checked_sub(1).and_then(|index| tokens.get(index));
+    match (previous.and_then(|token| mass(token)), tokens.get(index).and_then(|token| energy(token))) {
         (Some(grams), Some(kwh)) => IntensityUnit::PerEnergy(grams / kwh),
         _ if is_of_carbon(heading) => IntensityUnit::Unknown,
         _ => IntensityUnit::Other,

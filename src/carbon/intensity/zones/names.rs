@@ -106,14 +106,15 @@ fn by_name(asked: &str) -> Result<FoundName, Unclear> {
 /// The codes of all places with this name, and why each is used for it. A code is empty if no table has the place.
 fn named(asked: &str) -> Vec<(&'static str, &'static str)> {
     let asked: String = folded(asked).collect();
-    let is_asked = |name: &str| folded(name).eq(asked.chars());
+    let is_requested = |name: &str| folded(name).eq(asked.chars());
     if asked.is_empty() {
         return Vec::new();
     }
     let own = [(ZONES, 2), (GRIDS, 1), (STATES, 1)].into_iter().flat_map(|(table, column)| {
-        rows(table).filter(move |row| is_asked(row.cell(column))).map(|row| (row.cell(0), ""))
+        rows(table).filter(move |row| is_requested(row.cell(column))).map(|row| (row.cell(0), ""))
     });
-    let other = rows(NAMES).filter(|row| row.cell(0).split('|').any(is_asked)).map(|row| (row.cell(1), row.cell(2)));
+    let other =
+        rows(NAMES).filter(|row| row.cell(0).split('|').any(is_requested)).map(|row| (row.cell(1), row.cell(2)));
     let mut codes: Vec<(&str, &str)> = Vec::new();
     for one in own.chain(other) {
         if codes.iter().all(|(code, _)| *code != one.0) {
@@ -150,14 +151,14 @@ fn by_region(asked: &str) -> Result<Spot, Unclear> {
     let asked: String = asked.chars().filter(|c| *c != ' ').map(|c| if c == '_' { '-' } else { c }).collect();
     let (provider, name) = asked.split_once(':').map_or((None, asked.as_str()), |(one, name)| (Some(one), name));
     let region = |name: &str, any_number: bool| -> Vec<Spot> {
-        let is_asked = |row: &TableRow| {
+        let is_requested = |row: &TableRow| {
             let (one, region) = row.cell(0).split_once(':').unwrap_or_default();
             // OVH numbers its sites: GRA11 is Gravelines.
             let name =
                 if any_number && one == "ovh" { name.trim_end_matches(|c: char| c.is_ascii_digit()) } else { name };
             provider.is_none_or(|provider| provider.eq_ignore_ascii_case(one)) && region.eq_ignore_ascii_case(name)
         };
-        rows(REGIONS).filter(is_asked).map(Spot::Region).collect()
+        rows(REGIONS).filter(is_requested).map(Spot::Region).collect()
     };
     let within = |(name, any_number): (&str, bool)| Some(region(name, any_number)).filter(|found| !found.is_empty());
     let names = std::iter::once((name, false)).chain(around(name).map(|name| (name, false))).chain([(name, true)]);

@@ -58,18 +58,18 @@ fn a_state_on_several_grids_names_them() {
 fn grid_has_one_figure_for_all_providers() {
     let mut grids: Vec<(&str, Option<EmissionsBasis>, f64, String)> = Vec::new();
     for region in rows(REGIONS).map(|row| row.cell(0)) {
-        let place = place("location", region).unwrap();
-        let Some(grid) = place.grid else { continue };
-        let figure = place.yearly.g_per_kwh;
+        let location = locate("location", region).unwrap();
+        let Some(grid) = location.grid else { continue };
+        let figure = location.yearly.g_per_kwh;
         // One figure of a kind: on a lifecycle basis, or Google's of direct emissions.
-        match grids.iter().find(|(one, basis, ..)| (*one, *basis) == (grid, place.yearly.basis)) {
+        match grids.iter().find(|(one, basis, ..)| (*one, *basis) == (grid, location.yearly.basis)) {
             Some((.., known, first)) => assert_eq!(figure, *known, "{region} and {first} on {grid}"),
-            None => grids.push((grid, place.yearly.basis, figure, region.to_owned())),
+            None => grids.push((grid, location.yearly.basis, figure, region.to_owned())),
         }
-        assert!(place.by(Some(EmissionsBasis::Lifecycle), Some(PowerUse::Consumption)).is_some(), "{region}");
+        assert!(location.by(Some(EmissionsBasis::Lifecycle), Some(PowerUse::Consumption)).is_some(), "{region}");
     }
     let figure = |region: &str| {
-        place("what_if", region)
+        locate("what_if", region)
             .unwrap()
             .by(Some(EmissionsBasis::Lifecycle), Some(PowerUse::Consumption))
             .unwrap()
@@ -218,9 +218,9 @@ fn place_in_no_table_is_refused_with_the_reason() {
 
 #[test]
 fn refusal_names_its_own_option() {
-    assert_eq!(place("what_if", "se").unwrap().name, "Sweden");
-    assert_eq!(place("what_if", "aws:eu-north-1").unwrap().name, "Stockholm");
-    let refused = place("what_if", "Denmrk").unwrap_err().message;
+    assert_eq!(locate("what_if", "se").unwrap().name, "Sweden");
+    assert_eq!(locate("what_if", "aws:eu-north-1").unwrap().name, "Stockholm");
+    let refused = locate("what_if", "Denmrk").unwrap_err().message;
     assert!(refused.starts_with("what_if='Denmrk'") && refused.contains("DK (Denmark)"), "{refused}");
     assert!(!refused.contains("intensity="), "{refused}");
 }
@@ -295,7 +295,7 @@ proptest! {
 
     #[test]
     fn any_text_has_a_figure_or_is_refused(text in ".{0,40}") {
-        match place("location", &text) {
+        match locate("location", &text) {
             Ok(found) => prop_assert!(found.yearly.g_per_kwh > 0.0),
             Err(refused) => prop_assert!(refused.message.starts_with("location='")),
         }

@@ -5,14 +5,14 @@ use crate::carbon::provider::registry::tests::{chosen, found, refused, round, sa
 /// 2026-03-02T13:00Z.
 const ONE: f64 = 1_772_456_400.0;
 
-fn paths(service: &mut dyn Provider) -> Vec<String> {
-    round(service).into_iter().map(|request| request.path).collect()
+fn paths(provider: &mut dyn Provider) -> Vec<String> {
+    round(provider).into_iter().map(|request| request.path).collect()
 }
 
 #[test]
 fn round_requests_latest_history_and_optional_forecast() {
-    let mut service = chosen(NAME, "dk-dk1");
-    let requests = round(&mut *service);
+    let mut provider = chosen(NAME, "dk-dk1");
+    let requests = round(&mut *provider);
     assert_eq!(
         requests.iter().map(|request| request.path.as_str()).collect::<Vec<_>>(),
         [
@@ -25,15 +25,15 @@ fn round_requests_latest_history_and_optional_forecast() {
     assert!(
         requests.iter().all(|request| request.headers[0].0 == "auth-token" && request.headers[0].1.0 == "user:key-123")
     );
-    assert_eq!(round(&mut *service).len(), 3, "and the next round again");
-    assert_eq!((service.host(), service.basis()), ("https://api.electricitymaps.com", EmissionsBasis::Lifecycle));
+    assert_eq!(round(&mut *provider).len(), 3, "and the next round again");
+    assert_eq!((provider.host(), provider.basis()), ("https://api.electricitymaps.com", EmissionsBasis::Lifecycle));
 }
 
 #[test]
 fn locations_are_zones_cloud_regions_and_coordinates() {
     let at = |location: &str| {
-        let mut service = chosen(NAME, location);
-        (paths(&mut *service).remove(0), service.zone(), service.static_zone())
+        let mut provider = chosen(NAME, location);
+        (paths(&mut *provider).remove(0), provider.zone(), provider.static_zone())
     };
     let named = |zone: &str| format!("/v3/carbon-intensity/latest?zone={zone}&disableCallerLookup=true");
     for (asked, zone, table) in [
@@ -60,9 +60,9 @@ fn locations_are_zones_cloud_regions_and_coordinates() {
     assert_eq!((zone.as_str(), table.as_str()), ("aws:eu-north-1", "aws:eu-north-1"));
 
     let home = found("US", "California", 37.773_972, -122.431_297);
-    let mut service = choose(NAME, RunLocation::Found(&home), Some("key")).unwrap();
-    assert_eq!(paths(&mut *service)[0], "/v3/carbon-intensity/latest?lat=37.77&lon=-122.43&disableCallerLookup=true");
-    assert_eq!((service.zone(), service.static_zone()), ("US-CA".into(), "US-CA".into()));
+    let mut provider = choose(NAME, RunLocation::Found(&home), Some("key")).unwrap();
+    assert_eq!(paths(&mut *provider)[0], "/v3/carbon-intensity/latest?lat=37.77&lon=-122.43&disableCallerLookup=true");
+    assert_eq!((provider.zone(), provider.static_zone()), ("US-CA".into(), "US-CA".into()));
 
     for bad in ["WORLD", "US-CA", "Atlantis", "D", "DK-", "-DK", "DK-DK1&zone=FR", "DK/../x", "aws:nowhere", "ÆØ", ""]
     {
@@ -73,39 +73,39 @@ fn locations_are_zones_cloud_regions_and_coordinates() {
 
 #[test]
 fn latest_hour_is_estimated() {
-    let mut service = chosen(NAME, "DK-DK1");
-    let slots = service.take(&HttpRequest::get(LATEST, ""), &sample("electricitymaps_latest_200.json")).unwrap();
+    let mut provider = chosen(NAME, "DK-DK1");
+    let slots = provider.take(&HttpRequest::get(LATEST, ""), &sample("electricitymaps_latest_200.json")).unwrap();
     assert_eq!(
         slots,
-        [IntensitySlot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, quality: FigureQuality::Estimated }]
+        [IntensitySlot { from: ONE, to: ONE + 3600.0, g_per_kwh: 143.0, quality: IntensityQuality::Estimated }]
     );
 }
 
 #[test]
 fn history_has_a_gap_where_a_figure_is_null() {
-    let mut service = chosen(NAME, "DK-DK1");
-    let slots = service.take(&HttpRequest::get(HISTORY, ""), &sample("electricitymaps_history_200.json")).unwrap();
+    let mut provider = chosen(NAME, "DK-DK1");
+    let slots = provider.take(&HttpRequest::get(HISTORY, ""), &sample("electricitymaps_history_200.json")).unwrap();
     let hour = |back: f64, g_per_kwh, quality| IntensitySlot {
         from: ONE - back * 3600.0,
         to: ONE - (back - 1.0) * 3600.0,
         g_per_kwh,
         quality,
     };
-    let (actual, estimated) = (FigureQuality::Actual, FigureQuality::Estimated);
+    let (actual, estimated) = (IntensityQuality::Actual, IntensityQuality::Estimated);
     assert_eq!(slots, [hour(4.0, 122.0, actual), hour(3.0, 131.0, actual), hour(1.0, 140.0, estimated)]);
 }
 
 #[test]
 fn forecast_has_twelve_hours() {
-    let mut service = chosen(NAME, "DK-DK1");
-    let slots = service.take(&HttpRequest::get(FORECAST, ""), &sample("electricitymaps_forecast_200.json")).unwrap();
+    let mut provider = chosen(NAME, "DK-DK1");
+    let slots = provider.take(&HttpRequest::get(FORECAST, ""), &sample("electricitymaps_forecast_200.json")).unwrap();
     assert_eq!(slots.len(), 12);
     assert_eq!((slots[0].from, slots[0].g_per_kwh), (ONE, 143.0));
     assert_eq!(
         (slots[5].g_per_kwh, slots[11].from, slots[11].to, slots[11].g_per_kwh),
         (204.0, ONE + 39_600.0, ONE + 43_200.0, 120.0)
     );
-    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast && slot.to - slot.from == 3600.0));
+    assert!(slots.iter().all(|slot| slot.quality == IntensityQuality::Forecast && slot.to - slot.from == 3600.0));
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn slot_length_comes_from_the_answer() {
 
 #[test]
 fn refusals_have_a_fix() {
-    let service = chosen(NAME, "FR");
-    assert!(service.fix(401).unwrap().contains("api_key"));
-    assert!(service.fix(403).unwrap().contains("FR") && service.fix(404).unwrap().contains("FR"));
-    assert_eq!(service.fix(500), None);
+    let provider = chosen(NAME, "FR");
+    assert!(provider.fix(401).unwrap().contains("api_key"));
+    assert!(provider.fix(403).unwrap().contains("FR") && provider.fix(404).unwrap().contains("FR"));
+    assert_eq!(provider.fix(500), None);
 }

@@ -29,11 +29,11 @@ fn round_requests_one_past_day_and_the_prognosis_in_utc() {
 
 #[test]
 fn locations_are_denmark_and_its_halves() {
-    for (place, zone) in
+    for (location, zone) in
         [("DK1", "DK-DK1"), ("dk-dk2", "DK-DK2"), ("DK", "DK"), ("DNK", "DK"), ("azure:denmarkeast", "DK-DK2")]
     {
-        let service = chosen(NAME, place);
-        assert_eq!((service.zone(), service.static_zone()), (zone.into(), zone.into()), "{place}");
+        let provider = chosen(NAME, location);
+        assert_eq!((provider.zone(), provider.static_zone()), (zone.into(), zone.into()), "{location}");
     }
     assert!(
         chosen(NAME, "DK").source().contains("mean of DK1 and DK2") && !chosen(NAME, "DK1").source().contains("mean")
@@ -54,8 +54,8 @@ fn locations_are_denmark_and_its_halves() {
         ("Anholt", 56.71, 11.56, "DK-DK1"),
         ("Gilleleje", 56.12, 12.31, "DK-DK2"),
     ] {
-        let place = found("DK", "", north, east);
-        assert_eq!(choose(NAME, RunLocation::Found(&place), None).unwrap().zone(), zone, "{town}");
+        let location = found("DK", "", north, east);
+        assert_eq!(choose(NAME, RunLocation::Found(&location), None).unwrap().zone(), zone, "{town}");
     }
     let nowhere = GeoLocation { country: "DK".into(), region: None, latitude: None, longitude: None };
     assert_eq!(choose(NAME, RunLocation::Found(&nowhere), None).unwrap().zone(), "DK");
@@ -65,7 +65,7 @@ fn locations_are_denmark_and_its_halves() {
 fn slots_are_in_order_of_time() {
     let slots = taken("DK1", REALISED, &sample("energidataservice_CO2Emis_200.json")).unwrap();
     let step =
-        |from: f64, g_per_kwh| IntensitySlot { from, to: from + 300.0, g_per_kwh, quality: FigureQuality::Actual };
+        |from: f64, g_per_kwh| IntensitySlot { from, to: from + 300.0, g_per_kwh, quality: IntensityQuality::Actual };
     assert_eq!(slots, [step(ONE - 300.0, 119.0), step(ONE, 118.0)]);
 }
 
@@ -75,7 +75,7 @@ fn mean_covers_instants_of_both_halves() {
     let slots = taken("DK", PROGNOSIS, &prognosis).unwrap();
     assert_eq!((slots.len(), slots[0].from, slots[0].g_per_kwh), (12, ONE, 102.0));
     assert_eq!((slots[11].from, slots[11].to, slots[11].g_per_kwh), (ONE + 3300.0, ONE + 3600.0, 135.0));
-    assert!(slots.iter().all(|slot| slot.quality == FigureQuality::Forecast));
+    assert!(slots.iter().all(|slot| slot.quality == IntensityQuality::Forecast));
     let holed = String::from_utf8(prognosis).unwrap().replace("107.0", "null");
     let slots = taken("DK", PROGNOSIS, holed.as_bytes()).unwrap();
     assert_eq!((slots.len(), slots[1].from), (11, ONE + 600.0), "13:05 has DK1 alone");

@@ -20,15 +20,15 @@ fn round_requests_one_past_day_two_future_days_and_the_forecast() {
             ("/co2eq_forecast?country=uk", true)
         ]
     );
-    let mut service = chosen(NAME, "DE");
+    let mut provider = chosen(NAME, "DE");
     assert!(
-        [f64::NAN, -1e300, 1e300].into_iter().all(|now| service.next(now).is_some() || service.next(now).is_some())
+        [f64::NAN, -1e300, 1e300].into_iter().all(|now| provider.next(now).is_some() || provider.next(now).is_some())
     );
 }
 
 #[test]
 fn locations_are_countries_of_europe() {
-    for (place, zone) in [
+    for (location, zone) in [
         ("de", "DE"),
         ("DEU", "DE"),
         ("UK", "GB"),
@@ -37,8 +37,8 @@ fn locations_are_countries_of_europe() {
         ("gcp:europe-west4", "NL"),
         ("Germany", "DE"),
     ] {
-        let service = chosen(NAME, place);
-        assert_eq!((service.zone(), service.static_zone()), (zone.into(), zone.into()), "{place}");
+        let provider = chosen(NAME, location);
+        assert_eq!((provider.zone(), provider.static_zone()), (zone.into(), zone.into()), "{location}");
     }
     assert_eq!((chosen(NAME, "XK").zone(), chosen(NAME, "xk").static_zone()), ("XK".into(), "XK".into()));
     for bad in ["US", "WORLD", "NO-NO1", "DK-DK1", "LI", "de&country=fr", "aws:us-east-1"] {
@@ -65,10 +65,10 @@ fn quarters_are_measured_or_else_forecast() {
         quality,
     };
     assert_eq!(slots.len(), 12);
-    assert_eq!(slots[0], quarter(0.0, 291.5, FigureQuality::Actual));
-    assert_eq!(slots[3], quarter(3.0, 305.1, FigureQuality::Actual));
-    assert_eq!(slots[4], quarter(4.0, 308.0, FigureQuality::Forecast));
-    assert_eq!(slots[11], quarter(11.0, 270.0, FigureQuality::Forecast));
+    assert_eq!(slots[0], quarter(0.0, 291.5, IntensityQuality::Actual));
+    assert_eq!(slots[3], quarter(3.0, 305.1, IntensityQuality::Actual));
+    assert_eq!(slots[4], quarter(4.0, 308.0, IntensityQuality::Forecast));
+    assert_eq!(slots[11], quarter(11.0, 270.0, IntensityQuality::Forecast));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn measured_figures_replace_forecasts_and_slots_are_in_order() {
     let body = br#"{"unix_seconds": [1772453700, 1772452800], "co2eq": [310, null], "co2eq_forecast": [200, 290.5]}"#;
     let figures: Vec<_> =
         taken(BOTH, body).unwrap().iter().map(|slot| (slot.from, slot.g_per_kwh, slot.quality)).collect();
-    assert_eq!(figures, [(NOON, 290.5, FigureQuality::Forecast), (NOON + 900.0, 310.0, FigureQuality::Actual)]);
+    assert_eq!(figures, [(NOON, 290.5, IntensityQuality::Forecast), (NOON + 900.0, 310.0, IntensityQuality::Actual)]);
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn forecast_alone_is_a_forecast_under_any_list_name() {
         let slots = taken(FORECAST, body.as_bytes()).unwrap();
         let figures: Vec<_> = slots.iter().map(|slot| (slot.from, slot.to, slot.g_per_kwh, slot.quality)).collect();
         let (first, last) = (
-            (NOON, NOON + 900.0, 300.0, FigureQuality::Forecast),
-            (NOON + 3600.0, NOON + 4500.0, 302.5, FigureQuality::Forecast),
+            (NOON, NOON + 900.0, 300.0, IntensityQuality::Forecast),
+            (NOON + 3600.0, NOON + 4500.0, 302.5, IntensityQuality::Forecast),
         );
         assert_eq!(figures, [first, last]);
     }
@@ -110,6 +110,6 @@ fn lists_of_different_lengths_are_errors() {
     assert_eq!(error(r#"{"unix_seconds": [1, 901], "co2eq": ["1", 2]}"#), "an intensity in the answer is not a number");
     assert!(error(r#"{"unix_seconds": [1, 901], "co2eq": [-1, 2]}"#).contains("not between 0 and 10000"));
     assert_eq!(taken(BOTH, &sample("energycharts_404.json")).unwrap_err(), "the answer lacks 'unix_seconds'");
-    let service = chosen(NAME, "IS");
-    assert!(service.fix(404).unwrap().contains("IS") && service.fix(422).unwrap().contains("IS"));
+    let provider = chosen(NAME, "IS");
+    assert!(provider.fix(404).unwrap().contains("IS") && provider.fix(422).unwrap().contains("IS"));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::carbon::http::request::*;
-use crate::carbon::intensity::slot::{FigureQuality, IntensitySlot};
+use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::carbon::location::ip::{self, GeoLocation};
 use crate::carbon::location::{RunLocation, cloud};
 use crate::carbon::provider::*;
@@ -17,8 +17,8 @@ pub fn sample(name: &str) -> Vec<u8> {
 }
 
 /// All requests of one round without an answer.
-pub fn round(service: &mut dyn Provider) -> Vec<HttpRequest> {
-    std::iter::from_fn(|| service.next(NOW)).take(9).collect()
+pub fn round(provider: &mut dyn Provider) -> Vec<HttpRequest> {
+    std::iter::from_fn(|| provider.next(NOW)).take(9).collect()
 }
 
 pub fn chosen(name: &str, location: &str) -> Box<dyn Provider> {
@@ -44,7 +44,7 @@ fn samples() -> Vec<(String, Vec<u8>)> {
 
 /// Each provider, for each kind of location, with each request that it makes.
 fn parsers() -> Vec<(Box<dyn Provider>, u8)> {
-    let places = [
+    let locations = [
         ("electricitymaps", "DK-DK1"),
         ("electricitymaps", "aws:eu-north-1"),
         ("carbonintensity_gb", "GB"),
@@ -56,9 +56,9 @@ fn parsers() -> Vec<(Box<dyn Provider>, u8)> {
         ("energycharts", "DE"),
         ("watttime", "CAISO_NORTH"),
     ];
-    let with_answer = |(name, place)| (0..3).map(move |answer| (chosen(name, place), answer));
-    let mut parsers: Vec<_> = places.into_iter().flat_map(with_answer).collect();
-    parsers.iter_mut().for_each(|(service, _)| drop(service.next(NOW)));
+    let with_answer = |(name, location)| (0..3).map(move |answer| (chosen(name, location), answer));
+    let mut parsers: Vec<_> = locations.into_iter().flat_map(with_answer).collect();
+    parsers.iter_mut().for_each(|(provider, _)| drop(provider.next(NOW)));
     parsers
 }
 
@@ -70,19 +70,19 @@ fn is_sound(slot: &IntensitySlot) -> bool {
 /// Runs all parsers on some bytes. None may panic, give an invalid slot, or quote the bytes.
 fn try_all(body: &[u8]) -> Vec<(&'static str, usize)> {
     let mut taken = Vec::new();
-    for (mut service, answer) in parsers() {
-        match service.take(&HttpRequest::get(answer, "/"), body) {
+    for (mut provider, answer) in parsers() {
+        match provider.take(&HttpRequest::get(answer, "/"), body) {
             Ok(slots) => {
-                assert!(slots.iter().all(is_sound), "{}: {slots:?}", service.name());
-                assert!(slots.windows(2).all(|pair| pair[0].from <= pair[1].from), "{}", service.name());
-                taken.push((service.name(), slots.len()));
+                assert!(slots.iter().all(is_sound), "{}: {slots:?}", provider.name());
+                assert!(slots.windows(2).all(|pair| pair[0].from <= pair[1].from), "{}", provider.name());
+                taken.push((provider.name(), slots.len()));
             }
             Err(words) => assert!(words.len() > 10 && words.len() < 100 && words.is_ascii(), "{words}"),
         }
     }
-    if let Ok(place) = ip::take(body) {
-        assert!(place.country.len() == 2 && place.country.is_ascii());
-        let _ = (place.zone(), choose("energidataservice", RunLocation::Found(&place), None));
+    if let Ok(location) = ip::take(body) {
+        assert!(location.country.len() == 2 && location.country.is_ascii());
+        let _ = (location.zone(), choose("energidataservice", RunLocation::Found(&location), None));
     }
     for provider in [cloud::CloudProvider::Aws, cloud::CloudProvider::Google, cloud::CloudProvider::Azure] {
         let _ = cloud::Metadata::new(provider).take(&HttpRequest::get(1, "/"), body);
@@ -131,8 +131,8 @@ fn errors_have_a_message_without_the_answer() {
     assert_eq!(error(b"[1] and more"), "the answer is damaged: it is not complete JSON");
     assert_eq!(error(b"\xff\xfe"), "the answer is not JSON: a proxy may have replaced it");
     assert!(error(&sample("electricitymaps_401.json")).contains("is an error message"));
-    let mut service = chosen("energycharts", "DE");
-    let words = service.take(&HttpRequest::get(0, "/"), br#"{"unix_seconds": [0, 900], "co2eq": [1]}"#).unwrap_err();
+    let mut provider = chosen("energycharts", "DE");
+    let words = provider.take(&HttpRequest::get(0, "/"), br#"{"unix_seconds": [0, 900], "co2eq": [1]}"#).unwrap_err();
     assert_eq!(words, "'co2eq' is not as long as the list of times in the answer");
 }
 
@@ -182,7 +182,7 @@ fn times_are_in_utc_with_optional_seconds_and_zone() {
 
 #[test]
 fn invalid_slots_are_refused() {
-    let tried = |from, to, g| slot(from, to, g, FigureQuality::Actual).is_ok();
+    let tried = |from, to, g| slot(from, to, g, IntensityQuality::Actual).is_ok();
     assert!(tried(0.0, 300.0, 0.0) && tried(NOW, NOW + 3600.0, 10_000.0));
     for (from, to, g) in [
         (-1.0, 1.0, 5.0),
@@ -216,14 +216,14 @@ fn names_and_keys_are_checked() {
 
 #[test]
 fn keys_are_never_shown() {
-    for (name, place) in [("electricitymaps", "DE"), ("watttime", "CAISO_NORTH")] {
-        let mut service = chosen(name, place);
-        let requests = round(&mut *service);
+    for (name, location) in [("electricitymaps", "DE"), ("watttime", "CAISO_NORTH")] {
+        let mut provider = chosen(name, location);
+        let requests = round(&mut *provider);
         assert!(!requests.is_empty() && requests.iter().all(|request| !request.headers.is_empty()));
-        let shown = format!("{requests:?} {} {:?}", service.zone(), service.fix(401));
+        let shown = format!("{requests:?} {} {:?}", provider.zone(), provider.fix(401));
         assert!(!shown.contains("key-123") && !shown.contains("dXNlcjpr") && shown.contains("…"), "{shown}");
-        let mut keyless = choose(name, RunLocation::Zone(place), None).unwrap();
-        assert!(keyless.missing().unwrap().contains("_key=") && service.missing().is_none());
+        let mut keyless = choose(name, RunLocation::Zone(location), None).unwrap();
+        assert!(keyless.missing().unwrap().contains("_key=") && provider.missing().is_none());
         assert!(round(&mut *keyless).is_empty() && round(&mut *keyless).is_empty());
     }
 }
@@ -231,7 +231,7 @@ fn keys_are_never_shown() {
 #[test]
 fn location_may_be_missing_named_or_found() {
     let without = |name: &str| {
-        choose(name, RunLocation::NotGiven, None).map(|service| service.zone()).map_err(|error| error.message)
+        choose(name, RunLocation::NotGiven, None).map(|provider| provider.zone()).map_err(|error| error.message)
     };
     assert_eq!(without("carbonintensity_gb").unwrap(), "GB");
     assert_eq!(without("energidataservice").unwrap(), "DK");
@@ -240,7 +240,7 @@ fn location_may_be_missing_named_or_found() {
     }
     let paris = found("FR", "Ile-de-France", 48.85, 2.35);
     let at_paris = |name: &str| {
-        choose(name, RunLocation::Found(&paris), None).map(|service| service.zone()).map_err(|error| error.message)
+        choose(name, RunLocation::Found(&paris), None).map(|provider| provider.zone()).map_err(|error| error.message)
     };
     assert_eq!(at_paris("energycharts").unwrap(), "FR");
     assert_eq!(at_paris("electricitymaps").unwrap(), "FR");
@@ -303,10 +303,10 @@ proptest! {
     }
 
     #[test]
-    fn any_location_gives_a_request_of_plain_text(place in "\\PC{0,30}", name in prop::sample::select(&NAMES[..])) {
-        for place in [place.clone(), format!("GB-{place}"), format!("DE-{place}")] {
-            let Ok(mut service) = choose(name, RunLocation::Zone(&place), Some("user:key")) else { continue };
-            for request in round(&mut *service) {
+    fn any_location_gives_a_request_of_plain_text(location in "\\PC{0,30}", name in prop::sample::select(&NAMES[..])) {
+        for location in [location.clone(), format!("GB-{location}"), format!("DE-{location}")] {
+            let Ok(mut provider) = choose(name, RunLocation::Zone(&location), Some("user:key")) else { continue };
+            for request in round(&mut *provider) {
                 let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~?&=%:".contains(&byte);
                 prop_assert!(request.path.starts_with('/') && request.path.bytes().all(is_plain), "{}", request.path);
                 prop_assert!(!request.path.contains("//") && request.path.matches('?').count() <= 1);
@@ -316,10 +316,10 @@ proptest! {
 
     #[test]
     fn any_location_found_gives_a_provider_or_a_message(country in "[A-Z]{2}", north in -90.0..90.0f64, east in -180.0..180.0f64) {
-        let place = found(&country, "", north, east);
+        let location = found(&country, "", north, east);
         for name in NAMES {
-            match choose(name, RunLocation::Found(&place), Some("user:key")) {
-                Ok(mut service) => prop_assert!(!round(&mut *service).is_empty() && !service.static_zone().is_empty()),
+            match choose(name, RunLocation::Found(&location), Some("user:key")) {
+                Ok(mut provider) => prop_assert!(!round(&mut *provider).is_empty() && !provider.static_zone().is_empty()),
                 Err(error) => prop_assert!(error.message.contains(&country)),
             }
         }

@@ -12,20 +12,20 @@ const POWER: Quantity = Quantity::Power { max_watts: 1000.0 };
 struct Run {
     joules: f64,
     measured_s: f64,
-    credits: usize,
+    intervals: usize,
     events: Vec<MeterEvent>,
 }
 
 impl Run {
-    fn take(&mut self, credit: EnergyInterval) {
-        assert!(credit.to > credit.from, "{credit:?}");
-        self.joules += credit.joules;
-        self.credits += 1;
-        self.measured_s += if credit.measured { credit.to.s_since(credit.from) } else { 0.0 };
+    fn take(&mut self, interval: EnergyInterval) {
+        assert!(interval.to > interval.from, "{interval:?}");
+        self.joules += interval.joules;
+        self.intervals += 1;
+        self.measured_s += if interval.measured { interval.to.s_since(interval.from) } else { 0.0 };
     }
 
     fn push(&mut self, meter: &mut Meter, seconds: f64, value: Value) {
-        let event = meter.push(MonoNs((seconds * 1e9) as u64), Ok(value), |credit| self.take(credit));
+        let event = meter.push(MonoNs((seconds * 1e9) as u64), Ok(value), |interval| self.take(interval));
         self.events.extend(event);
     }
 
@@ -38,7 +38,7 @@ impl Run {
     }
 
     fn finish(&mut self, meter: &mut Meter) {
-        meter.finish(|credit| self.take(credit));
+        meter.finish(|interval| self.take(interval));
     }
 }
 
@@ -48,7 +48,7 @@ fn a_counter_that_never_moves_is_unknown_and_not_0() {
         let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
         run.count(&mut meter, (0.0, 3.0), |_| first);
         run.finish(&mut meter);
-        assert_eq!((run.credits, run.events), (0, vec![MeterEvent::Lost(Fault::Stalled)]));
+        assert_eq!((run.intervals, run.events), (0, vec![MeterEvent::Lost(Fault::Stalled)]));
         assert_eq!((meter.health(), meter.alive_at()), (Health::Stalled, Some(MonoNs(0))));
         assert!(meter.is_missing() && !meter.wants_second_look());
     }
@@ -58,7 +58,7 @@ fn a_counter_that_never_moves_is_unknown_and_not_0() {
 fn a_counter_that_hardly_moves_is_stalled() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
     run.count(&mut meter, (0.0, 10.0), |at| 0.005 * at);
-    assert_eq!((run.credits, meter.health()), (0, Health::Stalled), "5 mW");
+    assert_eq!((run.intervals, meter.health()), (0, Health::Stalled), "5 mW");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn the_power_beside_a_counter_that_stands_still_is_integrated() {
         for tenth in 0..=100 {
             let at = f64::from(tenth) / 10.0;
             run.push(&mut meter, at, Value::Count(9_000_000 + (300e6 * at.min(moves_until)) as u64));
-            run.push(&mut meter, at, Value::Beside(300.0));
+            run.push(&mut meter, at, Value::CheckWatts(300.0));
         }
         assert!((run.joules - 3000.0).abs() < 31.0, "{}", run.joules);
         assert_eq!(
@@ -189,7 +189,7 @@ fn a_counter_that_moves_again_takes_over_from_the_power() {
         let at = f64::from(tenth) / 10.0;
         let counted = if at < 6.0 { at.min(3.0) } else { at - 3.0 };
         run.push(&mut meter, at, Value::Count((300e6 * counted) as u64));
-        run.push(&mut meter, at, Value::Beside(300.0));
+        run.push(&mut meter, at, Value::CheckWatts(300.0));
     }
     assert!((run.joules - 3000.0).abs() < 31.0, "{}", run.joules);
     assert!(
@@ -206,7 +206,7 @@ fn energy_is_unknown_after_the_reported_power_ends_too() {
         let at = f64::from(tenth) / 10.0;
         run.push(&mut meter, at, Value::Count(9));
         if tenth < 50 {
-            run.push(&mut meter, at, Value::Beside(300.0));
+            run.push(&mut meter, at, Value::CheckWatts(300.0));
         }
     }
     assert_eq!(
@@ -223,7 +223,7 @@ fn a_counter_that_disagrees_with_the_power_is_reported_once() {
         for fifth in 0..=750 {
             let at = f64::from(fifth) / 5.0;
             run.push(&mut meter, at, Value::Count((counted_w * 1e6 * at) as u64));
-            run.push(&mut meter, at, Value::Beside(300.0));
+            run.push(&mut meter, at, Value::CheckWatts(300.0));
         }
         assert!((run.joules - 150.0 * counted_w).abs() < 1.0, "the counter is what counts");
         assert_eq!(
@@ -246,7 +246,7 @@ fn an_alternating_load_is_no_disagreement() {
         run.push(&mut meter, at + 0.01, Value::Count((1e6 * joules) as u64));
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         if random >> 57 == 0 {
-            run.push(&mut meter, at + 0.01, Value::Beside(watts));
+            run.push(&mut meter, at + 0.01, Value::CheckWatts(watts));
         }
     }
     assert_eq!(run.events, []);
@@ -259,7 +259,7 @@ fn a_disagreement_that_ends_is_taken_back() {
         let at = f64::from(fifth) / 5.0;
         let counted = 171.0 * at.min(20.0) + 300.0 * (at - 20.0).max(0.0);
         run.push(&mut meter, at, Value::Count((1e6 * counted) as u64));
-        run.push(&mut meter, at, Value::Beside(300.0));
+        run.push(&mut meter, at, Value::CheckWatts(300.0));
     }
     assert!(
         matches!(run.events[..], [MeterEvent::Disagrees(_)]) && meter.faults.disagreement.is_none(),
@@ -289,7 +289,7 @@ fn a_counter_that_catches_up_with_its_power_is_counted_once() {
         for twentieth in 0..=120 {
             let at = f64::from(twentieth) / 20.0;
             run.push(&mut meter, at, Value::Count((100e6 * step_s * (at / step_s).floor()) as u64));
-            run.push(&mut meter, at, Value::Beside(100.0));
+            run.push(&mut meter, at, Value::CheckWatts(100.0));
         }
         assert!((run.joules - 600.0).abs() < 65.0, "{} J at steps of {step_s} s", run.joules);
     }
@@ -311,7 +311,7 @@ fn an_absurd_reported_power_is_ignored() {
     for tenth in 0..=100 {
         let at = f64::from(tenth) / 10.0;
         run.push(&mut meter, at, Value::Count((50e6 * at) as u64));
-        run.push(&mut meter, at, Value::Beside(4_294_967.295));
+        run.push(&mut meter, at, Value::CheckWatts(4_294_967.295));
     }
     assert_eq!((run.events, meter.health(), meter.faults.failed), (vec![], Health::Ok, 0));
 }
@@ -334,13 +334,13 @@ proptest! {
         for (ms, what, watts) in readings {
             at = at + ms * 1_000_000;
             count += if what == 0 { watts * ms * 1000 } else { 0 };
-            let value = if what == 2 { Value::Beside(watts as f64) } else { Value::Count(count) };
-            meter.push(at, Ok(value), |credit| {
-                assert!(credit.from >= until && credit.to > credit.from && credit.to <= at, "{credit:?} after {until:?}");
-                assert!(credit.joules >= 0.0 && credit.joules.is_finite());
-                until = credit.to;
+            let value = if what == 2 { Value::CheckWatts(watts as f64) } else { Value::Count(count) };
+            meter.push(at, Ok(value), |interval| {
+                assert!(interval.from >= until && interval.to > interval.from && interval.to <= at, "{interval:?} after {until:?}");
+                assert!(interval.joules >= 0.0 && interval.joules.is_finite());
+                until = interval.to;
             });
         }
-        meter.finish(|credit| assert!(credit.from >= until && credit.to <= at));
+        meter.finish(|interval| assert!(interval.from >= until && interval.to <= at));
     }
 }

@@ -137,9 +137,9 @@ impl Groups {
 impl Mount {
     /// Parses a line of /proc/self/mountinfo: "31 23 0:28 ROOT POINT options tags - TYPE source OPTIONS".
     fn of_line(line: &str) -> Option<Mount> {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut place = place.split(' ').skip(3).map(unescaped);
-        let (root, point) = (place.next()?, place.next()?);
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(3).map(unescaped);
+        let (root, point) = (mount.next()?, mount.next()?);
         let mut kind = kind.split(' ');
         let controllers = match kind.next()? {
             "cgroup2" => Vec::new(),

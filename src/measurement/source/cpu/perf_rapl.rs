@@ -234,7 +234,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
         for reading in &readings {
-            meter.push(reading.at, reading.value, |credit| joules += credit.joules);
+            meter.push(reading.at, reading.value, |interval| joules += interval.joules);
         }
         let seconds = readings[1].at.s_since(readings[0].at);
         assert!((joules / seconds - 100.0).abs() < 5.0, "{joules} J in {seconds} s");

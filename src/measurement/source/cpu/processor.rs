@@ -146,9 +146,9 @@ impl MachineInfo {
         let draw = if main.is_small { Draw::BOARD } else { Draw::of_package(watts.max(SERVER_TDP_W)) };
         let band = if main.is_small { PART_BAND } else { ARM_BAND };
         let basis = format!("{} W a core assumed for {} cores of {}", rounded(each), self.processors, main.name);
-        let place = self.board.as_deref().unwrap_or(&self.machine);
+        let board = self.board.as_deref().unwrap_or(&self.machine);
         let cores = format!("{}, {} cores", main.name, self.processors);
-        let device = if place.is_empty() { cores } else { format!("{cores} ({place})") };
+        let device = if board.is_empty() { cores } else { format!("{cores} ({board})") };
         Some(PowerFigure { device, watts, draw, band, basis, has_memory: main.has_memory })
     }
 

@@ -94,7 +94,7 @@ impl Rapl {
     /// If some of them can be read, the others take part too, so that the report lists them as missing.
     fn add<'a>(&mut self, zones: impl Iterator<Item = &'a RaplZone>, unread: &mut Vec<(PathBuf, Fault)>) {
         let control = |id: &str| id.split(':').next().map(str::to_owned);
-        let (before, mut waiting) = (self.files.len(), Vec::new());
+        let (files_before, mut waiting) = (self.files.len(), Vec::new());
         for zone in zones {
             let is_twin = |channel: &Channel| channel.device == zone.label && control(&channel.id) != control(&zone.id);
             if self.channels.iter().any(is_twin) {
@@ -112,7 +112,7 @@ impl Rapl {
                 }
             }
         }
-        if self.files.len() == before {
+        if self.files.len() == files_before {
             return;
         }
         for (zone, path) in waiting {

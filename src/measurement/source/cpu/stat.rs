@@ -30,9 +30,9 @@ impl Times {
     }
 
     /// The busy share of the time since `before`, 0 to 1.
-    pub fn busy_since(self, before: Times) -> f64 {
-        let total = self.total - before.total;
-        if total > 0.0 { ((self.busy - before.busy) / total).clamp(0.0, 1.0) } else { 0.0 }
+    pub fn busy_since(self, earlier: Times) -> f64 {
+        let total = self.total - earlier.total;
+        if total > 0.0 { ((self.busy - earlier.busy) / total).clamp(0.0, 1.0) } else { 0.0 }
     }
 }
 
@@ -67,12 +67,12 @@ impl Stat {
 
     /// The load of each processor since `before`, 0 to 1. If only the line of all processors changes, each gets the
     /// load of all.
-    pub fn busy_since(&self, before: &Stat) -> Vec<f64> {
-        let pairs = || self.processors.iter().zip(&before.processors);
-        if pairs().all(|(now, before)| now.total <= before.total) {
-            return vec![self.machine.busy_since(before.machine); self.processors.len()];
+    pub fn busy_since(&self, earlier: &Stat) -> Vec<f64> {
+        let pairs = || self.processors.iter().zip(&earlier.processors);
+        if pairs().all(|(now, earlier)| now.total <= earlier.total) {
+            return vec![self.machine.busy_since(earlier.machine); self.processors.len()];
         }
-        pairs().map(|(now, before)| now.busy_since(*before)).collect()
+        pairs().map(|(now, earlier)| now.busy_since(*earlier)).collect()
     }
 }
 

@@ -166,8 +166,8 @@ impl Utilisation {
         }
         let now = self.affinity();
         let is_same = match (&now, &self.scope) {
-            (Scope::Affinity(now), Scope::Affinity(before)) => now.cpus().eq(before.cpus()),
-            (Scope::Count(now), Scope::Count(before)) => now == before,
+            (Scope::Affinity(now), Scope::Affinity(earlier)) => now.cpus().eq(earlier.cpus()),
+            (Scope::Count(now), Scope::Count(earlier)) => now == earlier,
             (Scope::Machine, Scope::Machine) => true,
             _ => false,
         };
@@ -199,8 +199,8 @@ impl Utilisation {
     }
 
     /// The load between two snapshots that counts for this process, as a share of all cores.
-    fn busy(&self, before: &Snapshot, now: &Snapshot) -> f64 {
-        let threads = now.stat.busy_since(&before.stat);
+    fn busy(&self, earlier: &Snapshot, now: &Snapshot) -> f64 {
+        let threads = now.stat.busy_since(&earlier.stat);
         let mut cores = vec![(Vec::new(), 0.0); self.cores()];
         for ((busy, number), core) in threads.iter().zip(&self.numbers).zip(&self.cores) {
             if let Some((core, ours)) = cores.get_mut(*core) {
@@ -218,7 +218,7 @@ impl Utilisation {
             Scope::Machine | Scope::Affinity(_) => ours,
             Scope::Count(_) => ours.min(self.share()),
             Scope::Quota(_) => {
-                let used = (now.used_us - before.used_us).max(0.0) * 1e3 / now.at.ns_since(before.at).max(1) as f64;
+                let used = (now.used_us - earlier.used_us).max(0.0) * 1e3 / now.at.ns_since(earlier.at).max(1) as f64;
                 let all: f64 = threads.iter().sum();
                 // If /proc/stat shows less time than the group used, it does not include the group.
                 if all >= used && all > 0.0 { ours * used / all } else { (used / threads.len().max(1) as f64).min(1.0) }

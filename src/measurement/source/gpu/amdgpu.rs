@@ -62,26 +62,26 @@ pub fn open(options: &MeasurementConfig) -> Opened {
     }
     let ids: Vec<Vec<String>> = offered.iter().map(|one| one.ids.clone()).collect();
     let (picked, unknown) = selection.pick(&ids);
-    let picked: Vec<usize> = picked.iter().filter_map(|one| Some(offered.get(one.place)?.gpu)).collect();
+    let picked: Vec<usize> = picked.iter().filter_map(|one| Some(offered.get(one.index)?.gpu)).collect();
     let mut sensors = Sensors::new(NAME);
     for what in unknown {
         sensors.leave_out(what, Some(UNKNOWN_CURE));
     }
     join_dies(&mut gpus);
-    for place in 0..gpus.len() {
-        let is_part = |&die: &usize| gpus.get(die).is_some_and(|gpu| gpu.measured_by == Some(place));
-        let dies: Vec<usize> = std::iter::once(place).chain((0..gpus.len()).filter(is_part)).collect();
-        let is_second = gpus.get(place).is_some_and(|gpu| gpu.measured_by.is_some());
+    for index in 0..gpus.len() {
+        let is_part = |&die: &usize| gpus.get(die).is_some_and(|gpu| gpu.measured_by == Some(index));
+        let dies: Vec<usize> = std::iter::once(index).chain((0..gpus.len()).filter(is_part)).collect();
+        let is_second = gpus.get(index).is_some_and(|gpu| gpu.measured_by.is_some());
         if is_second || !dies.iter().any(|die| picked.contains(die)) {
             continue;
         }
         let mut notes = dies_note(&gpus, &dies, &picked);
-        let ours = picked.iter().filter(|&&gpu| gpu == place).count();
-        let all = offered.iter().filter(|one| one.gpu == place).count();
+        let ours = picked.iter().filter(|&&gpu| gpu == index).count();
+        let all = offered.iter().filter(|one| one.gpu == index).count();
         if ours < all && ours > 0 {
             notes.push(format!("the whole card is counted; this job has {ours} of {all} parts"));
         }
-        if let Some(gpu) = gpus.get_mut(place) {
+        if let Some(gpu) = gpus.get_mut(index) {
             gpu.take_part(notes, counts_cpu, &mut sensors);
         }
     }
@@ -109,14 +109,14 @@ fn offer(options: &MeasurementConfig, gpus: &[AmdGpu]) -> Vec<AmdOffer> {
 
 /// Assigns each die without a sensor to the die before it, if that is of the same model and has a sensor.
 fn join_dies(gpus: &mut [AmdGpu]) {
-    for place in 1..gpus.len() {
-        let (before, after) = gpus.split_at_mut(place);
+    for index in 1..gpus.len() {
+        let (before, after) = gpus.split_at_mut(index);
         let (Some(first), Some(second)) = (before.last(), after.first_mut()) else { continue };
         let is_first = first.measured_by.is_none() && first.sensor.as_ref().is_some_and(|sensor| !is_absent(sensor));
         let is_second = second.sensor.as_ref().is_none_or(is_absent);
         let model = |gpu: &AmdGpu| gpu.card.text("device");
         if is_first && is_second && !second.is_apu() && model(first) == model(second) {
-            second.measured_by = Some(place - 1);
+            second.measured_by = Some(index - 1);
         }
     }
 }
@@ -159,7 +159,7 @@ impl AmdGpu {
             let max_watts = max_watts(dir);
             let power = |file: &str| Sensor::power(dir.join(file), 1e-6, max_watts);
             let powers = ["power1_average", "power1_input"].map(|file| dir.join(file));
-            let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W).beside(powers);
+            let energy = Sensor::energy(dir.join("energy1_input"), MAX_GPU_W).checked_by(powers);
             Sensor::first_of([energy, power("power1_average"), power("power1_input")])
         };
         let sensor = monitor.as_deref().and_then(candidates);
@@ -266,8 +266,8 @@ mod tests {
         assert!(none.is_empty() && why[0].reason.contains("GPU 7") && why[0].cure.is_some(), "{why:?}");
         let (none, why) = ids("-1");
         assert!(none.is_empty() && why[0].reason.contains("ROCR_VISIBLE_DEVICES=-1") && why[0].cure.is_none());
-        let node = |number: u32, place: u32| {
-            let text = format!("simd_count 304\nlocation_id {place}\nunique_id {}\n", 0xc0ffee);
+        let node = |number: u32, location: u32| {
+            let text = format!("simd_count 304\nlocation_id {location}\nunique_id {}\n", 0xc0ffee);
             tree.write(&format!("sys/class/kfd/kfd/topology/nodes/{number}/properties"), &text);
         };
         tree.write("sys/class/kfd/kfd/topology/nodes/1/gpu_id", "");

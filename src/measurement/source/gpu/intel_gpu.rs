@@ -70,7 +70,7 @@ pub fn open(options: &MeasurementConfig) -> Opened {
         sensors.leave_out(what, Some(UNKNOWN_CURE));
     }
     for one in picked {
-        let Some(gpu) = gpus.get(one.place) else { continue };
+        let Some(gpu) = gpus.get(one.index) else { continue };
         gpu.take_part(&one.tiles, &mut sensors);
     }
     sensors.finish(true)
@@ -141,7 +141,7 @@ fn sensor(monitor: &Path) -> Option<(Result<Sensor, Silent>, bool)> {
     let of_card = labelled("card").or_else(|| unlabelled(1)).map(path);
     let of_package = labelled("pkg").or_else(|| unlabelled(2)).map(path);
     let counters = of_card.into_iter().chain(of_package.clone()).map(|path| Sensor::energy(path, MAX_GPU_W));
-    let counters = counters.map(|counter| counter.beside([monitor.join("power1_input")]));
+    let counters = counters.map(|counter| counter.checked_by([monitor.join("power1_input")]));
     let power = Sensor::power(monitor.join("power1_input"), 1e-6, MAX_GPU_W);
     let found = Sensor::first_of(counters.chain([power]))?;
     let file = found.as_ref().map_or_else(|silent| silent.sensor.path(), Sensor::path);

@@ -32,8 +32,8 @@ pub fn gpus(sysroot: &Path) -> Option<Vec<Node>> {
             continue; // A node without SIMD units is a processor.
         }
         // Every GPU has the function 0. The bits of the function and those above 16 number the partitions.
-        let (domain, place) = (of("domain"), of("location_id"));
-        let address = format!("{domain:04x}:{:02x}:{:02x}.0", (place >> 8) & 0xff, (place >> 3) & 0x1f);
+        let (domain, location) = (of("domain"), of("location_id"));
+        let address = format!("{domain:04x}:{:02x}:{:02x}.0", (location >> 8) & 0xff, (location >> 3) & 0x1f);
         let uuid = Some(of("unique_id")).filter(|&id| id > 0).map(|id| format!("GPU-{id:016x}"));
         let is_new = |uuid: &String| nodes.iter().all(|node| node.uuid.as_ref() != Some(uuid));
         let uuid = uuid.filter(is_new);

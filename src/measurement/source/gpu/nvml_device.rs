@@ -68,7 +68,7 @@ pub struct NvmlGpu {
     /// When the counter was last read, ns.
     read_at: MonoNs,
     /// When the power beside the counter was last read, ns.
-    beside_at: MonoNs,
+    check_read_at: MonoNs,
     /// The time between two updates of the counter, ns. None: not known yet.
     step_ns: Option<u64>,
     /// Measured times between two updates, ns, in ascending order.
@@ -174,7 +174,7 @@ impl NvmlGpu {
             last: None,
             moved_at: MonoNs::ZERO,
             read_at: MonoNs::ZERO,
-            beside_at: MonoNs::ZERO,
+            check_read_at: MonoNs::ZERO,
             step_ns: None,
             steps_timed: Vec::new(),
             call_ns: 0,
@@ -227,10 +227,10 @@ impl NvmlGpu {
         &mut self,
         call: impl FnOnce(&Device<'static>) -> Result<T, NvmlError>,
     ) -> (MonoNs, Result<T, NvmlError>) {
-        let before = os::monotonic_ns();
+        let called_at = os::monotonic_ns();
         let answer = exit::driver_call(|| call(&self.device)).unwrap_or(Err(NvmlError::Uninitialized));
         let after = os::monotonic_ns();
-        self.call_ns = after.ns_since(before);
+        self.call_ns = after.ns_since(called_at);
         (after - (self.call_ns / 2).min(MAX_READ_NS), answer)
     }
 
@@ -239,22 +239,22 @@ impl NvmlGpu {
     fn read_aged(&mut self) -> Results {
         let (at, value) = self.read();
         let age = self.step_ns.filter(|_| self.meters.has_counter).map_or(0, |step| step / 2);
-        std::iter::once((at - age, value)).chain(self.read_beside()).collect()
+        std::iter::once((at - age, value)).chain(self.read_check_power()).collect()
     }
 
     /// Reads the power beside the counter if it is time.
-    fn read_beside(&mut self) -> Option<(MonoNs, Result<Value, Fault>)> {
+    fn read_check_power(&mut self) -> Option<(MonoNs, Result<Value, Fault>)> {
         let gap_ns = match self.is_stalled() {
             true => POWER_GAP_NS / 2,
             false => (CALLS_BESIDE * self.call_ns).clamp(BESIDE_GAP_NS, MAX_BESIDE_GAP_NS),
         };
         // A sixteenth early is close enough, so that the nearest reading counts.
-        if !self.meters.has_counter || self.read_at < self.beside_at + gap_ns - gap_ns / 16 {
+        if !self.meters.has_counter || self.read_at < self.check_read_at + gap_ns - gap_ns / 16 {
             return None;
         }
-        self.beside_at = self.read_at;
+        self.check_read_at = self.read_at;
         let counted_ns = self.call_ns;
-        let (at, value) = self.read_power(Value::Beside);
+        let (at, value) = self.read_power(Value::CheckWatts);
         self.call_ns = self.call_ns.max(counted_ns);
         value.is_ok().then_some((at, value))
     }
@@ -264,7 +264,7 @@ impl NvmlGpu {
 struct Watch<'a> {
     gpu: &'a mut NvmlGpu,
     /// The first reading: the count before the update.
-    before: (MonoNs, Result<Value, Fault>),
+    first: (MonoNs, Result<Value, Fault>),
     /// When the count was last unchanged, ns.
     unchanged_at: MonoNs,
     /// The updates: time, ns, and the count from then on.
@@ -276,9 +276,9 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn start(gpu: &'a mut NvmlGpu) -> Watch<'a> {
-        let before = gpu.read();
-        let is_on = matches!(before.1, Ok(Value::Count(_))) && !gpu.is_stalled();
-        Watch { gpu, before, unchanged_at: before.0, steps: Vec::new(), failed: None, is_on }
+        let first = gpu.read();
+        let is_on = matches!(first.1, Ok(Value::Count(_))) && !gpu.is_stalled();
+        Watch { gpu, first, unchanged_at: first.0, steps: Vec::new(), failed: None, is_on }
     }
 
     /// Time to wait before the next read, ns. A slow call shortens it.
@@ -297,7 +297,7 @@ impl<'a> Watch<'a> {
             self.is_on = false;
             return;
         };
-        let last = self.steps.last().map(|(_, count)| Value::Count(*count)).or(self.before.1.ok());
+        let last = self.steps.last().map(|(_, count)| Value::Count(*count)).or(self.first.1.ok());
         if last == Some(Value::Count(count)) {
             self.unchanged_at = at;
             return;
@@ -314,8 +314,8 @@ impl<'a> Watch<'a> {
     }
 
     fn finish(self) -> Results {
-        let (first_at, first) = self.before;
-        let before = match (self.steps.first(), self.gpu.step_ns) {
+        let (first_at, first) = self.first;
+        let counted_at = match (self.steps.first(), self.gpu.step_ns) {
             (Some((step_at, _)), Some(step)) => *step_at - step,
             _ => first_at,
         };
@@ -323,9 +323,9 @@ impl<'a> Watch<'a> {
         let is_still = self.steps.is_empty() && self.failed.is_none() && first.is_ok() && self.unchanged_at > first_at;
         let still = is_still.then_some((self.unchanged_at, first));
         let steps = self.steps.into_iter().map(|(at, count)| (at, Ok(Value::Count(count))));
-        let counts = std::iter::once((before, first)).chain(still).chain(steps).chain(self.failed);
+        let counts = std::iter::once((counted_at, first)).chain(still).chain(steps).chain(self.failed);
         // Marks may follow the load, so a power read at marks must not check the counter.
-        let beside = if self.gpu.is_stalled() { self.gpu.read_beside() } else { None };
-        counts.chain(beside).collect()
+        let check = if self.gpu.is_stalled() { self.gpu.read_check_power() } else { None };
+        counts.chain(check).collect()
     }
 }

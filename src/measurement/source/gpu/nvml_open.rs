@@ -40,7 +40,7 @@ const PART_TIME_NOTE: &str = "its sensor measures a quarter of the time: energie
 /// A GPU of the driver.
 pub struct NvmlOffer {
     /// The driver's index of the GPU.
-    place: u32,
+    index: u32,
     answer: Answer,
     /// The model's name.
     pub name: String,
@@ -59,9 +59,9 @@ enum Answer {
 
 impl NvmlOffer {
     /// A GPU that has not been asked yet.
-    pub fn new(place: u32) -> NvmlOffer {
+    pub fn new(index: u32) -> NvmlOffer {
         let answer = Answer::Failed(NvmlFailure { reason: String::new(), may_pass: true });
-        NvmlOffer { place, answer, name: "NVIDIA GPU".into(), ids: Vec::new(), failed: None }
+        NvmlOffer { index, answer, name: "NVIDIA GPU".into(), ids: Vec::new(), failed: None }
     }
 
     /// Whether the GPU has not answered yet and may do so later.
@@ -85,7 +85,7 @@ impl NvmlOffer {
     /// Asks for the names. Fails if the driver's numbers cannot be trusted.
     pub fn ask_names(&mut self, nvml: &'static Nvml) -> Result<(), NvmlFailure> {
         let ask = || -> Result<(Device<'static>, Option<String>), NvmlError> {
-            let device = nvml.device_by_index(self.place)?;
+            let device = nvml.device_by_index(self.index)?;
             match device.uuid() {
                 Err(error) if may_pass(&error) => Err(error),
                 uuid => Ok((device, uuid.ok())),
@@ -116,7 +116,7 @@ impl NvmlOffer {
 
     /// The GPU's name in messages.
     fn shown(&self) -> String {
-        format!("GPU {} ({})", self.place, self.name)
+        format!("GPU {} ({})", self.index, self.name)
     }
 
     /// Opens the GPU with its counter, else with its power. None: it was opened before. `failed` is the error of
@@ -156,7 +156,7 @@ impl NvmlOffer {
             notes.push(format!("counted from its first answer; its energy before is unknown ({why})"));
         }
         let Answer::Device(device) = std::mem::replace(&mut self.answer, Answer::Done) else { return Ok(None) };
-        let id = self.ids.first().cloned().unwrap_or_else(|| format!("nvml-{}", self.place));
+        let id = self.ids.first().cloned().unwrap_or_else(|| format!("nvml-{}", self.index));
         let note = (!notes.is_empty()).then(|| notes.join("; "));
         let (method, quantity) = findings.quantity;
         let channel = Channel {
@@ -256,7 +256,7 @@ impl Scopes {
         let of = |field: u32| [NVML_POWER_SCOPE_GPU, NVML_POWER_SCOPE_MODULE].map(|scope| (field, scope));
         let watts = os::nvml_watts(device, FIELDS.map(of).as_flattened()).unwrap_or_default();
         // A driver that does not have a field may return 0.
-        let known = |place: usize| watts.get(place).and_then(|one| one.as_ref().ok().copied()).filter(|one| *one > 0.0);
+        let known = |index: usize| watts.get(index).and_then(|one| one.as_ref().ok().copied()).filter(|one| *one > 0.0);
         let [instant, average] = FIELDS;
         Scopes([(instant, known(0), known(1)), (average, known(2), known(3))])
     }

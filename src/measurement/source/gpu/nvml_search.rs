@@ -165,13 +165,13 @@ impl NvmlSearch {
             self.has_reported_unknown = true;
             round.unavailable.extend(unknown.into_iter().map(|what| missing(what, UNKNOWN_CURE)));
         }
-        for place in 0..self.offered.len() {
-            match picked.iter().find(|one| one.place == place) {
+        for index in 0..self.offered.len() {
+            match picked.iter().find(|one| one.index == index) {
                 Some(one) => match self.open(one, &mut round) {
                     Ok(()) => (),
                     Err(why) => return (None, vec![missing(why, NO_DRIVER_CURE)]),
                 },
-                None if may_be_named => round.waits.extend(self.offered.get(place).and_then(NvmlOffer::failure)),
+                None if may_be_named => round.waits.extend(self.offered.get(index).and_then(NvmlOffer::failure)),
                 None => (),
             }
         }
@@ -188,7 +188,7 @@ impl NvmlSearch {
     /// numbers cannot be trusted.
     fn open(&mut self, one: &Picked, round: &mut Round) -> Result<(), String> {
         let is_ambiguous = self.is_ambiguous();
-        let Some(gpu) = self.offered.get_mut(one.place) else { return Ok(()) };
+        let Some(gpu) = self.offered.get_mut(one.index) else { return Ok(()) };
         if self.request.waits_for_process()
             && let Some(device) = gpu.device()
             && !self.family.is_on(device)?

@@ -116,7 +116,7 @@ fn meter(chip: &Chip, row: &ChipRow, found: FoundMonitor) -> HwmonMeter {
     let powers: Vec<PathBuf> = powers.collect();
     let sensor = |reads| {
         let sensor = match reads {
-            Reads::Energy(path) => Sensor::energy(path, max_watts).beside(powers.clone()),
+            Reads::Energy(path) => Sensor::energy(path, max_watts).checked_by(powers.clone()),
             Reads::Power(path, unit) => Sensor::power(path, unit, max_watts),
             Reads::Product(volts, amps) => Sensor::product(volts, amps, max_watts),
         };

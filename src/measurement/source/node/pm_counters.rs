@@ -74,9 +74,9 @@ pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
         if let Some(selection) = narrowed.filter(|_| !paths.is_empty()) {
             let (picked, missing) = pick(selection, paths.len(), &options.sysroot);
             missing.into_iter().for_each(|what| leave_out(what, None));
-            let is_picked = |place: usize| !selection.process && picked.contains(&place);
+            let is_picked = |index: usize| !selection.process && picked.contains(&index);
             paths =
-                paths.into_iter().enumerate().filter(|(place, _)| is_picked(*place)).map(|(_, path)| path).collect();
+                paths.into_iter().enumerate().filter(|(index, _)| is_picked(*index)).map(|(_, path)| path).collect();
         }
         for path in paths {
             match read(&path) {
@@ -126,10 +126,10 @@ fn pick(selection: &Selection, count: usize, sysroot: &Path) -> (Vec<usize>, Vec
     let by = |each: usize| -> (Vec<usize>, Vec<String>) {
         if selection.has_masks() {
             let (picked, missing) = selection.pick_tiles(&vec![(Vec::new(), each); count]);
-            return (picked.iter().map(|card| card.place).collect(), missing);
+            return (picked.iter().map(|card| card.index).collect(), missing);
         }
         let (picked, missing) = selection.pick(&vec![Vec::new(); each * count]);
-        (picked.iter().map(|one| one.place / each).collect(), missing)
+        (picked.iter().map(|one| one.index / each).collect(), missing)
     };
     match known {
         Some(each) => by(each),

@@ -47,7 +47,7 @@ pub struct Sensor {
     unit: SensorUnit,
     quantity: Quantity,
     /// The power, µW, that the device shows in addition to its counter. It checks the counter.
-    beside: Option<NumberFile>,
+    check_power: Option<NumberFile>,
     /// The last count, and the instant at which it was first read, ns.
     counted: Option<(Value, MonoNs)>,
     /// See [`Channel::may_rest`].
@@ -85,13 +85,13 @@ impl Sensor {
     }
 
     fn new(path: PathBuf, unit: SensorUnit, quantity: Quantity) -> Sensor {
-        Sensor { path, unit, quantity, may_rest: false, beside: None, counted: None, first: None }
+        Sensor { path, unit, quantity, may_rest: false, check_power: None, counted: None, first: None }
     }
 
     /// Sets the power that checks the counter: the first of these files that exists, in µW.
-    pub fn beside(self, powers: impl IntoIterator<Item = PathBuf>) -> Sensor {
-        let beside = powers.into_iter().find(|path| path.exists()).map(NumberFile::unopened);
-        Sensor { beside, ..self }
+    pub fn checked_by(self, powers: impl IntoIterator<Item = PathBuf>) -> Sensor {
+        let check_power = powers.into_iter().find(|path| path.exists()).map(NumberFile::unopened);
+        Sensor { check_power, ..self }
     }
 
     /// Marks that the device's power may be 0 for seconds.
@@ -181,9 +181,9 @@ impl Sensor {
         self.counted.is_some_and(|(_, changed_at)| at > changed_at + UNCHANGED_NS)
     }
 
-    fn read_beside(&mut self, channel: usize, clock: &dyn Fn() -> MonoNs) -> Option<Reading> {
-        let (at, microwatts) = self.beside.as_mut()?.stamped(clock);
-        Some(Reading { channel, at, value: Ok(Value::Beside(microwatts.ok()? as f64 * 1e-6)) })
+    fn read_check_power(&mut self, channel: usize, clock: &dyn Fn() -> MonoNs) -> Option<Reading> {
+        let (at, microwatts) = self.check_power.as_mut()?.stamped(clock);
+        Some(Reading { channel, at, value: Ok(Value::CheckWatts(microwatts.ok()? as f64 * 1e-6)) })
     }
 
     fn is_power(&self) -> bool {
@@ -293,7 +293,7 @@ impl Sensors {
     fn gaps_ns(&self) -> (u64, u64) {
         if self.sensors.iter().any(Sensor::is_power) {
             POWER_GAPS_NS
-        } else if self.sensors.iter().any(|sensor| sensor.beside.is_some()) {
+        } else if self.sensors.iter().any(|sensor| sensor.check_power.is_some()) {
             CHECKED_GAPS_NS
         } else {
             ENERGY_GAPS_NS
@@ -311,7 +311,7 @@ impl Source for Sensors {
             let (at, value) = sensor.reading(clock);
             readings.push(Reading { channel, at, value });
             sensor.note(at, value);
-            readings.extend(sensor.read_beside(channel, clock));
+            readings.extend(sensor.read_check_power(channel, clock));
         }
     }
 
@@ -323,13 +323,13 @@ impl Source for Sensors {
             readings.push(Reading { channel, at, value });
             sensor.note(at, value);
             if sensor.is_unchanged(at) {
-                readings.extend(sensor.read_beside(channel, clock));
+                readings.extend(sensor.read_check_power(channel, clock));
             }
         }
     }
 
     fn checks_counters(&self) -> bool {
-        self.sensors.iter().any(|sensor| sensor.beside.is_some())
+        self.sensors.iter().any(|sensor| sensor.check_power.is_some())
     }
 
     fn min_gap_ns(&self) -> u64 {

@@ -59,7 +59,7 @@ impl TestTree {
     pub fn values(source: &mut dyn Source) -> Vec<Result<Value, Fault>> {
         let mut readings = Vec::new();
         source.read(&os::monotonic_ns, &mut readings);
-        let is_own = |value: &Result<Value, Fault>| !matches!(value, Ok(Value::Beside(_)));
+        let is_own = |value: &Result<Value, Fault>| !matches!(value, Ok(Value::CheckWatts(_)));
         readings.into_iter().map(|reading| reading.value).filter(is_own).collect()
     }
 }

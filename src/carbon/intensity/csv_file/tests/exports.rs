@@ -45,7 +45,7 @@ fn electricity_maps_is_read_with_the_headings_of_both_years() {
     ];
     let slots =
         check(Case { bytes: export!("electricitymaps_spring.csv"), zone: Some("DK-DK1"), figures, remarks }, LATER);
-    let estimated = slots.iter().filter(|slot| slot.quality == FigureQuality::Estimated);
+    let estimated = slots.iter().filter(|slot| slot.quality == IntensityQuality::Estimated);
     assert_eq!(estimated.map(|slot| slot.g_per_kwh).collect::<Vec<_>>(), [186.25]);
     let figures = [
         ("2026-10-25T00:00+02:00", 150.0),
@@ -75,8 +75,8 @@ fn carbonintensity_gb_prefers_actual_figures() {
     ];
     let bytes = export!("carbonintensity_gb_spring.csv");
     let slots = check(Case { bytes, zone: Some("UK"), figures, remarks }, LATER);
-    assert!(slots.iter().any(|slot| slot.quality == FigureQuality::Actual && slot.g_per_kwh == 229.0));
-    assert!(slots.iter().any(|slot| slot.quality == FigureQuality::Forecast && slot.g_per_kwh == 242.0));
+    assert!(slots.iter().any(|slot| slot.quality == IntensityQuality::Actual && slot.g_per_kwh == 229.0));
+    assert!(slots.iter().any(|slot| slot.quality == IntensityQuality::Forecast && slot.g_per_kwh == 242.0));
     let figures = [
         ("2026-10-24T23:00+01:00", 150.0),
         ("2026-10-25T01:30+01:00", 186.0),

@@ -195,7 +195,7 @@ fn providers_files_are_read() {
         2026-11-29 17:00:00,Denmark,West Denmark,DK-DK1,111.12,161.34,68.1,68.1,energinet.dk,true,MEASURED\n";
     let contents = parse(electricity_maps.as_bytes(), None, 1_800_000_000.0).unwrap();
     let figures: Vec<_> = contents.slots.iter().map(|slot| (slot.g_per_kwh, slot.quality)).collect();
-    assert_eq!(figures, [(151.34, FigureQuality::Actual), (161.34, FigureQuality::Estimated)]);
+    assert_eq!(figures, [(151.34, IntensityQuality::Actual), (161.34, IntensityQuality::Estimated)]);
     let uk = "datetime,actual,forecast,index\n2026-11-29T16:00Z,150,148,moderate\n2026-11-29T17:00Z,,152,moderate\n";
     let contents = parse(uk.as_bytes(), None, 1_800_000_000.0).unwrap();
     let is = ["2026-11-29T16:30Z", "2026-11-29T17:30Z"].map(|time| at(&contents.slots, time));

@@ -95,11 +95,11 @@ fn dots_mean_that_the_day_is_first() {
 #[test]
 fn flags_of_pandas_and_empty_last_cells_are_accepted() {
     for (flag, quality) in [
-        ("NaN", FigureQuality::Actual),
-        ("0.0", FigureQuality::Actual),
-        ("1.0", FigureQuality::Estimated),
-        ("True", FigureQuality::Estimated),
-        ("-", FigureQuality::Actual),
+        ("NaN", IntensityQuality::Actual),
+        ("0.0", IntensityQuality::Actual),
+        ("1.0", IntensityQuality::Estimated),
+        ("True", IntensityQuality::Estimated),
+        ("-", IntensityQuality::Actual),
     ] {
         let slots = parsed(&format!("time,co2,Data estimated\n2026-03-02T12:00Z,50,{flag}\n"));
         assert_eq!(slots[0].quality, quality, "{flag}");

@@ -113,7 +113,7 @@ fn read(tree: &TestTree, kinds: &[DeviceKind]) -> Vec<String> {
     let value = |value: &Result<Value, Fault>| match value {
         Ok(Value::Watts(watts)) => format!("{watts} W"),
         Ok(Value::Count(count)) => format!("{count} uJ"),
-        Ok(Value::Beside(watts)) => format!("{watts} W beside"),
+        Ok(Value::CheckWatts(watts)) => format!("{watts} W beside"),
         Err(fault) => fault.to_string(),
     };
     let rests = source.channels().iter().map(|channel| if channel.may_rest { " rests" } else { "" });
@@ -204,9 +204,9 @@ fn acpi_meter_of_a_server_is_the_whole_machine() {
     acpi(&tree, 1, "PSU 2", "262000000");
     tree.write("sys/class/hwmon/hwmon1/device/measures/LNXSYBUS:00/path", "");
     assert_eq!(read(&tree, &[DeviceKind::Node]).len(), 1, "two meters of the whole repeat each other");
-    for dead in ["0", "4294967295000", ""] {
-        acpi(&tree, 0, "", dead);
-        assert_eq!(read(&tree, &[DeviceKind::Node]), ["node ACPI power meter PSU 2 hwmon1/power1: 262 W"], "{dead}");
+    for refused in ["0", "4294967295000", ""] {
+        acpi(&tree, 0, "", refused);
+        assert_eq!(read(&tree, &[DeviceKind::Node]), ["node ACPI power meter PSU 2 hwmon1/power1: 262 W"], "{refused}");
     }
 }
 
@@ -325,8 +325,8 @@ fn monitors_without_a_known_meter_are_named_once() {
 fn files_with_nonsense_give_no_energy() {
     const HUGE: &str = "99999999999999999";
     let texts = ["", " ", "-5", "x", "1.5", "nan", "0x10", "1e9", "99999999999999999999999", "12 34", "\u{0}", HUGE];
-    for (place, text) in texts.into_iter().enumerate() {
-        let tree = TestTree::new(&format!("odd-{place}"));
+    for (index, text) in texts.into_iter().enumerate() {
+        let tree = TestTree::new(&format!("odd-{index}"));
         let mut number = 0;
         let patterns = |label: &Label| match label {
             Label::Any => vec![String::new()],

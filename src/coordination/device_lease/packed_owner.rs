@@ -3,28 +3,28 @@
 /// An owner of a device. Times are ns since the record was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LeaseOwner {
-    /// The index of its seat. None: the device has no owner.
-    pub seat: Option<usize>,
+    /// The index of its entry in the record. None: the device has no owner.
+    pub member: Option<usize>,
     /// Grows by one with each change of owner, and returns to 0 after 255.
     pub turn: u8,
     /// The energy up to here is settled: a report of this owner or of an earlier one has it.
     pub settled: u64,
 }
 
-/// Bits of the seat's index plus one.
-const SEAT_BITS: u32 = 12;
-/// Number of seats.
-pub const SEATS: usize = (1 << SEAT_BITS) - 1;
+/// Bits of the index of the entry plus one.
+const MEMBER_BITS: u32 = 12;
+/// Most members of a record.
+pub const MAX_MEMBERS: usize = (1 << MEMBER_BITS) - 1;
 /// Bits of the turn.
 const TURN_BITS: u32 = 8;
 /// Resolution of a time, ns. With 44 bits a time can be over two years.
 pub const TICK_NS: u64 = 4_000;
-const MAX_TICKS: u64 = u64::MAX >> (SEAT_BITS + TURN_BITS);
+const MAX_TICKS: u64 = u64::MAX >> (MEMBER_BITS + TURN_BITS);
 
 impl LeaseOwner {
     /// The owner after this one.
-    pub fn next(self, seat: Option<usize>, settled: u64) -> LeaseOwner {
-        LeaseOwner { seat, turn: self.turn.wrapping_add(1), settled }
+    pub fn next(self, member: Option<usize>, settled: u64) -> LeaseOwner {
+        LeaseOwner { member, turn: self.turn.wrapping_add(1), settled }
     }
 
     /// The owner with its time rounded up to a whole tick, as in the number.
@@ -35,14 +35,18 @@ impl LeaseOwner {
     /// The owner as a number. 0: there was no owner since the record was made.
     pub fn pack(self) -> u64 {
         let ticks = self.settled.div_ceil(TICK_NS).min(MAX_TICKS);
-        let seat = self.seat.filter(|seat| *seat < SEATS).map_or(0, |seat| seat as u64 + 1);
-        ticks << (SEAT_BITS + TURN_BITS) | u64::from(self.turn) << SEAT_BITS | seat
+        let member = self.member.filter(|member| *member < MAX_MEMBERS).map_or(0, |member| member as u64 + 1);
+        ticks << (MEMBER_BITS + TURN_BITS) | u64::from(self.turn) << MEMBER_BITS | member
     }
 
     /// The owner in a number.
     pub fn unpack(number: u64) -> LeaseOwner {
-        let seat = (number & SEATS as u64).checked_sub(1).map(|seat| seat as usize);
-        LeaseOwner { seat, turn: (number >> SEAT_BITS) as u8, settled: (number >> (SEAT_BITS + TURN_BITS)) * TICK_NS }
+        let member = (number & MAX_MEMBERS as u64).checked_sub(1).map(|member| member as usize);
+        LeaseOwner {
+            member,
+            turn: (number >> MEMBER_BITS) as u8,
+            settled: (number >> (MEMBER_BITS + TURN_BITS)) * TICK_NS,
+        }
     }
 }
 
@@ -53,8 +57,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn number_keeps_all_fields(seat in proptest::option::of(0..SEATS - 1), turn: u8, ticks in 0..MAX_TICKS) {
-            let owner = LeaseOwner { seat, turn, settled: ticks * TICK_NS };
+        fn number_keeps_all_fields(member in proptest::option::of(0..MAX_MEMBERS - 1), turn: u8, ticks in 0..MAX_TICKS) {
+            let owner = LeaseOwner { member, turn, settled: ticks * TICK_NS };
             prop_assert_eq!(LeaseOwner::unpack(owner.pack()), owner);
         }
 

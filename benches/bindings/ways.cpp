@@ -1,18 +1,18 @@
-// The cost of an epoch through the header and in C, in the same program. Prints the best of several rounds, ns.
-#include "../c/check.h"
-
+// The cost of an epoch in each way of the header and in C, in the same program. Prints the least of five rounds, ns.
 #include <carbontracker.hpp>
+#include <chrono>
+#include <cstdio>
 
 template <class Loop> static void turn(double &best, Loop loop) {
-    const double begin = now_s();
+    const auto begin = std::chrono::steady_clock::now();
     loop();
-    const double took = now_s() - begin;
+    const double took = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
     if (best == 0 || took < best) best = took;
 }
 
-int main(int argc, char **argv) {
-    const int pairs = argc > 1 ? atoi(argv[1]) : 50000, turns = 5;
-    carbontracker::tracker t("sim_cpu=x:100");
+int main() {
+    const int pairs = 50000, turns = 5;
+    carbontracker::tracker t("sim_cpu=bench:100");
     ct_tracker *const c = t.native();
     double in_c = 0, plain = 0, scoped = 0, ranged = 0;
     for (int n = 0; n < turns; n++) {
@@ -39,10 +39,6 @@ int main(int argc, char **argv) {
             }
         });
     }
-    const double ns = 1e9 / pairs;
-    printf("begin + end: C %.1f ns, plain %.1f ns, scope %.1f ns, range %.1f ns\n", ns * in_c, ns * plain, ns * scoped, ns * ranged);
-    CHECK_INT(t.value("/run/epochs_done"), 4.0 * turns * pairs);
-    CHECK_BETWEEN(ns * plain, 0, ns * in_c + 1000);
-    CHECK_BETWEEN(ns * scoped, 0, ns * in_c + 1000);
-    CHECK_BETWEEN(ns * ranged, 0, ns * in_c + 1000);
+    std::printf("begin + end: C %.1f ns, plain %.1f ns, scope %.1f ns, range %.1f ns\n", in_c / pairs, plain / pairs, scoped / pairs,
+                ranged / pairs);
 }

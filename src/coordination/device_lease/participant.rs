@@ -1,58 +1,58 @@
 //! A process that uses the record of its job: it reads the state of a device, settles what it has counted, and takes a
 //! device.
 
+use super::packed_owner::LeaseOwner;
 use super::policy::{self, LeaseHolder, LeaseRequester};
 use super::record::{DEVICES, LeaseRecord, Member};
-use super::word::LeaseOwner;
 use super::{LeasePoll, LeaseState};
 use crate::clock::MonoNs;
 
 /// A process and the record of its job.
-pub struct Party<'a> {
+pub struct Participant<'a> {
     pub record: LeaseRecord<'a>,
-    /// The index of its seat.
-    pub place: usize,
+    /// The index of its entry.
+    pub index: usize,
     /// The number of the process.
     pub process: u32,
     /// The namespace of that number.
     pub namespace: u64,
-    /// Whether the process of a seat is alive.
+    /// Whether the process of an entry is alive.
     pub is_alive: &'a dyn Fn(&Member) -> bool,
 }
 
 /// What a tracker knows about a device from its last poll.
-pub struct PartyTurn {
+pub struct DeviceTurn {
     /// The index of the device in the record.
     device: usize,
     /// This process as the owner. None: it was not the owner.
     mine: Option<LeaseOwner>,
 }
 
-impl PartyTurn {
+impl DeviceTurn {
     /// The state before the first poll.
-    pub fn new(device: usize) -> PartyTurn {
-        PartyTurn { device, mine: None }
+    pub fn new(device: usize) -> DeviceTurn {
+        DeviceTurn { device, mine: None }
     }
 }
 
-impl Party<'_> {
+impl Participant<'_> {
     /// The current state of a device. If this process owns it, it settles up to the tracker's newest end of an epoch.
     /// Otherwise it takes the device if the policy allows that. `newest` is the newest end of an epoch of all trackers
     /// of this process.
-    pub fn poll(&self, turn: &mut PartyTurn, newest: Option<MonoNs>, poll: LeasePoll) -> LeaseState {
+    pub fn poll(&self, turn: &mut DeviceTurn, newest: Option<MonoNs>, poll: LeasePoll) -> LeaseState {
         const MAX_TRIES: usize = 64;
-        let PartyTurn { device, mine } = turn;
+        let DeviceTurn { device, mine } = turn;
         let mut state = LeaseState::default();
         let mut has_taken = false;
-        if self.record.member(self.place).is_none_or(|member| member.process != self.process) {
+        if self.record.member(self.index).is_none_or(|member| member.process != self.process) {
             return LeaseState { is_apart: true, ..state }; // another program has written into the record
         }
         if poll.read_since.is_some() {
-            self.record.note_wanted(self.place, *device);
+            self.record.note_wanted(self.index, *device);
         }
         for _ in 0..MAX_TRIES {
             let owner = self.record.owner(*device);
-            let is_ours = owner.seat == Some(self.place);
+            let is_ours = owner.member == Some(self.index);
             if let Some(lost) = mine.take_if(|mine| !is_ours || mine.turn != owner.turn) {
                 let at = self.record.lost_at(*device, lost, owner);
                 if has_taken {
@@ -86,7 +86,7 @@ impl Party<'_> {
         for device in 0..DEVICES {
             loop {
                 let owner = self.record.owner(device);
-                let is_ours = owner.seat == Some(self.place);
+                let is_ours = owner.member == Some(self.index);
                 if !is_ours || self.record.replace(device, owner, owner.next(None, owner.settled)) {
                     break;
                 }
@@ -104,45 +104,48 @@ impl Party<'_> {
     /// The turn of this process after the one of `owner`. None: the policy does not allow it.
     fn bid(&self, device: usize, owner: LeaseOwner, newest: Option<MonoNs>, poll: LeasePoll) -> Option<LeaseOwner> {
         let record = &self.record;
-        let member = record.member(self.place).filter(|_| poll.read_since.is_some())?;
-        let requester = LeaseRequester { member, ended: newest, is_asked: poll.is_asked };
+        let member = record.member(self.index).filter(|_| poll.read_since.is_some())?;
+        let requester = LeaseRequester { member, ended: newest, is_requested: poll.is_requested };
         let settled = record.settled(owner).unwrap_or_default();
-        let holder = match owner.seat.map(|seat| record.member(seat)) {
+        let holder = match owner.member.map(|index| record.member(index)) {
             None => LeaseHolder::Vacant(settled),
             Some(Some(member)) if (self.is_alive)(&member) => {
                 LeaseHolder::Living(member, record.begun(device, owner).unwrap_or_default(), settled)
             }
             Some(_) => LeaseHolder::Dead(self.reported_until(device, owner).unwrap_or_default()),
         };
-        let wants = |place: &usize| *place != self.place && record.wants(*place, device);
-        let others = record.members().filter(|(place, _)| wants(place)).map(|(_, member)| member.as_of(poll.now));
+        let wants = |index: &usize| *index != self.index && record.wants(*index, device);
+        let others = record.members().filter(|(index, _)| wants(index)).map(|(_, member)| member.as_of(poll.now));
         let from = policy::take(&requester, holder, others, self.is_alive, poll.now)?;
-        Some(owner.next(Some(self.place), record.since_made(from)).rounded())
+        Some(owner.next(Some(self.index), record.since_made(from)).rounded())
     }
 
     /// The instant up to which reports or journals of other processes have a device's energy, even after a kill. For
     /// this process's own turn it is the begin.
     fn reported_until(&self, device: usize, owner: LeaseOwner) -> Option<MonoNs> {
         let begun = self.record.begun(device, owner);
-        let other = owner.seat.filter(|seat| *seat != self.place);
-        let journaled_until = other.and_then(|seat| self.record.member(seat)).and_then(|member| member.journaled_until);
+        let other = owner.member.filter(|entry| *entry != self.index);
+        let journaled_until =
+            other.and_then(|index| self.record.member(index)).and_then(|member| member.journaled_until);
         begun.max(journaled_until.min(self.record.settled(owner)))
     }
 
     /// The process that owns a device, or owned it last. 0: its number is in another namespace, or it has left. None:
     /// the device never had an owner.
     fn holder(&self, owner: LeaseOwner) -> Option<u32> {
-        let member = owner.seat.and_then(|seat| self.record.member(seat));
+        let member = owner.member.and_then(|index| self.record.member(index));
         let process = member.filter(|member| member.namespace == self.namespace).map_or(0, |member| member.process);
         (owner != LeaseOwner::default()).then_some(process)
     }
 
-    /// Clears the seat of an owner that was killed and owns no other device.
+    /// Clears the entry of an owner that was killed and owns no other device.
     fn clear_if_dead(&self, owner: LeaseOwner) {
-        let Some((seat, member)) = owner.seat.and_then(|seat| Some((seat, self.record.member(seat)?))) else { return };
-        let owns_more = || (0..DEVICES).any(|device| self.record.owner(device).seat == Some(seat));
+        let Some((index, member)) = owner.member.and_then(|index| Some((index, self.record.member(index)?))) else {
+            return;
+        };
+        let owns_more = || (0..DEVICES).any(|device| self.record.owner(device).member == Some(index));
         if !(self.is_alive)(&member) && !owns_more() {
-            self.record.clear(seat, member.process);
+            self.record.clear(index, member.process);
         }
     }
 }

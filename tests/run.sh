@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Builds the test programs and runs them side by side. A failure stops no other test. The summary names each failed test
+# and the command that repeats it.
+#
+#   tests/run.sh fast           no network, no root, no installed tools, no C library
+#   tests/run.sh all            everything; builds the C library meanwhile
+#   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), unit-nolive, readme
+#
+# Variables: ONLY     runs only the tests with this text in their name, and shows all output
+#            THREADS  tests at a time in one program
+set -uo pipefail
+cd "$(dirname "$0")/.."
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+cores=$(nproc)
+export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
+
+# The longest program starts first. `alone` measures the whole process or machine, so it runs last.
+fast="library virtual_time unit live fuzz house unit-cli"
+rest="bindings applications jobs cli packaging unit-nolive readme alone"
+
+# What a program runs: the name of its executable, and arguments that choose its tests.
+executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
+choice_of() {
+    case $1 in
+    # These two compile C programs against the C library.
+    library) echo --skip compiles_and_runs ;;
+    readme) echo compiles_and_runs ;;
+    # Without live services only the code of carbon intensity differs.
+    unit-nolive) echo carbon:: ;;
+    esac
+}
+
+# Builds test programs. Prints a line for each: name, executable, and folder to run it in, with tabs between.
+build() {
+    "$CARGO" test --locked --no-run --message-format=json-render-diagnostics "$@" | sed -nE '
+        /"profile":\{[^}]*"test":true/!d
+        s/.*"manifest_path":"([^"]*)\/Cargo.toml".*"kind":\["([a-z]*)"\].*"name":"([^"]*)","src_path".*"executable":"([^"]*)".*/\2 \3\t\4\t\1/
+        s/^lib [^\t]*/unit/
+        s/^bin [^\t]*/unit-cli/
+        s/^test //
+        p'
+}
+
+# Builds the executables of these programs and lists them in the file $LOGS/built.
+build_all() { # PROGRAM...
+    local program parts=()
+    for program; do
+        case $program in
+        unit) parts+=(--lib) ;;
+        unit-cli) parts+=(--bins) ;;
+        unit-nolive) ;;
+        *) parts+=(--test "$(executable_of "$program")") ;;
+        esac
+    done
+    : >"$LOGS/built"
+    # All packages are named, so that each choice of programs shares one build of their crates.
+    [[ ${#parts[@]} -eq 0 ]] || build -p carbontracker -p carbontracker-cli -p carbontracker-fuzz -p carbontracker-simulation \
+        "${parts[@]}" >>"$LOGS/built" || return
+    [[ " $* " != *" unit-nolive "* ]] ||
+        build -p carbontracker --lib --no-default-features | sed 's/^unit/unit-nolive/' >>"$LOGS/built"
+}
+
+# Runs a program and prints its result in one line: name, time, time of processors, what libtest prints.
+run_one() { # PROGRAM
+    local name=$1 folder executable log=$LOGS/$1.log began=$SECONDS status result how=(--test-threads="$THREADS")
+    IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
+    cd "$folder" || return
+    set -o pipefail # of the shell that xargs started
+    # shellcheck disable=SC2046 # the words of a choice
+    if [[ -n $ONLY ]]; then
+        "$executable" --nocapture "$ONLY" </dev/null 2>&1 | tee "$log"
+    else
+        TIMEFORMAT='%0U+%0S'
+        { time timeout --foreground --kill-after=10 1800 "$executable" "${how[@]}" $(choice_of "$name") \
+            </dev/null >"$log" 2>&1; } 2>"$LOGS/$name.time"
+    fi
+    status=$?
+    echo $status >"$LOGS/$name.status"
+    [[ -z $ONLY ]] || return 0
+    result=$(sed -n 's/^test result: //p' "$log" | tail -n 1)
+    [[ $status -ne 124 ]] || result="FAILED. It was ended after 1800 s."
+    printf '%-12s %4d s, of processors %4d s  %s\n' "$name" $((SECONDS - began)) $(($(tail -n 1 "$LOGS/$name.time"))) \
+        "${result:-FAILED. It ended with status $status.}"
+}
+export -f executable_of choice_of run_one
+
+# Runs programs side by side, and `alone` after them.
+run_all() { # PROGRAM...
+    printf '%s\n' "$@" | grep -v '^alone$' | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
+    [[ " $* " != *" alone "* ]] || run_one alone
+}
+
+# The tests that a program lists as failed at its end.
+failed_tests() { # PROGRAM
+    awk '/^failures:$/ { names = "" }
+        /^    [a-z][A-Za-z0-9_:]*$/ { names = names $1 "\n" }
+        /^test result: FAILED/ { printf "%s", names }' "$LOGS/$1.log"
+}
+
+# Prints the output of failed tests, what was skipped, and the commands that repeat the failed tests.
+summary() { # PROGRAM...
+    local program name failed=() logs=()
+    for program; do
+        logs+=("$LOGS/$program.log")
+        [[ $(cat "$LOGS/$program.status" 2>/dev/null) == 0 ]] || failed+=("$program")
+    done
+    [[ -n $ONLY ]] || for program in "${failed[@]}"; do
+        printf '\n---- %s: %s\n' "$program" "$LOGS/$program.log"
+        if grep -qs '^failures:$' "$LOGS/$program.log"; then
+            sed -n '/^failures:$/,$p' "$LOGS/$program.log"
+        else
+            tail -n 40 "$LOGS/$program.log" # it crashed or was ended
+        fi
+    done
+    if grep -qs '^.*skipped: ' "${logs[@]}"; then
+        printf '\nskipped, with the number of tests:\n'
+        grep -ohs 'skipped: .*' "${logs[@]}" | sort | uniq -c | sed 's/skipped: //'
+    fi
+    [[ ${#failed[@]} -gt 0 ]] || return 0
+    printf '\nfailed, with the command that repeats it:\n'
+    for program in "${failed[@]}"; do
+        mapfile -t names < <(failed_tests "$program")
+        [[ ${#names[@]} -gt 0 ]] || echo "  make test-$program"
+        for name in "${names[@]}"; do echo "  make test-$program ONLY=$name"; done
+    done
+    return 1
+}
+
+case ${1:-} in
+fast) chosen=$fast ;;
+all) chosen="$fast $rest" ;;
+*) chosen=$* ;;
+esac
+for program in ${chosen:-none}; do
+    [[ " $fast $rest " != *" $program "* ]] || continue
+    echo "tests: no program has the name $program; nothing was run; choose from: fast all $fast $rest" >&2
+    exit 2
+done
+mkdir -p "$LOGS"
+for program in $chosen; do rm -f "$LOGS/$program".{log,status,time}; done
+began=$SECONDS
+# shellcheck disable=SC2086 # lists of names
+build_all $chosen || { echo "tests: the build failed, so no test was run" >&2; exit 1; }
+echo "tests: built in $((SECONDS - began)) s"
+if [[ ${1:-} == all ]]; then
+    # The fast programs wait most of their time. The links of the C library use the processors meanwhile.
+    make --no-print-directory all >"$LOGS/make.log" 2>&1 &
+    trap 'kill $(jobs -p) 2>/dev/null' INT TERM EXIT
+    run_all $fast
+    if wait $!; then
+        export CT_LIBDIR=$target/release
+        run_all $rest
+    else
+        cat "$LOGS/make.log"
+        for program in $rest; do echo "not run, because make all failed" >"$LOGS/$program.log"; done
+    fi
+else
+    run_all $chosen
+fi
+summary $chosen || exit 1
+echo "tests: all passed after $((SECONDS - began)) s"

@@ -1,0 +1,205 @@
+//! What must be true of every world, whatever happened in it.
+
+use crate::application::Truth;
+use crate::device::Device;
+use crate::scenario::Running;
+use carbontracker::run_files;
+use serde_json::Value;
+
+/// The result of a check. The error says what is wrong.
+type Checked = Result<(), String>;
+
+/// Checks a world that has ended.
+pub fn all(world: &Running) -> Checked {
+    let lives: Vec<(usize, Truth)> =
+        world.lives.borrow().iter().map(|(rank, noted)| (*rank, noted.borrow().clone())).collect();
+    for (rank, truth) in &lives {
+        one(world, truth).map_err(|why| format!("rank {rank}, process {}: {why}", truth.process))?;
+    }
+    if world.scenario.traits.ranks > 1 {
+        job(world, &lives)?;
+    }
+    if world.scenario.traits.resumes {
+        resumed(world, &lives)?;
+    }
+    files(world)
+}
+
+fn number(report: &Value, pointer: &str) -> Option<f64> {
+    report.pointer(pointer).and_then(Value::as_f64)
+}
+
+/// The error of a meter's number at one instant, J.
+fn step_error(device: &Device) -> f64 {
+    let most = device.power.iter().map(|(_, watts)| *watts).fold(0.0, f64::max);
+    // Between two readings the power counts as constant. The readings next to a mark are this far from it.
+    let gap_s = if device.power.len() > 1 { 1.5 } else { 0.0 };
+    let step_s = if device.joules_per_unit.is_some() { device.step_ns as f64 * 1e-9 } else { 0.0 };
+    most * (step_s + 1e-5 + gap_s) + 2.0 * device.joules_per_unit.unwrap_or(0.0)
+}
+
+/// Checks one process by itself.
+fn one(world: &Running, truth: &Truth) -> Checked {
+    if let Some(fault) = truth.messages.iter().find(|message| message.contains("internal error")) {
+        return Err(fault.clone());
+    }
+    let Some((_, report)) = &truth.report else { return Ok(()) };
+    let traits = &world.scenario.traits;
+    finite(report)?;
+    if truth.has_ended && !traits.resumes {
+        let done = number(report, "/run/epochs_done");
+        if done != Some(truth.epochs.len() as f64) {
+            return Err(format!("{done:?} epochs instead of {}", truth.epochs.len()));
+        }
+    }
+    forecast(report)?;
+    if !traits.resumes && truth.has_ended {
+        times(truth, report)?;
+        energies(world, truth, report)?;
+    }
+    Ok(())
+}
+
+/// No number is out of all bounds.
+fn finite(value: &Value) -> Checked {
+    match value {
+        Value::Number(number) if number.as_f64().is_none_or(|number| !number.is_finite() || number.abs() > 1e19) => {
+            Err(format!("the number {number}"))
+        }
+        Value::Array(values) => values.iter().try_for_each(finite),
+        Value::Object(fields) => fields.values().try_for_each(finite),
+        _ => Ok(()),
+    }
+}
+
+fn forecast(report: &Value) -> Checked {
+    for what in ["energy_j", "duration_s", "co2eq_g"] {
+        let at = |name: &str| number(report, &format!("/forecast/{what}/{name}"));
+        let Some((value, (low, high))) = at("value").zip(at("low").zip(at("high"))) else { continue };
+        let used = number(report, &format!("/usage/{what}")).unwrap_or(0.0);
+        let slack = 1e-9 * used.abs();
+        if !(low <= value + slack && value <= high + slack) {
+            return Err(format!("forecast of {what}: {low} <= {value} <= {high}"));
+        }
+        if value + slack < used {
+            return Err(format!("forecast of {what}: {value} is less than the {used} used"));
+        }
+    }
+    Ok(())
+}
+
+fn times(truth: &Truth, report: &Value) -> Checked {
+    let inside: u64 = truth.epochs.iter().map(|(begin, end)| end - begin).sum();
+    let in_epochs = number(report, "/usage/epochs/duration_s").unwrap_or(0.0);
+    if (in_epochs - inside as f64 * 1e-9).abs() > 1e-6 {
+        return Err(format!("{in_epochs} s in epochs instead of {} ns", inside));
+    }
+    let parts = in_epochs + number(report, "/usage/between/duration_s").unwrap_or(0.0);
+    let whole = number(report, "/usage/duration_s").unwrap_or(0.0);
+    if (parts - whole).abs() > 1e-6 {
+        return Err(format!("{parts} s in and between epochs, but {whole} s in all"));
+    }
+    Ok(())
+}
+
+fn energies(world: &Running, truth: &Truth, report: &Value) -> Checked {
+    let whole = number(report, "/usage/energy_j");
+    let parts: Option<f64> =
+        number(report, "/usage/epochs/energy_j").zip(number(report, "/usage/between/energy_j")).map(|(a, b)| a + b);
+    if let Some((whole, parts)) = whole.zip(parts)
+        && (whole - parts).abs() > 1e-6 * whole.max(1.0)
+    {
+        return Err(format!("{parts} J in and between epochs, but {whole} J in all"));
+    }
+    let (Some(first), Some((_, last))) = (truth.first_begin, truth.epochs.last().copied()) else { return Ok(()) };
+    let components = report.pointer("/components").and_then(Value::as_array).cloned().unwrap_or_default();
+    for device in world.scenario.devices() {
+        let is_it = |one: &&Value| one.pointer("/id").and_then(Value::as_str) == Some(&device.name);
+        let Some(component) = components.iter().find(is_it) else { continue };
+        let Some(joules) = number(component, "/energy_j") else { continue };
+        let true_j = device.joules(last) - device.joules(first);
+        let error = 2.0 * step_error(device);
+        if joules > true_j + error {
+            return Err(format!("{}: {joules} J instead of {true_j} J: energy was invented", device.name));
+        }
+        let coverage = number(component, "/coverage").unwrap_or(0.0);
+        let is_exact = device.power.len() == 1 && !truth.has_cancelled && world.scenario.traits.ranks == 1;
+        if is_exact && joules < true_j * coverage - error {
+            return Err(format!("{}: {joules} J of {true_j} J, but the coverage is {coverage}", device.name));
+        }
+    }
+    Ok(())
+}
+
+/// The ranks of a job count each device once.
+fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
+    let begins = lives.iter().filter_map(|(_, truth)| truth.first_begin);
+    let ends = lives.iter().filter_map(|(_, truth)| Some(truth.epochs.last()?.1));
+    let (Some(first), Some(last)) = (begins.min(), ends.max()) else { return Ok(()) };
+    for device in world.scenario.devices() {
+        let mut counted = 0.0;
+        for (_, truth) in lives {
+            let Some((_, report)) = truth.report.as_ref().filter(|_| truth.has_ended) else { continue };
+            let components = report.pointer("/components").and_then(Value::as_array).cloned().unwrap_or_default();
+            let is_it = |one: &&Value| one.pointer("/id").and_then(Value::as_str) == Some(&device.name);
+            counted += components.iter().find(is_it).and_then(|one| number(one, "/energy_j")).unwrap_or(0.0);
+        }
+        let true_j = device.joules(last) - device.joules(first);
+        let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
+        if counted > true_j + error {
+            return Err(format!("{}: the ranks count {counted} J of {true_j} J", device.name));
+        }
+    }
+    Ok(())
+}
+
+/// A resumed run has all ended epochs of its lives.
+fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
+    let Some((_, last)) = lives.last() else { return Ok(()) };
+    let Some((_, report)) = last.report.as_ref().filter(|_| last.has_ended) else { return Ok(()) };
+    let ended: usize = lives.iter().map(|(_, truth)| truth.epochs.len()).sum();
+    let done = number(report, "/run/epochs_done").unwrap_or(0.0) as usize;
+    if done > ended {
+        return Err(format!("{done} epochs, but only {ended} ended"));
+    }
+    let traits = &world.scenario.traits;
+    let is_safe = !traits.has_disk_faults && !traits.has_power_cut;
+    if is_safe && done != ended {
+        return Err(format!("{done} epochs, but {ended} ended in {} lives", lives.len()));
+    }
+    for device in world.scenario.devices() {
+        let components = report.pointer("/components").and_then(Value::as_array).cloned().unwrap_or_default();
+        let is_it = |one: &&Value| one.pointer("/id").and_then(Value::as_str) == Some(&device.name);
+        let Some(joules) = components.iter().find(is_it).and_then(|one| number(one, "/energy_j")) else { continue };
+        let of_life = |truth: &Truth| {
+            let (first, end) = (truth.first_begin?, truth.epochs.last()?.1);
+            Some(device.joules(end.max(first)) - device.joules(first))
+        };
+        let true_j: f64 = lives.iter().filter_map(|(_, truth)| of_life(truth)).sum();
+        let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
+        if joules > true_j + error {
+            return Err(format!("{}: {joules} J in all lives instead of {true_j} J", device.name));
+        }
+    }
+    Ok(())
+}
+
+/// Every journal can be read.
+fn files(world: &Running) -> Checked {
+    if !world.has_files() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(&world.disk.folder).map_err(|error| error.to_string())?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let is_empty = entry.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        if path.extension().is_some_and(|ending| ending == "jsonl") && !is_empty {
+            match run_files::read(&path) {
+                Ok(read) => finite(&read.report)?,
+                Err(_) if world.scenario.traits.has_power_cut || world.scenario.traits.has_disk_faults => (),
+                Err(why) => return Err(why),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Runs simulated worlds: `carbontracker-simulation FIRST [COUNT]` runs the worlds of these seeds and prints what is
+//! wrong. One seed alone also prints its world.
+
+use carbontracker_simulation::scenario::Scenario;
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
+    let [first, count] = match numbers[..] {
+        [first] => [first, 1],
+        [first, count] => [first, count],
+        _ => {
+            eprintln!("usage: carbontracker-simulation FIRST_SEED [COUNT]");
+            return ExitCode::from(2);
+        }
+    };
+    let began = Instant::now();
+    let (mut failed, mut simulated_s) = (0_u64, 0.0);
+    for seed in first..first + count {
+        let scenario = Scenario::new(seed);
+        if count == 1 {
+            println!("{scenario:#?}");
+        }
+        let outcome = scenario.run();
+        simulated_s += outcome.simulated_ns as f64 * 1e-9;
+        if let Some(why) = outcome.failure {
+            failed += 1;
+            println!("seed {seed}: {why}");
+        }
+    }
+    let hours = simulated_s / 3600.0;
+    let per_minute = hours / began.elapsed().as_secs_f64() * 60.0;
+    println!("{count} worlds, {failed} failed; {hours:.0} h simulated, {per_minute:.0} h a minute");
+    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

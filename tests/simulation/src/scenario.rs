@@ -1,0 +1,376 @@
+//! A world from one seed: its machine, processes and events.
+
+use crate::application::{self, End, Noted, Plan};
+use crate::check;
+use crate::device::{Device, Devices, Meter, SharedKernel, machine};
+use crate::disk::Disk;
+use crate::kernel::Kernel;
+use crate::world::Simulated;
+use crate::{END, new_folder};
+use carbontracker::measurement::channel::DeviceKind;
+use carbontracker::measurement::source_name::SourceName;
+use carbontracker::options::Options;
+use carbontracker::os::world::enter;
+use carbontracker::tracker::Tracker;
+use fastrand::Rng;
+use std::rc::Rc;
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1_000_000_000;
+
+/// What is particular about a world, and how strict its checks can be.
+#[derive(Clone, Debug, Default)]
+pub struct Traits {
+    /// Powers change while the world runs.
+    pub varies: bool,
+    /// A meter has a fault.
+    pub has_meter_faults: bool,
+    /// The disk is full or fails for a while.
+    pub has_disk_faults: bool,
+    /// A power cut ends all processes.
+    pub has_power_cut: bool,
+    /// Processes are killed.
+    pub has_kills: bool,
+    /// Number of ranks.
+    pub ranks: u32,
+    /// The run is resumed after a kill.
+    pub resumes: bool,
+}
+
+/// An event of the world.
+#[derive(Clone, Debug)]
+enum Event {
+    /// Kills the process of a rank.
+    Kill(usize),
+    /// Stops a rank for a time, ns.
+    Stop(usize, u64),
+    /// Sets the date, s.
+    SetDate(f64),
+    /// The machine sleeps, ns.
+    Suspend(u64),
+    /// The disk has no room.
+    Fill,
+    /// The disk has room again.
+    Free,
+    /// All operations of the disk fail, or work again.
+    Fail(bool),
+    /// The power is cut. The machine boots again.
+    CutPower,
+}
+
+/// A generated world.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub seed: u64,
+    pub traits: Traits,
+    pub parts: Vec<Device>,
+    pub gpus: Vec<Device>,
+    pub stand_ins: Vec<Device>,
+    driver_ns: u64,
+    discovery_ns: u64,
+    latency_ns: u64,
+    kill_at_write: u64,
+    /// One plan a rank.
+    plans: Vec<Plan>,
+    has_files: bool,
+    /// Events and the time before each, ns.
+    events: Vec<(u64, Event)>,
+}
+
+/// The result of a world.
+pub struct Outcome {
+    /// What is wrong.
+    pub failure: Option<String>,
+    /// The time that passed in the world, ns.
+    pub simulated_ns: u64,
+}
+
+fn device(rng: &mut Rng, kind: DeviceKind, name: String, traits: &Traits, span_ns: u64) -> Device {
+    let is_counter = kind != DeviceKind::Gpu || rng.bool();
+    let watts = rng.f64() * 180.0 + 15.0;
+    let mut power = vec![(0, watts)];
+    let mut at = 0;
+    while traits.varies && power.len() < 50 {
+        at += rng.u64(S..span_ns.max(2 * S) / 5);
+        power.push((at, rng.f64() * 180.0 + 15.0));
+    }
+    let mut faults = Vec::new();
+    if traits.has_meter_faults && rng.u8(..3) > 0 {
+        let from = rng.u64(0..span_ns);
+        let fault = match rng.u8(..6) {
+            0 => Meter::Stalls,
+            1 if is_counter => Meter::Restarts,
+            2 if !is_counter => Meter::Absurd,
+            3 => Meter::Hangs,
+            4 => Meter::Lost,
+            _ => Meter::Stalls,
+        };
+        faults.push((from, fault));
+        if rng.bool() || fault == Meter::Hangs {
+            faults.push((from + rng.u64(S / 10..span_ns.max(S)), Meter::Works));
+        }
+    }
+    Device {
+        kind,
+        name,
+        source: match kind {
+            DeviceKind::Gpu => SourceName::Nvml,
+            _ => SourceName::Rapl,
+        },
+        power,
+        joules_per_unit: is_counter.then_some(if kind == DeviceKind::Gpu { 1e-3 } else { 1e-6 }),
+        range: (is_counter && kind != DeviceKind::Gpu).then_some(if rng.bool() {
+            262_143_328_850
+        } else {
+            65_532_610_987
+        }),
+        step_ns: if rng.bool() { MS } else { rng.u64(MS..100 * MS) },
+        latency_ns: if rng.u8(..3) == 0 { rng.u64(0..20 * MS) } else { 10_000 },
+        faults,
+        max_watts: 700.0,
+    }
+}
+
+impl Scenario {
+    /// The world of a seed.
+    pub fn new(seed: u64) -> Scenario {
+        let mut rng = Rng::with_seed(seed ^ 0x5eed);
+        let rng = &mut rng;
+        let one_in = |rng: &mut Rng, of: u8| rng.u8(..of) == 0;
+        let has_files = rng.bool();
+        let ranks = if one_in(rng, 3) { rng.u32(2..=6) } else { 1 };
+        let resumes = has_files && ranks == 1 && one_in(rng, 2);
+        let traits = Traits {
+            varies: one_in(rng, 3),
+            has_meter_faults: one_in(rng, 3),
+            has_disk_faults: has_files && one_in(rng, 4),
+            has_power_cut: resumes && one_in(rng, 4),
+            has_kills: (ranks > 1 || resumes) && rng.bool(),
+            ranks,
+            resumes,
+        };
+        let epochs = if one_in(rng, 4) { rng.u64(1..4) } else { rng.u64(1..30) };
+        let longest = match rng.u8(..4) {
+            0 => 50 * MS,
+            1 => S,
+            2 => 60 * S,
+            _ => 3600 * S,
+        };
+        let gap_ns = if rng.bool() { longest / 4 } else { 0 };
+        let span_ns = epochs * (longest + gap_ns);
+        let parts = (0..rng.u32(0..=2)).map(|n| device(rng, DeviceKind::Cpu, format!("package-{n}"), &traits, span_ns));
+        let parts: Vec<Device> = parts.collect();
+        let gpus = (0..if one_in(rng, 2) { rng.u32(1..=3) } else { 0 })
+            .map(|n| device(rng, DeviceKind::Gpu, format!("GPU-{n}"), &traits, span_ns))
+            .collect();
+        let interval = [0.1_f64, 1.0, 1.0, 10.0, 60.0];
+        let interval = interval.get(rng.usize(..interval.len())).copied().unwrap_or(1.0);
+        let interval = if span_ns > 3600 * S { interval.max(10.0) } else { interval };
+        let mut options = format!("interval={interval} location=DK epochs={}", if rng.bool() { epochs } else { 0 });
+        if ranks == 1 && rng.bool() {
+            options += " job=off";
+        }
+        if resumes {
+            options += " resume=FOLDER";
+        } else if has_files {
+            options += " log_dir=FOLDER";
+        }
+        let plan = |rng: &mut Rng| Plan {
+            options: options.clone(),
+            delay_ns: if ranks > 1 { rng.u64(0..span_ns.clamp(S, 30 * S)) } else { 0 },
+            epochs: if ranks > 1 { rng.u64(1..=epochs) } else { epochs },
+            epoch_ns: (rng.u64(0..=longest / 2), longest),
+            gap_ns,
+            oddity: if one_in(rng, 3) { 4 } else { 0 },
+            end: if one_in(rng, 4) { End::Exits } else { End::Destroys },
+        };
+        let plans = (0..ranks).map(|_| plan(rng)).collect();
+        let mut events = Vec::new();
+        let mut add = |rng: &mut Rng, event: Event| events.push((rng.u64(0..span_ns.max(2)), event));
+        if traits.has_kills {
+            for _ in 0..rng.u32(1..=3) {
+                let rank = rng.usize(..ranks as usize);
+                add(rng, Event::Kill(rank));
+            }
+        }
+        if one_in(rng, 6) {
+            let event = Event::Stop(rng.usize(..ranks as usize), rng.u64(0..30 * S));
+            add(rng, event);
+        }
+        if one_in(rng, 6) {
+            let by_s = (rng.f64() - 0.5) * 1e5;
+            add(rng, Event::SetDate(by_s));
+        }
+        if one_in(rng, 8) {
+            let ns = rng.u64(S..36_000 * S);
+            add(rng, Event::Suspend(ns));
+        }
+        if traits.has_disk_faults {
+            let (begin, end) =
+                if rng.bool() { (Event::Fill, Event::Free) } else { (Event::Fail(true), Event::Fail(false)) };
+            add(rng, begin);
+            add(rng, end);
+        }
+        if traits.has_power_cut {
+            add(rng, Event::CutPower);
+        }
+        events.sort_by_key(|(at, _)| *at);
+        Scenario {
+            seed,
+            parts,
+            gpus,
+            stand_ins: Vec::new(),
+            driver_ns: if one_in(rng, 3) { rng.u64(0..10 * S) } else { MS },
+            discovery_ns: if one_in(rng, 8) { rng.u64(0..3 * S) } else { 100_000 },
+            latency_ns: if one_in(rng, 4) { rng.u64(0..500 * MS) } else { 0 },
+            kill_at_write: if traits.has_kills && resumes { rng.u64(0..40) } else { 0 },
+            plans,
+            has_files,
+            events,
+            traits,
+        }
+    }
+
+    /// All devices.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.parts.iter().chain(&self.gpus).chain(&self.stand_ins)
+    }
+
+    fn machine(&self, kernel: &Rc<Kernel>) -> Devices {
+        Devices {
+            kernel: SharedKernel(Rc::clone(kernel)),
+            parts: self.parts.clone(),
+            gpus: self.gpus.clone(),
+            stand_ins: self.stand_ins.clone(),
+            driver_ns: self.driver_ns,
+            discovery_ns: self.discovery_ns,
+        }
+    }
+
+    /// Runs the world and checks it.
+    pub fn run(self) -> Outcome {
+        let kernel = Rc::new(Kernel::new(self.seed));
+        let disk = match Disk::new(new_folder()) {
+            Ok(disk) => Rc::new(disk),
+            Err(error) => return Outcome { failure: Some(format!("no folder: {error}")), simulated_ns: 0 },
+        };
+        disk.latency_ns.set(self.latency_ns);
+        disk.kill_at_write.set(self.kill_at_write);
+        let _entered = enter(Rc::new(Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
+        let began = kernel.now();
+        let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, lives: Default::default() });
+        for rank in 0..world.scenario.plans.len() {
+            world.start(rank);
+        }
+        let supervisor = Rc::clone(&world);
+        kernel.start(Vec::new(), move || supervisor.supervise());
+        kernel.run(END);
+        let failure = kernel.failure().or_else(|| check::all(&world).err());
+        Outcome { failure, simulated_ns: kernel.now() - began }
+    }
+}
+
+/// A world that runs.
+pub struct Running {
+    pub scenario: Scenario,
+    pub kernel: Rc<Kernel>,
+    pub disk: Rc<Disk>,
+    /// The lives of each rank, in order.
+    pub lives: std::cell::RefCell<Vec<(usize, Noted)>>,
+}
+
+impl Running {
+    /// Starts the process of a rank.
+    fn start(self: &Rc<Self>, rank: usize) {
+        let Some(plan) = self.scenario.plans.get(rank) else { return };
+        let noted = Noted::default();
+        self.lives.borrow_mut().push((rank, Rc::clone(&noted)));
+        let mut plan = plan.clone();
+        plan.options = plan.options.replace("FOLDER", &self.disk.folder.display().to_string());
+        let ranks = self.scenario.traits.ranks;
+        let mut variables = Vec::new();
+        if ranks > 1 {
+            let number = rank.to_string();
+            let of_job = [
+                ("SLURM_JOB_ID", self.scenario.seed.to_string()),
+                ("SLURM_PROCID", number.clone()),
+                ("SLURM_LOCALID", number),
+                ("SLURM_STEP_NUM_TASKS", ranks.to_string()),
+            ];
+            variables.extend(of_job.map(|(name, value)| (name.to_owned(), value)));
+        }
+        let world = Rc::clone(self);
+        let process = self.kernel.start(variables, move || {
+            application::run(&world.kernel, &plan, |options| world.create(options), &noted);
+        });
+        if let Some((_, noted)) = self.lives.borrow().last() {
+            noted.borrow_mut().process = process;
+        }
+    }
+
+    fn create(&self, options: &str) -> Result<Tracker, String> {
+        let variable = |name: &str| self.kernel.variable(name);
+        let mut options = Options::parse(options, variable).map_err(|error| error.to_string())?;
+        options.measurement.machine = Some(machine(self.scenario.machine(&self.kernel)));
+        Tracker::start(options).map_err(|error| error.to_string())
+    }
+
+    /// The process of a rank's last life.
+    fn process(&self, rank: usize) -> Option<u32> {
+        self.lives.borrow().iter().rev().find(|(of, _)| *of == rank).map(|(_, noted)| noted.borrow().process)
+    }
+
+    /// Makes the events happen.
+    fn supervise(self: &Rc<Self>) {
+        let begin = self.kernel.now();
+        for (at, event) in self.scenario.events.clone() {
+            self.kernel.sleep_until(begin + at);
+            self.happen(&event);
+            self.restart_dead();
+        }
+        // A kill in the middle of a write may come later than all events.
+        for _ in 0..50 {
+            self.kernel.sleep(3600 * S);
+            self.restart_dead();
+        }
+    }
+
+    fn happen(self: &Rc<Self>, event: &Event) {
+        match *event {
+            Event::Kill(rank) => self.process(rank).into_iter().for_each(|process| self.kernel.kill(process)),
+            Event::Stop(rank, ns) => {
+                self.process(rank).into_iter().for_each(|process| self.kernel.stop(process, ns));
+            }
+            Event::SetDate(by_s) => self.kernel.set_date(by_s),
+            Event::Suspend(ns) => self.kernel.suspend_machine(ns),
+            Event::Fill => self.disk.room.set(0),
+            Event::Free => self.disk.room.set(u64::MAX),
+            Event::Fail(fails) => self.disk.has_failed.set(fails),
+            Event::CutPower => {
+                self.kernel.reboot();
+                if let Err(error) = self.disk.cut_power(&self.kernel) {
+                    self.kernel.fail(format!("power cut: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Starts a run again that was killed, if it resumes.
+    fn restart_dead(self: &Rc<Self>) {
+        if !self.scenario.traits.resumes || self.lives.borrow().len() >= 5 {
+            return;
+        }
+        let is_over = self.lives.borrow().last().is_some_and(|(_, noted)| {
+            let noted = noted.borrow();
+            !noted.has_ended && self.kernel.process_start(noted.process).is_none()
+        });
+        if is_over {
+            self.start(0);
+        }
+    }
+
+    /// Whether the run writes files.
+    pub fn has_files(&self) -> bool {
+        self.scenario.has_files
+    }
+}
