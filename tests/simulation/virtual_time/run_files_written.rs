@@ -213,32 +213,35 @@ fn energy_in_a_journal_is_taken_over_by_no_rank() {
     });
 }
 
+/// Kills the processes of one run and checks what its files have.
+fn kill_and_resume(at: &Simulation) {
+    const KILLS: u64 = 50;
+    let folder = Folder::new("kills");
+    let journal = folder.0.join("run.jsonl");
+    let options = format!("epochs=100000 sim_cpu=A:50 sim_gpu=B:200 name=k resume={}", journal.display());
+    at.disk.latency_ns.set(2_000_000);
+    let ended = kill_often(at, &options, KILLS);
+    let tracker = make(&options);
+    epochs(&tracker, 2, Duration::from_millis(20));
+    let report: Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+    tracker.destroy();
+    assert_eq!(number(&report, "/run/epochs_done") as u64, ended + 2);
+    check_sums(&report);
+    check_sums(&run_files::read(&journal).unwrap().report);
+    let known = number(&report, "/usage/epochs/energy_j") / number(&report, "/usage/epochs/duration_s") / 250.0;
+    println!(
+        "{KILLS} kills: {ended} epochs; energy known of {:.2} % of their time; {}; {} segments",
+        known * 100.0,
+        report["run"]["resumed"],
+        at.kernel.segments()
+    );
+    assert!(known > 0.8 && number(&report, "/run/resumed/times") >= 0.5 * KILLS as f64, "{known}");
+    let id = report["run"]["id"].as_str().unwrap();
+    assert!((0..=KILLS + 1).all(|attempt| left(id, attempt).unwrap().is_none()), "a page is left in memory");
+}
+
 /// The disk takes up to 2 ms for an operation, so that kills come between operations and in the middle of a write.
 #[test]
 fn kills_lose_no_epoch() {
-    const KILLS: u64 = 100;
-    virtually(|at| {
-        let folder = Folder::new("kills");
-        let journal = folder.0.join("run.jsonl");
-        let options = format!("epochs=100000 sim_cpu=A:50 sim_gpu=B:200 name=k resume={}", journal.display());
-        at.disk.latency_ns.set(2_000_000);
-        let ended = kill_often(at, &options, KILLS);
-        let tracker = make(&options);
-        epochs(&tracker, 2, Duration::from_millis(20));
-        let report: Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
-        tracker.destroy();
-        assert_eq!(number(&report, "/run/epochs_done") as u64, ended + 2);
-        check_sums(&report);
-        check_sums(&run_files::read(&journal).unwrap().report);
-        let known = number(&report, "/usage/epochs/energy_j") / number(&report, "/usage/epochs/duration_s") / 250.0;
-        println!(
-            "{KILLS} kills: {ended} epochs; energy known of {:.2} % of their time; {}; {} segments",
-            known * 100.0,
-            report["run"]["resumed"],
-            at.kernel.segments()
-        );
-        assert!(known > 0.8 && number(&report, "/run/resumed/times") >= 0.5 * KILLS as f64, "{known}");
-        let id = report["run"]["id"].as_str().unwrap();
-        assert!((0..=KILLS + 1).all(|attempt| left(id, attempt).unwrap().is_none()), "a page is left in memory");
-    });
+    virtually(|at| (0..2).for_each(|_| kill_and_resume(at)));
 }
