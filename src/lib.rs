@@ -5,8 +5,7 @@
 //! application can use [`tracker::Tracker`] directly. This is the flow of one run:
 //!
 //! 1. [`options`] parses text and environment into one configuration for each stage, and [`tracker`] starts the
-//! threads.
-//!    [`run_files`] finds an earlier attempt of the run, and [`coordination`] the other processes of the job.
+//!    threads. [`run_files`] finds an earlier attempt of the run, and [`coordination`] the other processes of the job.
 //! 2. [`tracker`] stamps each epoch mark and queues it. Its sampling thread reads the devices; [`measurement`] turns
 //!    their readings into energy intervals.
 //! 3. [`attribution`] divides these intervals among epochs, and [`forecast`] extrapolates the settled epochs.

@@ -15,7 +15,7 @@ cores=$(nproc)
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
 # The longest program starts first. `alone` measures the whole process or machine, so it runs last.
-fast="library unit live fuzz house unit-cli"
+fast="library virtual_time gpu unit live fuzz house unit-cli"
 rest="bindings applications jobs cli packaging unit-nolive readme alone"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.

@@ -53,14 +53,14 @@ pub fn check(data: &[u8]) {
     let (id, attempts) = (read.id.clone(), read.attempts);
     // A crash counter that has two epochs more than the journal.
     let counted = Count { epochs: 2, inside: 3_000_000_000, span: 4_000_000_000 };
-    continues(&id, Journal::parse(data).unwrap_or_default().into_past([counted]));
-    let past = read.into_past([]);
+    continues(&id, Journal::parse(data).unwrap_or_default().into_carried_over([counted]));
+    let past = read.into_carried_over([]);
     assert_eq!(past.attempts, attempts);
     let lines = continues(&id, past.clone());
     let whole = [data, b"\n", lines.as_bytes()].concat();
     let again = Journal::parse(&whole).unwrap_or_else(|why| panic!("{why}: {lines}"));
     assert!(again.is_ended, "the attempt that continues it has no end: {lines}");
-    same(&past, &again.into_past([]));
+    same(&past, &again.into_carried_over([]));
 }
 
 /// Continues a run, reports it, and returns the lines that the new attempt writes.

@@ -48,7 +48,7 @@ thread_local! {
 /// A run with epochs, one of them open, and a run in which nothing is known. Each has its whole report.
 fn runs() -> Vec<(Run, Value)> {
     const JOURNAL: &[u8] = include_bytes!("../../tests/fixtures/v0.1.0/whole.jsonl");
-    let past = Journal::parse(JOURNAL).unwrap_or_else(|why| panic!("{why}")).into_past([]);
+    let past = Journal::parse(JOURNAL).unwrap_or_else(|why| panic!("{why}")).into_carried_over([]);
     let options = "epochs=20 location=DK price=0.3EUR wue=1 wue_grid=2 embodied_kg=100";
     let mut full = Run::new(options, "full", past);
     let device = SimulatedDevice { name: "A".into(), watts: 100.0, utilisation: 0.5 };

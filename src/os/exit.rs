@@ -4,10 +4,10 @@
 //! not run this code. The crash counter and the journal serve for them.
 
 use super::affinity::is_own_thread;
-use super::{Instant, LOCK_WAIT, OwnTable, lock_within, pause, process_id, text, world};
+use super::{Instant, LOCK_WAIT, OwnTable, PerProcess, pause, process_id, text, world};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock, Weak};
+use std::sync::{Arc, Once, OnceLock, Weak};
 use std::time::Duration;
 
 /// The longest time that an exit waits for the last readings and files.
@@ -24,7 +24,7 @@ pub trait ExitHook: Send + Sync {
 }
 
 /// The live trackers, each with the number of its process.
-static LIVE: Mutex<Vec<(u32, Weak<dyn ExitHook>)>> = Mutex::new(Vec::new());
+static LIVE: PerProcess<Vec<(u32, Weak<dyn ExitHook>)>> = PerProcess::new(Vec::new());
 /// The process number in the upper half, and the number of its threads that an exit waits for in the lower half. A
 /// forked child inherits the count but not the threads, and sees by the number that the count is not its own.
 static THREADS: AtomicU64 = AtomicU64::new(0);
@@ -51,7 +51,7 @@ pub fn register(tracker: &Arc<impl ExitHook + 'static>) {
     ONCE.call_once(|| at_end(end_all));
     let tracker: Weak<dyn ExitHook> = Arc::downgrade(tracker) as Weak<dyn ExitHook>;
     // In a child that was forked while the lock was held, the lock stays locked, and exit ends no tracker.
-    if let Some(mut live) = lock_within(&LIVE, LOCK_WAIT) {
+    if let Some(mut live) = LIVE.lock_within(LOCK_WAIT) {
         live.retain(|(_, one)| one.strong_count() > 0);
         live.push((process_id(), tracker));
     }
@@ -133,7 +133,7 @@ extern "C" fn end_all() {
 /// the middle of malloc or of a call of this library.
 fn for_each_live(act: impl Fn(&dyn ExitHook)) {
     let process = process_id();
-    let Some(live) = lock_within(&LIVE, LOCK_WAIT) else { return };
+    let Some(live) = LIVE.lock_within(LOCK_WAIT) else { return };
     for tracker in live.iter().filter(|(of, _)| *of == process).filter_map(|(_, tracker)| tracker.upgrade()) {
         act(&*tracker);
         std::mem::forget(tracker); // it may be the last reference, and memory must not be freed here

@@ -16,6 +16,7 @@ mod lock;
 #[allow(unsafe_code)]
 pub mod memory;
 mod nvml_field;
+mod per_process;
 mod process;
 mod promise;
 mod segment;
@@ -36,6 +37,7 @@ pub use instant::Instant;
 pub use kin::{Kin, kin};
 pub use lock::{LOCK_WAIT, lock, lock_within};
 pub use nvml_field::nvml_watts;
+pub use per_process::PerProcess;
 pub use process::{is_alive, pid_namespace, process_id, process_start, user, user_name};
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};

@@ -77,11 +77,16 @@ pub trait World {
 #[cfg(feature = "simulation")]
 mod entered {
     use super::World;
+    use std::any::Any;
     use std::cell::RefCell;
+    use std::collections::BTreeMap;
     use std::rc::Rc;
+    use std::sync::Mutex;
 
     thread_local! {
         static WORLD: RefCell<Option<Rc<dyn World>>> = const { RefCell::new(None) };
+        /// The values of simulated processes, by process and by address of the static.
+        static VALUES: RefCell<BTreeMap<(u32, usize), Box<dyn Any>>> = const { RefCell::new(BTreeMap::new()) };
     }
 
     /// While this value lives, its thread is in the world.
@@ -96,6 +101,7 @@ mod entered {
     impl Drop for Entered {
         fn drop(&mut self) {
             WORLD.with(|current| *current.borrow_mut() = None);
+            VALUES.take();
         }
     }
 
@@ -104,14 +110,33 @@ mod entered {
         let world = WORLD.try_with(|current| current.borrow().clone()).ok().flatten()?;
         Some(question(&*world))
     }
+
+    /// The current process's value of a static. None: this thread is in no world.
+    pub fn value_of_process<S, T: Default + 'static>(of: &'static S) -> Option<&'static Mutex<T>> {
+        let key = (ask(|world| world.process())?, std::ptr::from_ref(of) as usize);
+        VALUES.with(|values| {
+            let mut values = values.borrow_mut();
+            let value = values.entry(key).or_insert_with(|| Box::new(Mutex::new(T::default())));
+            let value: *const Mutex<T> = value.downcast_ref()?;
+            // SAFETY: the value is in a box until this thread leaves the world. No thread of the world runs after that.
+            Some(unsafe { &*value })
+        })
+    }
 }
 
 #[cfg(feature = "simulation")]
-pub use entered::{Entered, ask, enter};
+pub use entered::{Entered, ask, enter, value_of_process};
 
 /// The answer of the world that this thread is in: without the feature `simulation` there is none.
 #[cfg(not(feature = "simulation"))]
 #[inline(always)]
 pub fn ask<R>(_question: impl FnOnce(&dyn World) -> R) -> Option<R> {
+    None
+}
+
+/// The current process's value of a static: without the feature `simulation` there is no world.
+#[cfg(not(feature = "simulation"))]
+#[inline(always)]
+pub fn value_of_process<S, T>(_of: &'static S) -> Option<&'static std::sync::Mutex<T>> {
     None
 }

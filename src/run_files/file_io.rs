@@ -3,12 +3,12 @@
 //! Before each write the caller can check the file: its descriptor, its length and its path.
 
 use super::atomic_replace::{self, is_regular};
-use crate::os::{self, HeldFile, disk};
+use crate::os::{self, HeldFile, PerProcess, disk};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 
 /// A file to which lines are appended.
 pub struct AppendFile {
@@ -195,11 +195,11 @@ type FileIdentity = (u32, u64, u64);
 
 /// The files to which this process appends. A record lock excludes other processes only. Closing a second descriptor of
 /// the file would release the lock.
-static HELD: Mutex<Vec<FileIdentity>> = Mutex::new(Vec::new());
+static HELD: PerProcess<Vec<FileIdentity>> = PerProcess::new(Vec::new());
 
 /// The list, locked. None in a child that was forked while another thread held the mutex.
 fn held() -> Option<MutexGuard<'static, Vec<FileIdentity>>> {
-    os::lock_within(&HELD, os::LOCK_WAIT)
+    HELD.lock_within(os::LOCK_WAIT)
 }
 
 fn identity(metadata: &Metadata) -> FileIdentity {

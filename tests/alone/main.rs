@@ -5,12 +5,9 @@
 mod fake_nvml;
 #[path = "../common/retry.rs"]
 mod retry;
-#[path = "../common/run_files/mod.rs"]
-mod run_files;
 
 mod burst;
 mod leaks;
-mod long_run;
 mod moved_application;
 mod odd_files;
 

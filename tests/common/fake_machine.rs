@@ -1,17 +1,22 @@
 //! A machine simulated by files, some of them changing, and runs on it.
-#![allow(dead_code)]
-
+#![allow(dead_code)] // each program uses a part
 use carbontracker::error::Status;
+use carbontracker::os::{Instant, JoinHandle, join_within, pause, spawn_quiet};
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 const XEON: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R) Gold 6248R CPU @ 3.00GHz\nphysical id\t: 0\nsiblings\t: 2\ncpu cores\t: 2\nflags\t\t: fpu\n\n";
+
+const STAT: &str =
+    "cpu  3600 0 3600 360000 0 0 0 0 0 0\ncpu0 1800 0 1800 180000 0 0 0 0 0 0\ncpu1 1800 0 1800 180000 0 0 0 0 0 0\n";
+
+/// Time between two writes of a changing file.
+const STEP: Duration = Duration::from_millis(5);
 
 /// A file, and its content as a function of the time since the start, s. None: the file does not exist then.
 pub type Moving = (String, Box<dyn Fn(f64) -> Option<String> + Send>);
@@ -25,19 +30,21 @@ pub fn number(path: &str, number: fn(f64) -> u64) -> Moving {
 pub struct Machine {
     pub root: PathBuf,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle>,
 }
 
 impl Machine {
-    /// A machine with a known processor and the load of this machine.
+    /// A machine with a known processor, whose load does not change.
     #[track_caller]
     pub fn new(name: &str, files: &[(&str, &str)]) -> Machine {
         let caller = std::path::Path::new(std::panic::Location::caller().file()).file_stem().unwrap().display();
-        let root = std::env::temp_dir().join(format!("ct-{caller}-{name}-{}", std::process::id()));
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let root = std::env::temp_dir().join(format!("ct-{caller}-{name}-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         let machine = Machine { root, stop: Arc::default(), thread: None };
         machine.write("proc/cpuinfo", &(XEON.to_owned() + &XEON.replace("\t: 0\nvendor", "\t: 1\nvendor")));
-        machine.write("proc/stat", &fs::read_to_string("/proc/stat").unwrap());
+        machine.write("proc/stat", STAT);
         files.iter().for_each(|(path, text)| machine.write(path, text));
         machine
     }
@@ -49,22 +56,27 @@ impl Machine {
     /// Starts a thread that writes these changing files.
     pub fn moving(mut self, files: Vec<Moving>) -> Machine {
         let (root, stop, start) = (self.root.clone(), Arc::clone(&self.stop), Instant::now());
-        let set = move || {
+        let mut written = vec![None; files.len()];
+        let mut set = move || {
             let at = start.elapsed().as_secs_f64();
-            for (path, text) in &files {
-                match text(at) {
-                    Some(text) => write(&root.join(path), &text),
+            for ((path, text), written) in files.iter().zip(&mut written) {
+                let text = text(at);
+                match &text {
+                    _ if text == *written => (),
+                    Some(text) => write(&root.join(path), text),
                     None => drop(fs::remove_file(root.join(path))),
                 }
+                *written = text;
             }
         };
         set();
-        self.thread = Some(std::thread::spawn(move || {
+        let thread = spawn_quiet("files", move || {
             while !stop.load(Ordering::Relaxed) {
                 set();
-                std::thread::sleep(Duration::from_millis(5));
+                pause(STEP);
             }
-        }));
+        });
+        self.thread = Some(thread.unwrap());
         self
     }
 
@@ -74,7 +86,7 @@ impl Machine {
         let tracker = Tracker::create(&options).unwrap().unwrap();
         for _ in 0..epochs {
             tracker.begin().unwrap();
-            std::thread::sleep(Duration::from_millis(500));
+            pause(Duration::from_millis(500));
             tracker.end().unwrap();
         }
         let report = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
@@ -102,7 +114,7 @@ fn write(path: &PathBuf, text: &str) {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().into_iter().for_each(|thread| thread.join().unwrap());
+        self.thread.take().into_iter().for_each(|thread| assert!(join_within(thread, 10 * STEP)));
         let _ = fs::remove_dir_all(&self.root);
     }
 }

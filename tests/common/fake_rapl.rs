@@ -165,7 +165,7 @@ pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: 
     READS.fetch_add(1, Ordering::Relaxed);
     let delay = DELAY_US.load(Ordering::Relaxed);
     if delay > 0 {
-        std::thread::sleep(std::time::Duration::from_micros(delay / 2));
+        carbontracker::os::pause(std::time::Duration::from_micros(delay / 2));
     }
     let counter = counters()[number];
     let now = now();
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn pread64(fd: i32, buffer: *mut u8, size: usize, offset: 
         }
     };
     if delay > 0 {
-        std::thread::sleep(std::time::Duration::from_micros(delay / 2));
+        carbontracker::os::pause(std::time::Duration::from_micros(delay / 2));
     }
     // SAFETY: the buffer has `size` bytes.
     unsafe { std::ptr::copy_nonoverlapping(answer.as_ptr(), buffer, answer.len().min(size)) };

@@ -3,8 +3,6 @@
 
 #[path = "../common/c_library.rs"]
 mod c_library;
-#[path = "../common/fake_machine.rs"]
-mod fake_machine;
 #[path = "../common/fake_nvml/mod.rs"]
 mod fake_nvml;
 #[path = "../common/fake_rapl.rs"]
@@ -15,12 +13,7 @@ mod retry;
 mod run_files;
 
 mod accuracy;
-mod carbon;
 mod docs;
-mod faults;
-mod forecast;
-mod meter_faults;
-mod meters;
 mod readme;
 mod recordings;
 mod run_files_faults;

@@ -6,17 +6,17 @@ use super::record::{LeaseRecord, Member, MemberState};
 use super::{LeasePoll, LeaseState, OnNode};
 use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
-use crate::os::{self, Segment, lock_within};
+use crate::os::{self, PerProcess, Segment};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 /// For the count of processes, a process counts as alive for this time after a poll, ns.
 const FRESH_POLL_NS: u64 = 3_000_000_000;
 
 /// The memberships of this process, one for each job.
-static MEMBERSHIPS: Mutex<Vec<Weak<Membership>>> = Mutex::new(Vec::new());
+static MEMBERSHIPS: PerProcess<Vec<Weak<Membership>>> = PerProcess::new(Vec::new());
 
 /// The membership of this process in the record of a job.
 pub struct Membership {
@@ -40,7 +40,7 @@ impl Membership {
     pub fn take(job: u64, rank: Rank) -> io::Result<Arc<Membership>> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        let mut memberships = lock_within(&MEMBERSHIPS, os::LOCK_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
+        let mut memberships = MEMBERSHIPS.lock_within(os::LOCK_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
         memberships.retain(|membership| membership.strong_count() > 0);
         let process = os::process_id();
         let is_this = |membership: &Arc<Membership>| {

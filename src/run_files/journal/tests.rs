@@ -437,7 +437,7 @@ fn epochs_of_a_long_run_are_decimated_and_sums_stay() {
 fn journal_without_its_components_has_no_negative_emissions() {
     let mut kept = four();
     kept.retain(|line| !line.starts_with("{\"components\""));
-    let past = Journal::parse(&joined(&kept)).unwrap().into_past(None);
+    let past = Journal::parse(&joined(&kept)).unwrap().into_carried_over(None);
     assert!(past.components.is_empty() && past.energy_j > Some(0.0));
     let mut state = new_state();
     let start = 1 << 60;

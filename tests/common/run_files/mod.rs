@@ -14,7 +14,7 @@ pub fn make(options: &str) -> Tracker {
 pub fn epochs(tracker: &Tracker, count: usize, length: Duration) {
     for _ in 0..count {
         tracker.begin().unwrap();
-        std::thread::sleep(length);
+        carbontracker::os::pause(length);
         tracker.end().unwrap();
     }
 }

@@ -46,6 +46,8 @@ pub struct Truth {
     pub has_cancelled: bool,
     /// The last report, as JSON, and when it was made.
     pub report: Option<(u64, serde_json::Value)>,
+    /// The application has made its last report and begins to end the tracker.
+    pub has_reported: bool,
     /// The process has come to its end.
     pub has_ended: bool,
     /// The tracker could not be made.
@@ -189,6 +191,7 @@ impl Application<'_> {
             self.end();
         }
         self.look();
+        self.noted.borrow_mut().has_reported = true;
         match self.plan.end {
             End::Destroys => drop(self.tracker.destroy()),
             End::Exits => {

@@ -167,6 +167,10 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
 fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let Some((_, last)) = lives.last() else { return Ok(()) };
     let Some((_, report)) = last.report.as_ref().filter(|_| last.has_ended) else { return Ok(()) };
+    // A kill after the journal's end leaves a run that has ended. The next life begins a new one.
+    let is_new = report.pointer("/run/resumed").is_none_or(Value::is_null);
+    let has_finished = lives.iter().rev().skip(1).any(|(_, truth)| truth.has_reported);
+    let lives = if is_new && has_finished { lives.last().map(std::slice::from_ref).unwrap_or_default() } else { lives };
     let ended: usize = lives.iter().map(|(_, truth)| truth.epochs.len()).sum();
     let done = number(report, "/run/epochs_done").unwrap_or(0.0) as usize;
     if done > ended {

@@ -244,6 +244,11 @@ impl Kernel {
         }
     }
 
+    /// The number of times that a thread got the processor.
+    pub fn switches(&self) -> u64 {
+        self.switches.get()
+    }
+
     /// The names of the threads that can run.
     fn busy(&self) -> String {
         let threads = self.threads.borrow();

@@ -32,30 +32,49 @@ pub fn new_folder() -> PathBuf {
     base.join(format!("ct-world-{}-{number}", std::process::id()))
 }
 
-/// Runs `body` in one process of a simulated machine, in virtual time, and returns its result. The library's threads run
-/// as coroutines beside it. `body` waits with [`pause`]. Fails as `body` fails.
+/// Runs `body` in one process of a simulated machine, in virtual time, and returns its result. The library's threads
+/// run as coroutines beside it. `body` waits with [`pause`]. Fails as `body` fails.
 pub fn in_virtual_time<R: 'static>(seed: u64, body: impl FnOnce(&Rc<Kernel>) -> R + 'static) -> R {
     in_process(seed, Vec::new(), body)
 }
 
-/// As [`in_virtual_time`], with these environment variables of the process.
+/// Like [`in_virtual_time`], with these environment variables of the process.
 pub fn in_process<R: 'static>(
     seed: u64,
     variables: Vec<(String, String)>,
     body: impl FnOnce(&Rc<Kernel>) -> R + 'static,
 ) -> R {
+    on_a_machine(seed, variables, |kernel, _| body(kernel))
+}
+
+/// Like [`in_process`]. `body` also gets the machine's disk.
+pub fn on_a_machine<R: 'static>(
+    seed: u64,
+    variables: Vec<(String, String)>,
+    body: impl FnOnce(&Rc<Kernel>, &Rc<Disk>) -> R + 'static,
+) -> R {
     let kernel = Rc::new(Kernel::new(seed));
     let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
-    let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk }));
+    let _removed = Removed(disk.folder.clone());
+    let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
     let result = Rc::new(RefCell::new(None));
     let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));
-    kernel.start(variables, move || *to.borrow_mut() = Some(body(&inside)));
+    kernel.start(variables, move || *to.borrow_mut() = Some(body(&inside, &disk)));
     kernel.run(END);
     if let Some(failure) = kernel.failure() {
         panic!("{failure}");
     }
     let result = result.borrow_mut().take();
     result.expect("the body waits for ever")
+}
+
+/// A folder that is removed with this value. A killed process leaves its part of the disk undropped.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Sleeps in virtual time, inside a world.

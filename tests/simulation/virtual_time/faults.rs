@@ -1,12 +1,14 @@
 //! Faults of counters during a run: they add no energy, the report lists them, and the application is not disturbed.
 
 use crate::fake_rapl::{Answer, Counter, DELAY_US, Tree};
-use crate::retry::{Stamp, Used, call, now, run, steadily};
+use crate::retry::{Stamp, Used, call, now, run};
+use crate::virtually;
 use carbontracker::error::Status;
+use carbontracker::os::{Instant, pause};
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const WATTS: f64 = 100.0;
 
@@ -79,7 +81,7 @@ fn run_with_change(change: impl Fn(&mut Counter)) -> Outcome {
 
 #[test]
 fn readings_that_fail_for_a_while_lose_no_energy() {
-    steadily(|| {
+    virtually(|_| {
         for answer in [
             Answer::Fails(libc::EACCES),
             Answer::Fails(libc::EIO),
@@ -88,7 +90,7 @@ fn readings_that_fail_for_a_while_lose_no_energy() {
             Answer::Garbage,
         ] {
             let run = run_with_change(|counter| fail(counter, answer, 300));
-            run.used.assert_near(run.number("/usage/energy_j"), 0.01, &format!("{answer:?}"));
+            run.used.assert_near(run.number("/usage/energy_j"), 0.002, &format!("{answer:?}"));
             assert_eq!(run.text("/components/0/status"), "gap", "{answer:?}");
             assert!(run.text("/components/0/note").contains("readings failed"), "{answer:?}");
             assert_eq!(run.text("/components/1/status"), "ok");
@@ -101,7 +103,7 @@ fn readings_that_fail_for_a_while_lose_no_energy() {
             for n in 0..10 {
                 // The energy of the gap is spread over its epochs.
                 let used = Used::exactly(2.0 * WATTS * run.number(&format!("/epochs/{n}/duration_s")));
-                used.assert_near(run.number(&format!("/epochs/{n}/energy_j")), 0.05, &format!("{answer:?}, epoch {n}"));
+                used.assert_near(run.number(&format!("/epochs/{n}/energy_j")), 0.02, &format!("{answer:?}, epoch {n}"));
             }
         }
     });
@@ -109,23 +111,23 @@ fn readings_that_fail_for_a_while_lose_no_energy() {
 
 #[test]
 fn device_lost_for_good_keeps_its_energy_and_others_continue() {
-    steadily(|| {
+    virtually(|_| {
         let run = run_with_change(|counter| counter.answer = Answer::Fails(libc::ENODEV));
         assert_eq!(run.text("/components/0/status"), "lost");
-        run.used.times(0.5 * 0.3).assert_near(run.number("/components/0/energy_j"), 0.1, "the one lost");
-        assert!((run.number("/components/0/coverage") - 0.3).abs() < 0.05);
-        run.used.times(0.5).assert_near(run.number("/components/1/energy_j"), 0.01, "the other");
+        run.used.times(0.5 * 0.3).assert_near(run.number("/components/0/energy_j"), 0.07, "the one lost");
+        assert!((run.number("/components/0/coverage") - 0.3).abs() < 0.02);
+        run.used.times(0.5).assert_near(run.number("/components/1/energy_j"), 0.002, "the other");
         assert!(run.number("/usage/coverage") < 0.4);
     });
 }
 
 #[test]
 fn counter_that_is_set_back_or_jumps_adds_no_energy() {
-    steadily(|| {
+    virtually(|_| {
         let an_hour_at_240_w = 240_000_000 * 3600;
         for shift in [-500_000i64, -20_000_000, -900_000_000, 30_000_000_000, an_hour_at_240_w] {
             let run = run_with_change(|counter| counter.shift_uj = shift);
-            run.used.assert_near(run.number("/usage/energy_j"), 0.01, &format!("{shift}"));
+            run.used.assert_near(run.number("/usage/energy_j"), 0.003, &format!("{shift}"));
             assert!(run.number("/components/0/coverage") > 0.8);
             if shift.abs() > 1_000_000 {
                 assert_eq!(run.text("/components/0/status"), "reset", "{shift}");
@@ -141,17 +143,17 @@ fn counter_that_is_set_back_or_jumps_adds_no_energy() {
 
 #[test]
 fn short_fault_at_the_closing_reading_is_waited_for() {
-    steadily(|| {
+    virtually(|_| {
         for answer in [Answer::Garbage, Answer::Empty, Answer::Fails(libc::EIO)] {
             let tree = tree();
             let tracker = Tracker::create(&format!("sysroot={} epochs=10", tree.root().display())).unwrap().unwrap();
             let begin = call(|| tracker.begin());
-            std::thread::sleep(Duration::from_millis(150));
+            pause(Duration::from_millis(150));
             // The fault is shorter than three readings 10 ms apart, after which the device would count as lost.
             tree.change(0, |counter| fail(counter, answer, 15));
             let used = both(begin, call(|| tracker.end()));
-            used.assert_near(tracker.value("/usage/energy_j").unwrap(), 0.02, "the epoch");
-            used.times(10.0).assert_near(tracker.value("/forecast/energy_j/value").unwrap(), 0.02, "the forecast");
+            used.assert_near(tracker.value("/usage/energy_j").unwrap(), 0.015, "the epoch");
+            used.times(10.0).assert_near(tracker.value("/forecast/energy_j/value").unwrap(), 0.015, "the forecast");
             tracker.destroy();
         }
     });
@@ -159,26 +161,25 @@ fn short_fault_at_the_closing_reading_is_waited_for() {
 
 #[test]
 fn device_that_hangs_delays_neither_calls_nor_the_report_nor_the_end() {
-    steadily(|| {
+    virtually(|_| {
         let tree = tree();
         let tracker = tracker(&tree);
         tracker.begin().unwrap();
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
         DELAY_US.store(6_000_000, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
         let start = Instant::now();
         tracker.end().unwrap();
         tracker.begin().unwrap();
         tracker.end().unwrap();
-        assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+        assert_eq!(start.elapsed(), Duration::ZERO, "no call waits");
         let report: Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
-        assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(1010), "{:?}", start.elapsed());
         assert!(report.pointer("/notes").unwrap().to_string().contains("still to come"), "{report:#}");
         let start = Instant::now();
         tracker.destroy();
-        assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(301), "{:?}", start.elapsed());
         DELAY_US.store(0, Ordering::Relaxed);
-        // the reading that hangs is in this program, so the test waits for its end
-        std::thread::sleep(Duration::from_secs(6));
+        pause(Duration::from_secs(6)); // the reading that hangs ends before its tree
     });
 }

@@ -1,6 +1,7 @@
 //! The report of each source that reads files, for each fault of a meter. `--nocapture` prints the table.
 
 use crate::fake_machine::{Machine, Moving, Outcome};
+use crate::virtually;
 use std::fmt::Write as _;
 
 const WATTS: f64 = 100.0;
@@ -176,19 +177,21 @@ fn judge(meter: &Meter, fault: Fault, run: &Outcome) -> String {
         words.push(format!("{} {shown} {status}", one["source"].as_str().unwrap()));
         assert!(energy != Some(0.0), "0 because it is unknown: {cell}");
         if one["method"] != "estimate" {
-            assert!(energy.is_none_or(|energy| energy < 1.1 * truth), "more than was used: {cell}");
+            assert!(energy.is_none_or(|energy| energy < truth + 1.0), "more than was used: {cell}");
         }
         if status == "ok" && one["method"] != "estimate" {
             assert!(fault != Fault::StuckAtStart && fault != Fault::StuckMidway, "{cell}");
         }
     }
     let measured = run.energy_j(0).filter(|_| run.report["components"][0]["method"] != "estimate");
+    // A tenth of a second passes until a Cray shows its energy.
+    let near = |joules: f64| measured.is_some_and(|energy| (energy - joules).abs() < 1.6);
     match fault {
-        Fault::Healthy => assert!(measured.is_some_and(|energy| energy > 0.9 * truth) && coverage > 0.9, "{cell}"),
+        Fault::Healthy => assert!(near(truth) && coverage > 0.99, "{cell}"),
         Fault::StuckAtStart => assert!(measured.is_none(), "{cell}"),
-        Fault::StuckMidway => assert!(measured.is_some_and(|energy| energy < 1.7 * WATTS), "{cell}"),
-        Fault::Absurd | Fault::GoneAndBack => assert!(measured.is_some_and(|energy| energy > 0.5 * truth), "{cell}"),
-        Fault::NotReady => assert!(measured.is_none_or(|energy| energy < 1.1 * truth), "{cell}"),
+        Fault::StuckMidway => assert!(measured.is_some_and(|energy| (95.0..101.0).contains(&energy)), "{cell}"),
+        Fault::Absurd | Fault::GoneAndBack => assert!(near(truth), "{cell}"),
+        Fault::NotReady => assert!(measured.is_none() || near(truth - FROM * WATTS), "{cell}"),
     }
     if words.is_empty() {
         words.push("unknown, with the reason".into());
@@ -199,18 +202,14 @@ fn judge(meter: &Meter, fault: Fault, run: &Outcome) -> String {
 
 #[test]
 fn faults_of_a_meter_never_give_a_number_without_a_status() {
-    let cells: Vec<Vec<String>> = std::thread::scope(|scope| {
-        let rows: Vec<Vec<_>> = METERS
-            .iter()
-            .map(|meter| FAULTS.map(|fault| scope.spawn(move || judge(meter, fault, &meter.run(fault)))).into())
-            .collect();
-        rows.into_iter().map(|row| row.into_iter().map(|cell| cell.join().unwrap()).collect()).collect()
-    });
-    let mut table = String::new();
-    for (meter, row) in METERS.iter().zip(&cells) {
-        for (fault, cell) in FAULTS.iter().zip(row) {
-            writeln!(table, "| {} | {fault:?} | {cell} |", meter.name).unwrap();
+    virtually(|_| {
+        let mut table = String::new();
+        for meter in &METERS {
+            for fault in FAULTS {
+                let cell = judge(meter, fault, &meter.run(fault));
+                writeln!(table, "| {} | {fault:?} | {cell} |", meter.name).unwrap();
+            }
         }
-    }
-    println!("{table}");
+        println!("{table}");
+    });
 }
