@@ -1,8 +1,8 @@
 //! The error of measured energy, live, on meters whose energy is known at each instant: `make bench`.
 //!
-//! These are figures, not tests: a machine that delays a thread makes them worse. So each row has the share of time in which
-//! the machine's processors were busy. The last two columns are the figures in the README of 0.1.0. The tests prove the
-//! same arithmetic without real time.
+//! These are figures, not tests: a machine that delays a thread makes them worse. So each row has the share of time in
+//! which the machine's processors were busy. The last two columns are the figures in the README of 0.1.0. The tests
+//! prove the same arithmetic without real time.
 #[path = "../tests/common/fake_nvml/mod.rs"]
 mod fake_nvml;
 #[path = "../tests/common/fake_rapl.rs"]

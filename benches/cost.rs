@@ -156,9 +156,9 @@ fn sample() {
     let (_producer, marks) = rtrb::RingBuffer::new(16);
     let parts = SamplerParts {
         intake: Intake::new(
-            Discovery::start(&options.measurement, Waker::default()),
+            Discovery::start(&options.measurement, None, Waker::default()),
             None,
-            options.measurement.clone(),
+            (options.measurement.clone(), None),
             Waker::default(),
         ),
         waker: Waker::default(),

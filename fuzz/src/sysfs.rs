@@ -1,11 +1,11 @@
 //! Trees of `/sys` and `/proc`: RAPL, hwmon, AMD and Intel GPUs, Cray's counters, batteries and cgroups.
 //!
-//! The input is a list of files: a line `==> PATH`, and the content up to the next such line. `==> PATH -> TARGET` is a link.
-//! A line `==>` alone begins the next moment, at which files may have other contents or be gone (`==> PATH -`).
+//! The input is a list of files: a line `==> PATH`, and the content up to the next such line. `==> PATH -> TARGET` is a
+//! link. A line `==>` alone begins the next moment, at which files may have other contents or be gone (`==> PATH -`).
 
 use crate::run::Run;
 use crate::{Target, sound};
-use carbontracker::measurement::discover::Sources;
+use carbontracker::measurement::sources::Sources;
 use carbontracker::options::Options;
 use carbontracker::report::Detail;
 use std::fs;

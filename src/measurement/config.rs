@@ -2,7 +2,6 @@
 
 use super::channel::DeviceKind;
 use super::gpu_selection::Gpus;
-use super::machine::SimulatedMachine;
 use std::path::PathBuf;
 
 /// Which devices to measure, and where to look for them.
@@ -22,8 +21,6 @@ pub struct MeasurementConfig {
     pub sysroot: PathBuf,
     /// Path or name of the NVML library; None: the usual names are tried.
     pub nvml: Option<String>,
-    /// A simulated machine in place of the real one. No option sets it.
-    pub machine: Option<SimulatedMachine>,
 }
 
 /// A simulated device of constant power (`sim_cpu`, `sim_gpu`).
@@ -47,7 +44,6 @@ impl Default for MeasurementConfig {
             sim_gpu: None,
             sysroot: "/".into(),
             nvml: None,
-            machine: None,
         }
     }
 }

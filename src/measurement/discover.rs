@@ -2,7 +2,7 @@
 
 use super::channel::DeviceKind;
 use super::config::MeasurementConfig;
-use super::source::Source;
+use super::machine::Machine;
 use super::source::background::{Opened, Waker};
 use super::source::cpu::{cpu_model, memory_model, perf_rapl, rapl};
 use super::source::gpu::nvml_request::NvmlRequest;
@@ -10,6 +10,7 @@ use super::source::gpu::{amdgpu, intel_gpu, superchip};
 use super::source::node::{battery, hwmon, pm_counters};
 use super::source::simulated;
 use super::source_name::SourceName;
+use super::sources::Sources;
 use super::unavailable::Unavailable;
 use crate::os::{self, Promise};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,19 +34,6 @@ const BATTERY: Opener = Opener { name: SourceName::Battery, open: |options, _| b
 const MEMORY_MODEL: Opener = Opener { name: memory_model::NAME, open: |options, _| memory_model::open(options) };
 const CPU_MODEL: Opener = Opener { name: SourceName::CpuModel, open: |options, _| cpu_model::open(options) };
 
-/// The sources of a run.
-#[derive(Default)]
-pub struct Sources {
-    /// The sources to read.
-    pub sources: Vec<Box<dyn Source>>,
-    /// The sources that do not take part.
-    pub unavailable: Vec<Unavailable>,
-    /// The sources that measure GPUs if NVML has none.
-    pub without_nvml: Opened,
-    /// Whether NVML's GPUs may include the processor. The processor's sources then wait for NVML's answer.
-    pub is_superchip: bool,
-}
-
 /// A search for sources, on its own thread.
 pub struct Discovery {
     result: Arc<Promise<Sources>>,
@@ -57,9 +45,13 @@ pub struct Discovery {
 
 impl Discovery {
     /// Starts the search for all sources. Fails if the thread cannot be started.
-    pub fn start(options: &MeasurementConfig, waker: Waker) -> std::io::Result<Discovery> {
-        Discovery::by(options, waker, |options, opens| match &options.machine {
-            Some(machine) => machine.0.discover(),
+    pub fn start(
+        options: &MeasurementConfig,
+        machine: Option<Arc<dyn Machine>>,
+        waker: Waker,
+    ) -> std::io::Result<Discovery> {
+        Discovery::by(options, waker, move |options, opens| match &machine {
+            Some(machine) => machine.discover(),
             None => Sources::discover(options, opens),
         })
     }
@@ -68,14 +60,15 @@ impl Discovery {
     /// memory is estimated beside an estimated processor. Fails if the thread cannot be started.
     pub fn of_next(
         options: &MeasurementConfig,
+        machine: Option<Arc<dyn Machine>>,
         waker: Waker,
         kind: DeviceKind,
         stalled: Vec<(DeviceKind, SourceName)>,
         lacks_memory: bool,
     ) -> std::io::Result<Discovery> {
         Discovery::by(options, waker, move |options, opens| {
-            if let Some(machine) = &options.machine {
-                return machine.0.next(kind, &stalled);
+            if let Some(machine) = &machine {
+                return machine.next(kind, &stalled);
             }
             let next = Sources::next(options, opens, kind, &stalled);
             if lacks_memory { next.with_memory(options, opens) } else { next }
@@ -318,7 +311,8 @@ impl Finder<'_> {
         let mut names = of_cpu.filter(|channel| channel.kind == DeviceKind::Cpu).map(|channel| channel.source);
         match names.next() {
             Some(name) if name == CPU_MODEL.name => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]),
-            None if !self.measures(DeviceKind::Node) => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]), // only memory is wanted
+            // Only memory is wanted.
+            None if !self.measures(DeviceKind::Node) => self.add(&MEMORY_MODEL, &[DeviceKind::Dram]),
             Some(name) if name == RAPL.name || name == PERF_RAPL.name => {
                 self.found.unavailable.push(memory_model::beside_a_meter());
             }

@@ -2,14 +2,17 @@
 
 use super::channel::DeviceKind;
 use super::config::MeasurementConfig;
-use super::discover::{Discovery, Sources};
+use super::discover::Discovery;
+use super::machine::Machine;
 use super::source::gpu::superchip::Processor;
 use super::source::{OPEN_WAIT, Opened, Opening, Source, Waker};
 use super::source_name::SourceName;
+use super::sources::Sources;
 use super::unavailable::Unavailable;
 use crate::error::THREAD_FIX;
 use crate::os::{self, Instant, JoinHandle};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long the start of a tracker waits for discovery. A slower file does not hold up the application.
@@ -37,6 +40,8 @@ pub struct Intake {
     failed: Vec<Unavailable>,
     /// The options of stand-ins.
     options: MeasurementConfig,
+    /// A simulated machine in place of the real one.
+    machine: Option<Arc<dyn Machine>>,
     waker: Waker,
     /// Sources without a sign of life, and what they measure.
     stalled_sources: Vec<(DeviceKind, SourceName)>,
@@ -76,7 +81,7 @@ impl Intake {
     pub fn new(
         discovery: io::Result<Discovery>,
         nvml: Option<io::Result<Opening>>,
-        options: MeasurementConfig,
+        (options, machine): (MeasurementConfig, Option<Arc<dyn Machine>>),
         waker: Waker,
     ) -> Intake {
         let mut failed = Vec::new();
@@ -98,6 +103,7 @@ impl Intake {
             nvml,
             failed,
             options,
+            machine,
             waker,
             stalled_sources: Vec::new(),
             stand_ins: Vec::new(),
@@ -116,9 +122,14 @@ impl Intake {
             self.stalled_sources.retain(|(kind, _)| *kind != DeviceKind::Dram);
         }
         self.stalled_sources.push((kind, source));
-        if let Ok(discovery) =
-            Discovery::of_next(&self.options, self.waker.clone(), kind, self.stalled_sources.clone(), lacks_memory)
-        {
+        if let Ok(discovery) = Discovery::of_next(
+            &self.options,
+            self.machine.clone(),
+            self.waker.clone(),
+            kind,
+            self.stalled_sources.clone(),
+            lacks_memory,
+        ) {
             self.stand_ins.push(StandInSearch { discovery, stalled, since: Instant::now() });
         }
     }

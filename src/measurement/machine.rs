@@ -1,11 +1,9 @@
 //! The devices of a machine, provided by a test in place of the real ones.
 
 use super::channel::DeviceKind;
-use super::discover::Sources;
 use super::source::Opened;
 use super::source_name::SourceName;
-use std::fmt;
-use std::sync::Arc;
+use super::sources::Sources;
 
 /// The devices of a simulated machine. Searches run on the threads that search a real machine.
 pub trait Machine: Send + Sync {
@@ -17,14 +15,4 @@ pub trait Machine: Send + Sync {
     fn has_driver(&self) -> bool;
     /// Opens the GPUs through their driver. It may take long.
     fn open_driver(&self) -> Opened;
-}
-
-/// A simulated machine, as a part of the configuration.
-#[derive(Clone)]
-pub struct SimulatedMachine(pub Arc<dyn Machine>);
-
-impl fmt::Debug for SimulatedMachine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SimulatedMachine")
-    }
 }

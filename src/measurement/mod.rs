@@ -13,4 +13,5 @@ pub mod meter;
 pub mod reading;
 pub mod source;
 pub mod source_name;
+pub mod sources;
 pub mod unavailable;

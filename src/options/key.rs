@@ -41,8 +41,8 @@ fn has_key(value: &str) -> bool {
     value.rsplit('=').skip(1).any(|before| is_secret(before.trim_end()))
 }
 
-/// The part of a misplaced name that a message may show. `previous_key` is the key of the pair before. The text may be the
-/// rest of a secret with a space in it. It may also be joined to a secret, as in api_key:… .
+/// The part of a misplaced name that a message may show. `previous_key` is the key of the pair before. The text may be
+/// the rest of a secret with a space in it. It may also be joined to a secret, as in api_key:… .
 pub fn shown(name: &str, previous_key: &str) -> String {
     if is_secret(previous_key) {
         return "…".into();

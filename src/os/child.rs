@@ -132,7 +132,8 @@ pub fn die_by(number: i32) {
         libc::raise(number);
     }
 }
-/// Whether a descriptor has something to read, or is closed at its other end, within this time. True if that is unknown.
+/// Whether a descriptor has something to read, or is closed at its other end, within this time. True if that is
+/// unknown.
 pub fn is_readable_within(descriptor: &impl AsFd, time: Duration) -> bool {
     let mut poll = libc::pollfd { fd: descriptor.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let ms = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);

@@ -1,4 +1,5 @@
-//! The simulated machine of a test. Without the feature `simulation` nothing here exists, and all calls go to the kernel.
+//! The simulated machine of a test. Without the feature `simulation` nothing here exists, and all calls go to the
+//! kernel.
 //!
 //! A test enters a [`World`] on its thread. From then on this folder asks the world for clocks, threads, waits,
 //! processes, shared memory, locks and disks. The library's code above `os` is the same in both.

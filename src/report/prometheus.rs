@@ -32,7 +32,8 @@ pub fn render(report: &Report) -> String {
     metric("carbontracker_energy_joules_total", "counter", "Energy of the run by component.", by_component.collect());
     metric(
         "carbontracker_co2eq_grams_total",
-        if report.emissions.sources.is_some() { "gauge" } else { "counter" }, // an hourly figure may be corrected downwards
+        // An hourly figure may be corrected downwards.
+        if report.emissions.sources.is_some() { "gauge" } else { "counter" },
         "Emissions of the run, CO2 equivalent, including the facility.",
         one(report.co2eq_g()),
     );

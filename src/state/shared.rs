@@ -1,5 +1,5 @@
-//! What the application's threads and the sampling thread share: the state under a lock that is held briefly, messages, and
-//! atomic flags.
+//! What the application's threads and the sampling thread share: the state under a lock that is held briefly, messages,
+//! and atomic flags.
 
 use super::RunState;
 use super::misuse::{Misuse, MisuseCounts};
@@ -71,7 +71,8 @@ impl SharedState {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are settled.
+    /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are
+    /// settled.
     pub fn settled_state(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
         let is_over = |state: &RunState| state.lifecycle.finished || state.attribution.settled >= epochs;
         let state = self.changed.wait_timeout_while(&self.state, self.state(), timeout, |state| !is_over(state));
@@ -79,16 +80,16 @@ impl SharedState {
         (state, whole)
     }
 
-    /// Waits until more than `epochs` epochs are settled or the time is up. It also returns if the sampling thread has ended,
-    /// or `is_over` is true.
+    /// Waits until more than `epochs` epochs are settled or the time is up. It also returns if the sampling thread has
+    /// ended, or `is_over` is true.
     pub fn await_epochs(&self, epochs: u64, timeout: Duration, is_over: impl Fn() -> bool) {
         let waits =
             |state: &mut RunState| !is_over() && !state.lifecycle.finished && state.attribution.settled <= epochs;
         drop(self.changed.wait_timeout_while(&self.state, self.state(), timeout, waits));
     }
 
-    /// Wakes waiting threads after a change outside the state. It waits for the lock only briefly, because it may run in an
-    /// exit from a signal handler.
+    /// Wakes waiting threads after a change outside the state. It waits for the lock only briefly, because it may run
+    /// in an exit from a signal handler.
     pub fn wake_waiting(&self) {
         drop(lock_within(&self.state, LOCK_WAIT)); // a thread that has checked and does not sleep yet has the lock
         self.notify();
@@ -127,8 +128,8 @@ impl SharedState {
         self.forecast_requested.load(Ordering::SeqCst)
     }
 
-    /// Marks the request for the first forecast as done. The caller must hold the state's lock; otherwise a waiting thread
-    /// may miss it.
+    /// Marks the request for the first forecast as done. The caller must hold the state's lock; otherwise a waiting
+    /// thread may miss it.
     pub fn finish_forecast_request(&self) {
         self.forecast_requested.store(false, Ordering::SeqCst);
         self.notify();
@@ -173,14 +174,16 @@ impl SharedState {
         self.queue_message(message);
     }
 
-    /// Counts a refused call, and queues a message at the first of its kind. `open_s`: time since the open epoch began, s.
+    /// Counts a refused call, and queues a message at the first of its kind. `open_s`: time since the open epoch began,
+    /// s.
     pub fn count_misuse(&self, misuse: Misuse, open_s: Option<f64>) {
         if self.misuses.count(misuse) {
             self.queue_message(misuse.in_words(1, open_s));
         }
     }
 
-    /// Fails with CT_EIO if there is no memory for a report of this size, bytes. A message reports when there is memory again.
+    /// Fails with CT_EIO if there is no memory for a report of this size, bytes. A message reports when there is memory
+    /// again.
     pub fn check_memory(&self, bytes: usize) -> Result<()> {
         let checked = memory::check(bytes, "a report");
         let is_enough = |short: usize| (1..=bytes).contains(&short).then_some(0);
@@ -192,8 +195,8 @@ impl SharedState {
         checked
     }
 
-    /// Notes for a report: queued notes, refused calls, and at the end an epoch that is still open. `open_s`: time since the
-    /// open epoch began, s.
+    /// Notes for a report: queued notes, refused calls, and at the end an epoch that is still open. `open_s`: time
+    /// since the open epoch began, s.
     pub fn notes(&self, open_s: Option<f64>) -> Vec<String> {
         let mut notes = self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         notes.extend(self.misuses.notes(open_s));
@@ -221,16 +224,16 @@ impl SharedState {
         self.takeovers_done.load(Ordering::SeqCst)
     }
 
-    /// Marks the first `requests` takeover requests as done at `now`. The caller must hold the state's lock; otherwise a
-    /// waiting thread may miss it.
+    /// Marks the first `requests` takeover requests as done at `now`. The caller must hold the state's lock; otherwise
+    /// a waiting thread may miss it.
     pub fn finish_takeovers(&self, requests: u64, now: MonoNs) {
         self.takeovers_done.store(requests, Ordering::SeqCst);
         self.taken_over_at.store(now.0, Ordering::Relaxed);
         self.notify();
     }
 
-    /// Requests that energy counted by idle processes is taken over, and waits for it until the deadline. It does nothing if
-    /// no other process counts a device, or shortly after another takeover.
+    /// Requests that energy counted by idle processes is taken over, and waits for it until the deadline. It does
+    /// nothing if no other process counts a device, or shortly after another takeover.
     pub fn await_takeover(&self, sampler: &Thread, ended: u64, deadline: Instant) {
         let state = self.state();
         let is_elsewhere =

@@ -34,12 +34,12 @@ const RING_MARKS: usize = 1 << 13;
 /// Makes a tracker from checked options.
 pub fn assemble(options: Options, start: RunStart, table: Arc<OwnTable>) -> Result<Tracker> {
     // Discovery has a thread of its own. It looks for devices while this thread does the first two steps.
-    let RunStart { nvml, waker } = start;
-    let discovery = Discovery::start(&options.measurement, waker.clone());
+    let RunStart { nvml, waker, machine } = start;
+    let discovery = Discovery::start(&options.measurement, machine.clone(), waker.clone());
     let (plan, feeds, state) = RunPlan::resolve(options)?;
     let shared = Arc::new(state);
     let (run, alerts) = plan.restore(&shared);
-    let intake = Intake::new(discovery, nvml, plan.options.measurement.clone(), waker.clone());
+    let intake = Intake::new(discovery, nvml, (plan.options.measurement.clone(), machine), waker.clone());
     let (sampler, marker) = plan.open(intake, waker, &run, alerts, &shared);
     let settings = Arc::new(plan.settings(&run));
     spawn(RunParts { marker, shared, settings, table }, sampler, feeds, run)

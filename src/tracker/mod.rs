@@ -15,7 +15,9 @@ mod threads;
 use crate::attribution::ledger::Mark;
 use crate::error::{Error, Result, Status, THREAD_FIX};
 use crate::forecast::first_epoch::PackedMark;
+use crate::measurement::machine::Machine;
 use crate::measurement::source::{self, Opening, Waker};
+use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::options::environment;
 use crate::os::exit::ExitHook;
@@ -54,6 +56,8 @@ struct RunStart {
     /// NVML being opened; None: no real GPU is measured.
     nvml: Option<io::Result<Opening>>,
     waker: Waker,
+    /// A simulated machine in place of the real one.
+    machine: Option<Arc<dyn Machine>>,
 }
 
 impl Tracker {
@@ -71,11 +75,19 @@ impl Tracker {
     /// NVML starts here, because its driver needs the application's descriptors. All other files are opened on the
     /// thread `ct-start`, which has its own descriptor table; this call waits for it.
     pub fn start(options: Options) -> Result<Tracker> {
+        Tracker::start_on(None, options)
+    }
+
+    /// Makes a tracker on a simulated machine, or on the real one.
+    pub fn start_on(machine: Option<Arc<dyn Machine>>, options: Options) -> Result<Tracker> {
         memory::check(TRACKER_BYTES, "a tracker")?;
         let waker = Waker::default();
         let table = OwnTable::shared().map_err(|error| no_thread(&error))?;
-        let nvml = source::start_nvml(&options.measurement, waker.clone(), Arc::clone(&table));
-        let (start, of_threads) = (RunStart { nvml, waker }, Arc::clone(&table));
+        let nvml = match &machine {
+            Some(machine) => open_driver(machine, &waker),
+            None => source::start_nvml(&options.measurement, waker.clone(), Arc::clone(&table)),
+        };
+        let (start, of_threads) = (RunStart { nvml, waker, machine }, Arc::clone(&table));
         let started = table.run("ct-start", move || assembly::assemble(options, start, of_threads));
         started.map_err(|error| no_thread(&error))?.ok_or_else(|| {
             Error::new(Status::CT_EPANIC, "ct_create: internal error; no tracker was made; please report this bug")
@@ -247,6 +259,13 @@ impl Drop for Tracker {
     fn drop(&mut self) {
         self.threads.stop();
     }
+}
+
+/// Starts to open the GPUs of a simulated machine. None: it has no driver.
+fn open_driver(machine: &Arc<dyn Machine>, waker: &Waker) -> Option<io::Result<Opening>> {
+    let (opened, waker) = (Arc::clone(machine), waker.clone());
+    let open = || Opening::start((SourceName::Nvml, None), true, "ct-nvml", waker, move |_| opened.open_driver());
+    machine.has_driver().then(open)
 }
 
 fn no_thread(error: &io::Error) -> Error {

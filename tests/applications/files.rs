@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Runs 60 epochs. After 30 of them a shell changes the files: J is the journal, S is J without its ending. `notices` is the
-/// order that waits until the library has noticed it.
+/// Runs 60 epochs. After 30 of them a shell changes the files: J is the journal, S is J without its ending. `notices`
+/// is the order that waits until the library has noticed it.
 fn run_meddled_with(name: &str, meddling: &str, notices: &str) -> (Lab, Printed) {
     let lab = Lab::new(name);
     let shell = format!("sh J=$(ls l/*.jsonl) S=${{J%.jsonl}}; {meddling}");

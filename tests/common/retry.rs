@@ -41,8 +41,8 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until this many epochs are settled: all their readings have arrived. A report waits 1 s for them, and a thread of a
-/// busy machine may need longer.
+/// Waits until this many epochs are settled: all their readings have arrived. A report waits 1 s for them, and a thread
+/// of a busy machine may need longer.
 pub fn wait_until_settled(tracker: &Tracker, epochs: u64) {
     wait_until("the epochs are settled", || tracker.value("/run/epochs_done") == Ok(epochs as f64));
 }

@@ -1,7 +1,7 @@
 //! Each target of `fuzz/` with its seeds and with mutations of them, by number.
 //!
-//! `CT_FUZZ_RUNS=N` sets the number of mutated inputs of each target, `CT_FUZZ_FROM=N` the first of them. A failure names the
-//! number and the command that repeats it. `--nocapture` shows how many inputs were checked.
+//! `CT_FUZZ_RUNS=N` sets the number of mutated inputs of each target, `CT_FUZZ_FROM=N` the first of them. A failure
+//! names the number and the command that repeats it. `--nocapture` shows how many inputs were checked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use carbontracker_fuzz::{Target, calls, replay};

@@ -30,7 +30,8 @@ fn run(tree: &Tree, parts: &[Part], variables: &[(&str, &str)]) -> Vec<Record> {
     folder.records()
 }
 
-/// Runs each set of ranks, and checks that the sum over its ranks is the energy of the counter in the union of their epochs.
+/// Runs each set of ranks, and checks that the sum over its ranks is the energy of the counter in the union of their
+/// epochs.
 fn assert_counted_once(sets: &[Vec<Part>], variables: &[(&str, &str)]) {
     let tree = tree();
     let run = |parts: &Vec<Part>| counted_once(&run(&tree, parts, variables), &format!("{parts:?}"));

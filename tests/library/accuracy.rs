@@ -1,5 +1,5 @@
-//! Energy of counters that stand still but for known steps: it is exact. The error on counters that move all the time is a
-//! figure of `make bench`.
+//! Energy of counters that stand still but for known steps: it is exact. The error on counters that move all the time
+//! is a figure of `make bench`.
 
 use crate::fake_rapl::{Counter, READS, Tree};
 use crate::retry::{wait_until, wait_until_settled};

@@ -74,8 +74,9 @@ pub struct Drain {
     pub is_empty: AtomicBool,
 }
 
-/// Copies `from` to `to` until either is closed. Calls `each` with every piece after it was written. In the end `from` is
-/// closed, so that the next write to it fails. Once the program has ended, `drain` shows when its last output is copied.
+/// Copies `from` to `to` until either is closed. Calls `each` with every piece after it was written. In the end `from`
+/// is closed, so that the next write to it fails. Once the program has ended, `drain` shows when its last output is
+/// copied.
 pub fn hand_on(
     mut from: impl Read + AsFd,
     to: &impl AsFd,

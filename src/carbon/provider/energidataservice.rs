@@ -71,7 +71,8 @@ impl EnergiDataService {
             let area = area.ok_or("the answer is for another price area than requested")?;
             let from = time(record, "Minutes5UTC")?;
             if let Some(g_per_kwh) = figure(field(record, "CO2Emission")?)? {
-                slot(from, from + STEP_S, g_per_kwh, IntensityQuality::Actual)?; // each area's figure is valid, not only the mean
+                // Each area's figure must be valid, not only the mean.
+                slot(from, from + STEP_S, g_per_kwh, IntensityQuality::Actual)?;
                 found.entry(from as u64).or_default().insert(area, g_per_kwh);
             }
         }
@@ -121,7 +122,8 @@ impl Provider for EnergiDataService {
     fn next(&mut self, now: f64) -> Option<HttpRequest> {
         let request = match self.step {
             REALISED => HttpRequest::get(REALISED, self.path("CO2Emis", now - 86_400.0)),
-            PROGNOSIS => HttpRequest::get(PROGNOSIS, self.path("CO2EmisProg", now - STEP_S)), // includes the current step
+            // The answer includes the current step.
+            PROGNOSIS => HttpRequest::get(PROGNOSIS, self.path("CO2EmisProg", now - STEP_S)),
             _ => {
                 self.step = REALISED;
                 return None;

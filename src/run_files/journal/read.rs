@@ -247,7 +247,8 @@ impl Journal {
         for (gap, epoch) in &self.epochs {
             count = count.saturating_add(epoch.count);
             if count > by_numbers {
-                carried_over.add(*gap, epoch); // the epoch has a line, but the numbers that should follow it are missing
+                // The epoch has a line, but the numbers that should follow it are missing.
+                carried_over.add(*gap, epoch);
             }
         }
         for counted in counted {

@@ -18,8 +18,8 @@ pub const WATTS: f64 = 100.0;
 pub const LOST_A_KILL: f64 = 0.05 * WATTS;
 /// The share of a sum that the times before and after a call leave open.
 const WITHIN: f64 = 0.01;
-/// The share of the energy that a busy machine may lose, where it keeps threads of several processes from running. A device
-/// that is not taken over loses more. CT_SHOW=1 prints each figure.
+/// The share of the energy that a busy machine may lose, where it keeps threads of several processes from running. A
+/// device that is not taken over loses more. CT_SHOW=1 prints each figure.
 const LOST_BY_DELAY: f64 = 0.3;
 const MS: u64 = 1_000_000;
 /// The variable with the path of a process's part. Its record is written beside that file.
@@ -232,8 +232,8 @@ impl Truth {
         Truth { least: self.least + other.least, most: self.most + other.most }
     }
 
-    /// Checks a sum against the bounds. No energy is counted twice, whatever the machine does. `kills` processes may have lost
-    /// energy.
+    /// Checks a sum against the bounds. No energy is counted twice, whatever the machine does. `kills` processes may
+    /// have lost energy.
     pub fn check(self, sum: f64, kills: usize, what: &str) -> Result<(), String> {
         let Truth { least, most } = self;
         let off = 100.0 * (sum / sum.clamp(least.min(most), most) - 1.0);

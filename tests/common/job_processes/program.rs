@@ -98,15 +98,15 @@ fn sleep_until(at: u64) {
     std::thread::sleep(Duration::from_nanos(at.saturating_sub(now())));
 }
 
-/// Ends this process at a known time, as a kill from outside does. Before, it forks a child that lives as long as the file
-/// `child_of` exists.
+/// Ends this process at a known time, as a kill from outside does. Before, it forks a child that lives as long as the
+/// file `child_of` exists.
 fn die(pen: &Pen, at: u64, child_of: Option<PathBuf>) {
     sleep_until(at);
     let file = pen.0.lock().unwrap();
     let path = child_of.map(|path| CString::new(path.into_os_string().into_vec()).unwrap());
     (&*file).write_all(format!("killed {}\n", now()).as_bytes()).unwrap();
-    // SAFETY: the child only closes the descriptors that the parent's death closes, looks, sleeps and ends. The signal goes
-    // to this process.
+    // SAFETY: the child only closes the descriptors that the parent's death closes, looks, sleeps and ends. The signal
+    // goes to this process.
     unsafe {
         if let Some(path) = path
             && libc::fork() == 0

@@ -3,13 +3,12 @@
 use crate::kernel::Kernel;
 use carbontracker::clock::MonoNs;
 use carbontracker::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
-use carbontracker::measurement::discover::Sources;
 use carbontracker::measurement::machine::Machine;
 use carbontracker::measurement::reading::{Fault, Reading, Value};
 use carbontracker::measurement::source::{Opened, Source};
 use carbontracker::measurement::source_name::SourceName;
+use carbontracker::measurement::sources::Sources;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 
 /// What a device's meter does from an instant on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -190,11 +189,3 @@ impl Machine for Devices {
         (Some(self.source(&self.gpus)), Vec::new())
     }
 }
-
-/// The devices as the library's configuration takes them.
-pub fn machine(devices: Devices) -> carbontracker::measurement::machine::SimulatedMachine {
-    carbontracker::measurement::machine::SimulatedMachine(Arc::new(devices))
-}
-
-/// A value that all threads of a world share.
-pub type Shared<T> = Arc<Mutex<T>>;

@@ -3,6 +3,9 @@
 //! All threads are coroutines on one thread of the system. One runs until it waits. Then the kernel chooses the next,
 //! at random by the seed. If no thread can run, time advances to the next deadline.
 
+mod processes;
+mod shared_memory;
+
 use carbontracker::clock::{ClockSample, MonoNs, UnixS};
 use carbontracker::os::world::Task;
 use corosensei::stack::DefaultStack;
@@ -11,7 +14,6 @@ use fastrand::Rng;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -162,17 +164,6 @@ impl Kernel {
     pub fn suspend_machine(&self, ns: u64) {
         let clocks = self.clocks.get();
         self.clocks.set(Clocks { slept: clocks.slept + ns, ..clocks });
-    }
-
-    /// Ends all processes at once and boots again. Shared memory and locks are gone.
-    pub fn reboot(&self) {
-        let processes: Vec<u32> = self.processes.borrow().keys().copied().collect();
-        for process in processes.into_iter().filter(|process| *process != self.process()) {
-            self.kill(process);
-        }
-        self.segments.borrow_mut().clear();
-        self.locks.borrow_mut().clear();
-        self.clocks.set(Clocks { boot_at: self.now(), slept: 0, ..self.clocks.get() });
     }
 
     /// Starts a process, whose first thread runs `main`.
@@ -343,8 +334,8 @@ impl Kernel {
     /// Ends a fiber without running its destructors, as a kill does.
     fn discard(&self, mut fiber: Fiber) {
         if !fiber.done() {
-            // SAFETY: nothing refers to the fiber's stack any more: its process is dead. What it owns leaks, as intended:
-            // a killed process runs no destructor.
+            // SAFETY: nothing refers to the fiber's stack any more: its process is dead. What it owns leaks, as
+            // intended: a killed process runs no destructor.
             unsafe { fiber.force_reset() };
         }
         self.stacks.borrow_mut().push(fiber.into_stack());
@@ -432,148 +423,6 @@ impl Kernel {
     /// Whether a thread has ended.
     pub fn is_finished(&self, task: Task) -> bool {
         !self.threads.borrow().contains_key(&task)
-    }
-
-    /// Whether a process has a thread.
-    pub fn has_threads(&self, process: u32) -> bool {
-        self.threads.borrow().values().any(|thread| thread.process == process)
-    }
-
-    /// The start of a living process, in clock ticks.
-    pub fn process_start(&self, process: u32) -> Option<u64> {
-        self.processes.borrow().get(&process).map(|process| process.started)
-    }
-
-    /// A variable of the current process.
-    pub fn variable(&self, name: &str) -> Option<OsString> {
-        let processes = self.processes.borrow();
-        let variables = &processes.get(&self.process())?.variables;
-        variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into())
-    }
-
-    /// Adds to the threads that the exit of the current process waits for.
-    pub fn awaited(&self, change: i64) -> u64 {
-        let mut processes = self.processes.borrow_mut();
-        let Some(process) = processes.get_mut(&self.process()) else { return 0 };
-        process.awaited += change;
-        process.awaited.max(0) as u64
-    }
-
-    /// Keeps the threads of a process from running for a time, ns.
-    pub fn stop(&self, process: u32, ns: u64) {
-        if let Some(process) = self.processes.borrow_mut().get_mut(&process) {
-            process.stopped_until = self.clocks.get().now + ns;
-        }
-    }
-
-    /// Ends a process at once, in the middle of whatever its threads do. If it is the current one, this call does not
-    /// return.
-    pub fn kill(&self, process: u32) {
-        let Some(killed) = self.processes.borrow_mut().remove(&process) else { return };
-        for segment in killed.attached {
-            self.detach(segment);
-        }
-        self.locks.borrow_mut().retain(|_, holder| *holder != process);
-        let (task, current) = self.current.get();
-        let tasks: Vec<Task> = self
-            .threads
-            .borrow()
-            .iter()
-            .filter(|(_, thread)| thread.process == process)
-            .map(|(task, _)| *task)
-            .collect();
-        let mut own = None;
-        for other in tasks {
-            let Some(thread) = self.threads.borrow_mut().remove(&other) else { continue };
-            if other == task {
-                own = Some(thread.yielder);
-            }
-            thread.fiber.into_iter().for_each(|fiber| self.discard(fiber));
-        }
-        if let Some(yielder) = own.filter(|_| current == process) {
-            // SAFETY: the yielder is on the stack of the current fiber. The kernel discards the fiber and never resumes it.
-            unsafe { (*yielder).suspend(()) };
-        }
-    }
-
-    /// Ends a process whose last thread has ended.
-    pub fn exit(&self, process: u32) {
-        if let Some(ended) = self.processes.borrow_mut().remove(&process) {
-            ended.attached.into_iter().for_each(|segment| self.detach(segment));
-        }
-        self.locks.borrow_mut().retain(|_, holder| *holder != process);
-    }
-
-    /// The segment of a key.
-    pub fn segment(&self, key: i32, count: usize, creates: bool) -> std::io::Result<i32> {
-        let mut segments = self.segments.borrow_mut();
-        let there = segments.iter().find(|(_, segment)| segment.key == Some(key));
-        match there {
-            Some(_) if creates => Err(std::io::ErrorKind::AlreadyExists.into()),
-            Some((_, segment)) if segment.memory.len() < count => Err(std::io::ErrorKind::InvalidInput.into()),
-            Some((id, _)) => Ok(*id),
-            None if !creates => Err(std::io::ErrorKind::NotFound.into()),
-            None => {
-                let id = self.next_segment.replace(self.next_segment.get() + 1);
-                let memory = (0..count).map(|_| AtomicU64::new(0)).collect();
-                segments.insert(id, Segment { key: Some(key), memory, attached: 0 });
-                Ok(id)
-            }
-        }
-    }
-
-    /// Attaches a segment to the current process.
-    pub fn attach(&self, id: i32) -> std::io::Result<Arc<[AtomicU64]>> {
-        let mut segments = self.segments.borrow_mut();
-        let segment = segments.get_mut(&id).ok_or(std::io::ErrorKind::NotFound)?;
-        segment.attached += 1;
-        if let Some(process) = self.processes.borrow_mut().get_mut(&self.process()) {
-            process.attached.push(id);
-        }
-        Ok(Arc::clone(&segment.memory))
-    }
-
-    /// Changes and returns the number of attachments of a segment.
-    pub fn attached(&self, id: i32, change: i64) -> u64 {
-        if change < 0 {
-            if let Some(process) = self.processes.borrow_mut().get_mut(&self.process()) {
-                let at = process.attached.iter().position(|attached| *attached == id);
-                at.map(|at| process.attached.swap_remove(at));
-            }
-            self.detach(id);
-        }
-        self.segments.borrow().get(&id).map_or(0, |segment| segment.attached)
-    }
-
-    fn detach(&self, id: i32) {
-        let mut segments = self.segments.borrow_mut();
-        let Some(segment) = segments.get_mut(&id) else { return };
-        segment.attached = segment.attached.saturating_sub(1);
-        if segment.attached == 0 && segment.key.is_none() {
-            segments.remove(&id);
-        }
-    }
-
-    /// Removes a segment's key, and the segment once no process has it attached.
-    pub fn remove(&self, id: i32) {
-        let mut segments = self.segments.borrow_mut();
-        let Some(segment) = segments.get_mut(&id) else { return };
-        segment.key = None;
-        if segment.attached == 0 {
-            segments.remove(&id);
-        }
-    }
-
-    /// Number of segments.
-    pub fn segments(&self) -> usize {
-        self.segments.borrow().len()
-    }
-
-    /// Locks a file for the current process. Returns another holder.
-    pub fn lock(&self, file: (u64, u64)) -> Option<u32> {
-        let process = self.process();
-        let holder = *self.locks.borrow_mut().entry(file).or_insert(process);
-        (holder != process).then_some(holder)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::application::{self, End, Noted, Plan, Truth};
 use crate::check;
-use crate::device::{Device, Devices, Meter, SharedKernel, machine};
+use crate::device::{Device, Devices, Meter, SharedKernel};
 use crate::disk::Disk;
 use crate::kernel::{BEGIN, Kernel};
 use crate::world::Simulated;
@@ -14,6 +14,7 @@ use carbontracker::os::world::enter;
 use carbontracker::tracker::Tracker;
 use fastrand::Rng;
 use std::rc::Rc;
+use std::sync::Arc;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000_000_000;
@@ -316,9 +317,9 @@ impl Running {
 
     fn create(&self, options: &str) -> Result<Tracker, String> {
         let variable = |name: &str| self.kernel.variable(name);
-        let mut options = Options::parse(options, variable).map_err(|error| error.to_string())?;
-        options.measurement.machine = Some(machine(self.scenario.machine(&self.kernel)));
-        Tracker::start(options).map_err(|error| error.to_string())
+        let options = Options::parse(options, variable).map_err(|error| error.to_string())?;
+        let machine = Arc::new(self.scenario.machine(&self.kernel));
+        Tracker::start_on(Some(machine), options).map_err(|error| error.to_string())
     }
 
     /// The process of a rank's last life.

@@ -5,11 +5,11 @@ use crate::retry::now;
 use crate::{Simulation, virtually};
 use carbontracker::clock::MonoNs;
 use carbontracker::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
-use carbontracker::measurement::discover::Sources;
-use carbontracker::measurement::machine::{Machine, SimulatedMachine};
+use carbontracker::measurement::machine::Machine;
 use carbontracker::measurement::reading::{Reading, Value};
 use carbontracker::measurement::source::{Opened, Source};
 use carbontracker::measurement::source_name::SourceName;
+use carbontracker::measurement::sources::Sources;
 use carbontracker::options::Options;
 use carbontracker::os::{Instant, pause};
 use carbontracker::tracker::Tracker;
@@ -228,9 +228,8 @@ fn with_driver(at: &Simulation, opens: Duration, options: &str) -> (Tracker, Arc
         opens_ns: opens.as_nanos() as u64,
         readings: Arc::clone(&readings),
     };
-    let mut options = Options::parse(&format!("components=gpu {options}"), |_| None).unwrap();
-    options.measurement.machine = Some(SimulatedMachine(Arc::new(driver)));
-    (Tracker::start(options).unwrap(), readings)
+    let options = Options::parse(&format!("components=gpu {options}"), |_| None).unwrap();
+    (Tracker::start_on(Some(Arc::new(driver)), options).unwrap(), readings)
 }
 
 /// Marks cause no readings of a GPU's driver after the first epoch, or if the number of epochs is unknown.

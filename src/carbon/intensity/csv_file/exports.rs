@@ -70,9 +70,11 @@ const PLAIN: Export = Export {
 };
 
 const EXPORTS: [Export; 11] = [
-    // Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),… (Life cycle),…; before 2025: Zone Id, (LCA).
+    // Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),… (Life cycle),…; before 2025: Zone
+    // Id, (LCA).
     Export { source: "Electricity Maps", all: &["zoneid"], some: &["dataestimated", "datasource", "country"], ..PLAIN },
-    // zone,carbonIntensity,datetime,updatedAt,emissionFactorType,isEstimated,estimationMethod: its API's fields, as CSV.
+    // zone,carbonIntensity,datetime,updatedAt,emissionFactorType,isEstimated,estimationMethod: its API's fields, as
+    // CSV.
     Export {
         source: "Electricity Maps",
         all: &["zone", "carbonintensity"],
@@ -89,7 +91,8 @@ const EXPORTS: [Export; 11] = [
         figures: &["carbonintensityavg"],
         ..PLAIN
     },
-    // Datetime (UTC),Actual Carbon Intensity (gCO2/kWh),Forecast Carbon Intensity (gCO2/kWh),Index: carbonintensity.org.uk.
+    // Datetime (UTC),Actual Carbon Intensity (gCO2/kWh),Forecast Carbon Intensity (gCO2/kWh),Index:
+    // carbonintensity.org.uk.
     Export {
         source: NESO,
         zone: Some("GB"),

@@ -175,7 +175,8 @@ fn check_unit(columns: &CsvColumns, rows: &[CsvRow]) -> Result<(), String> {
 /// The rows as slots, in order of time.
 pub fn slots(mut rows: Vec<CsvRow>) -> Vec<IntensitySlot> {
     rows.sort_by(|a, b| a.at.total_cmp(&b.at));
-    // Forecasts are separate, because a time may have one beside its figure. Actual and estimated figures are one series.
+    // Forecasts are separate, because a time may have one beside its figure. Actual and estimated figures are one
+    // series.
     let mut slots = Vec::new();
     for is_forecast in [true, false] {
         let is_of_kind = |row: &&CsvRow| (row.quality == IntensityQuality::Forecast) == is_forecast;

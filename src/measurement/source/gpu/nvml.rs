@@ -5,7 +5,6 @@ use super::nvml_request::NvmlRequest;
 use super::nvml_search::NvmlSearch;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::config::MeasurementConfig;
-use crate::measurement::machine::SimulatedMachine;
 use crate::measurement::source::background::OpenAttempt;
 use crate::measurement::source::{Opening, Waker};
 use crate::measurement::source_name::SourceName;
@@ -21,12 +20,6 @@ const NO_LIBRARY_CURE: &str = "install NVIDIA's driver; start a container with t
 pub fn start(options: &MeasurementConfig, waker: Waker, table: Arc<OwnTable>) -> Option<std::io::Result<Opening>> {
     if options.sim_gpu.is_some() || !options.components.contains(&DeviceKind::Gpu) {
         return None;
-    }
-    if let Some(machine) = options.machine.clone() {
-        let open = |machine: SimulatedMachine| {
-            Opening::start((SourceName::Nvml, None), true, "ct-nvml", waker, move |_| machine.0.open_driver())
-        };
-        return machine.0.has_driver().then(|| open(machine));
     }
     let request = NvmlRequest::new(options);
     let pending = (SourceName::Nvml, Some(request.pending()));

@@ -1,0 +1,88 @@
+//! Processes: their variables, stops, kills and ends.
+
+use super::{Clocks, Kernel, Task};
+use std::ffi::OsString;
+
+impl Kernel {
+    /// Ends all processes at once and boots again. Shared memory and locks are gone.
+    pub fn reboot(&self) {
+        let processes: Vec<u32> = self.processes.borrow().keys().copied().collect();
+        for process in processes.into_iter().filter(|process| *process != self.process()) {
+            self.kill(process);
+        }
+        self.segments.borrow_mut().clear();
+        self.locks.borrow_mut().clear();
+        self.clocks.set(Clocks { boot_at: self.now(), slept: 0, ..self.clocks.get() });
+    }
+
+    /// Whether a process has a thread.
+    pub fn has_threads(&self, process: u32) -> bool {
+        self.threads.borrow().values().any(|thread| thread.process == process)
+    }
+
+    /// The start of a living process, in clock ticks.
+    pub fn process_start(&self, process: u32) -> Option<u64> {
+        self.processes.borrow().get(&process).map(|process| process.started)
+    }
+
+    /// A variable of the current process.
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        let processes = self.processes.borrow();
+        let variables = &processes.get(&self.process())?.variables;
+        variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into())
+    }
+
+    /// Adds to the threads that the exit of the current process waits for.
+    pub fn awaited(&self, change: i64) -> u64 {
+        let mut processes = self.processes.borrow_mut();
+        let Some(process) = processes.get_mut(&self.process()) else { return 0 };
+        process.awaited += change;
+        process.awaited.max(0) as u64
+    }
+
+    /// Keeps the threads of a process from running for a time, ns.
+    pub fn stop(&self, process: u32, ns: u64) {
+        if let Some(process) = self.processes.borrow_mut().get_mut(&process) {
+            process.stopped_until = self.clocks.get().now + ns;
+        }
+    }
+
+    /// Ends a process at once, in the middle of whatever its threads do. If it is the current one, this call does not
+    /// return.
+    pub fn kill(&self, process: u32) {
+        let Some(killed) = self.processes.borrow_mut().remove(&process) else { return };
+        for segment in killed.attached {
+            self.detach(segment);
+        }
+        self.locks.borrow_mut().retain(|_, holder| *holder != process);
+        let (task, current) = self.current.get();
+        let tasks: Vec<Task> = self
+            .threads
+            .borrow()
+            .iter()
+            .filter(|(_, thread)| thread.process == process)
+            .map(|(task, _)| *task)
+            .collect();
+        let mut own = None;
+        for other in tasks {
+            let Some(thread) = self.threads.borrow_mut().remove(&other) else { continue };
+            if other == task {
+                own = Some(thread.yielder);
+            }
+            thread.fiber.into_iter().for_each(|fiber| self.discard(fiber));
+        }
+        if let Some(yielder) = own.filter(|_| current == process) {
+            // SAFETY: the yielder is on the stack of the current fiber. The kernel discards the fiber and never resumes
+            // it.
+            unsafe { (*yielder).suspend(()) };
+        }
+    }
+
+    /// Ends a process whose last thread has ended.
+    pub fn exit(&self, process: u32) {
+        if let Some(ended) = self.processes.borrow_mut().remove(&process) {
+            ended.attached.into_iter().for_each(|segment| self.detach(segment));
+        }
+        self.locks.borrow_mut().retain(|_, holder| *holder != process);
+    }
+}
