@@ -22,6 +22,7 @@ mod meters;
 mod run_files_faults;
 mod run_files_manners;
 mod run_files_written;
+mod worlds;
 
 use carbontracker_simulation::disk::Disk;
 use carbontracker_simulation::kernel::{Clocks, Kernel};
