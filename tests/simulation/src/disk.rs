@@ -5,6 +5,7 @@ use carbontracker::os::world::DiskCall;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The disk. Its files are real files in a folder of memory.
@@ -21,8 +22,8 @@ pub struct Disk {
     pub kill_at_write: Cell<u64>,
     /// The process that is killed at its next call.
     dying: Cell<Option<u32>>,
-    /// The content of each file that is on the disk.
-    synced: RefCell<BTreeMap<PathBuf, Vec<u8>>>,
+    /// How many bytes of each file, by its inode, are on the disk. Files only grow, or are replaced.
+    synced: RefCell<BTreeMap<u64, u64>>,
 }
 
 impl Disk {
@@ -56,8 +57,8 @@ impl Disk {
         match call {
             DiskCall::Write(bytes) => self.write(kernel, bytes),
             DiskCall::Sync => {
-                let content = std::fs::read(path)?;
-                self.synced.borrow_mut().insert(path.to_owned(), content);
+                let file = std::fs::metadata(path)?;
+                self.synced.borrow_mut().insert(file.ino(), file.len());
                 Ok(0)
             }
             DiskCall::Open | DiskCall::Rename => Ok(0),
@@ -92,7 +93,8 @@ impl Disk {
                 continue;
             }
             let content = std::fs::read(&path)?;
-            let safe = synced.get(&path).filter(|safe| content.starts_with(safe)).map_or(0, Vec::len);
+            let inode = std::fs::metadata(&path)?.ino();
+            let safe = synced.get(&inode).map_or(0, |bytes| (*bytes as usize).min(content.len()));
             let mut rng = kernel.rng.borrow_mut();
             let kept = rng.usize(safe..=content.len());
             let mut left = content.get(..kept).unwrap_or_default().to_vec();
