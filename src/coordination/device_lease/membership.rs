@@ -18,6 +18,12 @@ const FRESH_POLL_NS: u64 = 3_000_000_000;
 /// The memberships of this process, one for each job.
 static MEMBERSHIPS: PerProcess<Vec<Weak<Membership>>> = PerProcess::new(Vec::new());
 
+/// Tries to join a record, and the pause between two.
+const MAX_TRIES: usize = 50;
+const JOIN_PAUSE: Duration = Duration::from_millis(2);
+/// The longest wait while another tracker of this process joins: all its tries, and some time for a busy machine.
+const TAKE_WAIT: Duration = Duration::from_millis(MAX_TRIES as u64 * 2 + 200);
+
 /// The membership of this process in the record of a job.
 pub struct Membership {
     memory: Segment,
@@ -40,7 +46,7 @@ impl Membership {
     pub fn take(job: u64, rank: Rank) -> io::Result<Arc<Membership>> {
         static SWEPT: Once = Once::new();
         SWEPT.call_once(sweep);
-        let mut memberships = MEMBERSHIPS.lock_within(os::LOCK_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
+        let mut memberships = MEMBERSHIPS.lock_within(TAKE_WAIT).ok_or(io::ErrorKind::WouldBlock)?;
         memberships.retain(|membership| membership.strong_count() > 0);
         let process = os::process_id();
         let is_this = |membership: &Arc<Membership>| {
@@ -55,7 +61,6 @@ impl Membership {
     }
 
     fn join(job: u64, rank: Rank) -> io::Result<Membership> {
-        const MAX_TRIES: usize = 50;
         let (process, namespace, now) = (os::process_id(), os::pid_namespace(), os::monotonic_ns());
         let started = os::process_start(process).unwrap_or(0);
         let member =
@@ -74,7 +79,7 @@ impl Membership {
                     return Ok(Membership { memory, index, process, namespace, job, ended, has_begun, trackers });
                 }
             }
-            os::pause(Duration::from_millis(2)); // another process is removing the record
+            os::pause(JOIN_PAUSE); // another process is removing the record
         }
         Err(io::Error::other("the job's record has no room"))
     }
