@@ -7,6 +7,8 @@ use super::attempt::StatusPage;
 use crate::os::{self, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::Once;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
 /// The first number of a page.
 const MAGIC: u64 = u64::from_le_bytes(*b"ctally01");
@@ -61,20 +63,20 @@ impl CrashCounter {
         if find(id, attempt).is_ok_and(|page| page.is_some()) {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let mut created = Err(ErrorKind::AddrInUse.into());
-        for key in keys(id, attempt) {
-            created = Segment::create(key, PAGE_NUMBERS);
-            if created.is_ok() {
-                break;
-            }
-        }
-        let segment = created?;
+        let segment = create(id, attempt)?;
         segment.store(slot::RUN, number(id));
         segment.store(slot::ATTEMPT, attempt);
         segment.store(slot::PROCESS, u64::from(os::process_id()));
         segment.store(slot::STARTED, os::process_start(os::process_id()).unwrap_or(0));
         segment.store(slot::NAMESPACE, os::pid_namespace());
         segment.store(slot::MAGIC, MAGIC);
+        // Two processes that made a page at once both look here after they are visible. So at most one continues.
+        fence(Ordering::SeqCst);
+        let pages = keys(id, attempt).filter_map(|key| Segment::open(key, PAGE_NUMBERS).ok());
+        if pages.filter(|page| is_of(page, id, attempt)).count() > 1 {
+            segment.remove();
+            return Err(ErrorKind::AlreadyExists.into());
+        }
         Ok(CrashCounter(segment))
     }
 
@@ -132,14 +134,43 @@ fn sweep() {
     pages.filter(|page| page.attached() == 1).for_each(|page| page.remove()); // no other process has it attached
 }
 
+/// Makes an empty page under the first free key. Fails with `AlreadyExists` if another process makes the page.
+fn create(id: &str, attempt: u64) -> io::Result<Segment> {
+    let mut failure = ErrorKind::AddrInUse.into();
+    for key in keys(id, attempt) {
+        match Segment::create(key, PAGE_NUMBERS) {
+            Ok(segment) => return Ok(segment),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_being_made(key, id, attempt) => {
+                return Err(error);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Whether the page of a key is of this attempt. Waits until it has its numbers: its process may be about to store them.
+fn is_being_made(key: i32, id: &str, attempt: u64) -> bool {
+    const LOOKS: usize = 20;
+    let Ok(page) = Segment::open(key, PAGE_NUMBERS) else { return false };
+    for _ in 0..LOOKS {
+        if page.load(slot::MAGIC) != 0 {
+            break;
+        }
+        os::pause(Duration::from_millis(1));
+    }
+    is_of(&page, id, attempt)
+}
+
+fn is_of(page: &Segment, id: &str, attempt: u64) -> bool {
+    (page.load(slot::MAGIC), page.load(slot::RUN), page.load(slot::ATTEMPT)) == (MAGIC, number(id), attempt)
+}
+
 fn find(id: &str, attempt: u64) -> io::Result<Option<Segment>> {
-    let is_it = |page: &Segment| {
-        (page.load(slot::MAGIC), page.load(slot::RUN), page.load(slot::ATTEMPT)) == (MAGIC, number(id), attempt)
-    };
     let mut failure = Ok(None);
     for key in keys(id, attempt) {
         match Segment::open(key, PAGE_NUMBERS) {
-            Ok(page) if is_it(&page) => return Ok(Some(page)),
+            Ok(page) if is_of(&page, id, attempt) => return Ok(Some(page)),
             // It belongs to another program or another run.
             Ok(_) => (),
             Err(error) if [ErrorKind::NotFound, ErrorKind::InvalidInput].contains(&error.kind()) => (),
@@ -171,7 +202,7 @@ mod tests {
         let counter = CrashCounter::open(&id, 1).unwrap();
         assert_eq!(
             (left(&id, 1).unwrap(), page(&id, 1)),
-            (Some(Count::default()), StatusPage::Living(std::process::id()))
+            (Some(Count::default()), StatusPage::Living(os::process_id()))
         );
         for epochs in 1..=3 {
             let count = Count { epochs, inside: epochs * 10, span: epochs * 11 };
