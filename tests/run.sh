@@ -35,8 +35,8 @@ build() {
     "$CARGO" test --locked --no-run --message-format=json-render-diagnostics "$@" | sed -nE '
         /"profile":\{[^}]*"test":true/!d
         s/.*"manifest_path":"([^"]*)\/Cargo.toml".*"kind":\["([a-z]*)"\].*"name":"([^"]*)","src_path".*"executable":"([^"]*)".*/\2 \3\t\4\t\1/
-        s/^lib [^\t]*/unit/
-        s/^bin [^\t]*/unit-cli/
+        s/^lib carbontracker\t/unit\t/
+        s/^bin carbontracker\t/unit-cli\t/
         s/^test //
         p'
 }
