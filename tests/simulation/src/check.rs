@@ -61,7 +61,7 @@ struct Limits {
 
 impl Limits {
     fn new(world: &Running, device: &Device, (first, last): (u64, u64)) -> Limits {
-        let (pass_s, gap_s) = (world.scenario.pass_s(), world.scenario.longest_gap_s());
+        let gap_s = world.scenario.longest_gap_s();
         let gap_ns = (gap_s * 1e9) as u64;
         let (from, to) = (first.saturating_sub(gap_ns), last + 2 * gap_ns);
         let changes: Vec<(u64, f64)> = device.power.iter().copied().filter(|(at, _)| (from..to).contains(at)).collect();
@@ -76,8 +76,8 @@ impl Limits {
         let changed: f64 =
             changes.iter().filter(|(at, _)| matters(*at)).map(|(at, watts)| (watts - before(*at)).abs()).sum();
         let has = |kinds: &[Meter]| device.faults.iter().any(|(at, fault)| *at < to && kinds.contains(fault));
-        // A mark's reading comes a pass late. A short interval of a counter's steps gives the power of that time.
-        let at_mark_s = if is_counter { step_s + pass_s } else { 0.0 } + 1e-5;
+        // Of the interval around a mark, each reading may be a step old, and the power after the mark a step off.
+        let at_mark_s = if is_counter { 2.0 * step_s } else { 0.0 } + 1e-5;
         // A short stall looks like a slow meter: its energy comes later.
         let stall_s = if has(&[Meter::Stalls]) { STALL_S } else { 0.0 };
         let at_marks = 2.0 * (most * (at_mark_s + stall_s) + 2.0 * device.joules_per_unit.unwrap_or(0.0));
