@@ -217,8 +217,7 @@ impl Ledger {
             account.held = Some(interval);
         }
         if let Some(held) = held {
-            let joules_per_ns = interval.joules / interval.to.ns_since(interval.from) as f64;
-            self.spread_around_mark(channel, held, joules_per_ns);
+            self.spread_around_mark(channel, held, interval);
         }
         if !is_late {
             self.spread(channel, interval);
@@ -237,12 +236,16 @@ impl Ledger {
         (0..self.accounts.len()).for_each(|channel| self.release(channel));
     }
 
-    /// Spreads an interval on both sides of the last mark in it, by the power (J/ns) after the mark.
-    fn spread_around_mark(&mut self, channel: usize, interval: EnergyInterval, joules_per_ns: f64) {
+    /// Spreads an interval on both sides of the last mark in it, by the power after the mark. The next interval shows
+    /// that power for its own length. The rest of the time after the mark has the interval's mean power.
+    fn spread_around_mark(&mut self, channel: usize, interval: EnergyInterval, next: EnergyInterval) {
         let Some(mark) = self.last_mark_before(interval.to).filter(|&mark| is_late(mark, interval)) else {
             return self.spread(channel, interval);
         };
-        let after = (joules_per_ns * interval.to.ns_since(mark) as f64).min(interval.joules);
+        let energy = |one: EnergyInterval, ns: u64| one.joules * ns as f64 / one.to.ns_since(one.from) as f64;
+        let after_ns = interval.to.ns_since(mark);
+        let shown_ns = after_ns.min(next.to.ns_since(next.from));
+        let after = (energy(next, shown_ns) + energy(interval, after_ns - shown_ns)).min(interval.joules);
         self.spread(channel, EnergyInterval { to: mark, joules: interval.joules - after, ..interval });
         self.spread(channel, EnergyInterval { from: mark, joules: after, ..interval });
     }

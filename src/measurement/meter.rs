@@ -49,6 +49,8 @@ pub struct Meter {
     watched_s: f64,
     /// Failed readings in a row.
     misses: u32,
+    /// The last failed reading; zero: none failed.
+    failed_at: MonoNs,
     /// The faults so far.
     pub faults: FaultCounts,
 }
@@ -94,6 +96,7 @@ impl Meter {
             watts: 0.0,
             watched_s: 0.0,
             misses: 0,
+            failed_at: MonoNs::ZERO,
             faults: FaultCounts::default(),
         }
     }
@@ -117,7 +120,10 @@ impl Meter {
             Ok(value) => value,
             Err(_) if matches!(reading, Ok(Value::CheckWatts(_))) => return None,
             Err(Fault::NoPower) => return self.no_power(at),
-            Err(fault) => return self.fail(fault),
+            Err(fault) => {
+                self.failed_at = self.failed_at.max(at);
+                return self.fail(fault);
+            }
         };
         let (first_at, mut credited_until) = (self.first_at.unwrap_or_default(), self.credited_until);
         // Counter and power may cover the same time: the first credit is kept.
@@ -129,7 +135,10 @@ impl Meter {
             }
             _ => (),
         };
+        // A reading that arrives after later failures does not end them.
+        let misses = if at < self.failed_at { std::mem::take(&mut self.misses) } else { 0 };
         let event = self.take(at, value, &mut credit_once);
+        self.misses = self.misses.saturating_add(misses);
         self.credited_until = credited_until;
         event
     }

@@ -102,6 +102,21 @@ fn a_late_reading_is_divided_by_the_power_that_follows() {
 }
 
 #[test]
+fn a_short_interval_after_a_late_reading_shows_only_its_own_time() {
+    let mut l = ledger();
+    l.mark(Mark::Begin(MonoNs(0)));
+    l.mark(Mark::End(MonoNs(60 * S)));
+    let credit = |l: &mut Ledger, from: u64, to: u64, joules: f64| {
+        l.credit(0, EnergyInterval { from: MonoNs(from), to: MonoNs(to), joules, measured: true });
+    };
+    // 100 W all the time. The counter made no step in the 10 ms after the late reading.
+    credit(&mut l, 0, 66 * S, 6600.0);
+    credit(&mut l, 66 * S, 66 * S + S / 100, 0.0);
+    let joules = l.epochs_j().unwrap_or(0.0);
+    assert!((joules - 6000.0).abs() <= 1.0 + 1e-6, "{joules} J");
+}
+
+#[test]
 fn a_late_mark_gets_the_energy_of_its_own_time_only() {
     let mut l = ledger();
     watts(&mut l, 0, S, 100.0);

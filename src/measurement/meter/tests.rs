@@ -185,6 +185,21 @@ fn energy_in_a_long_gap_of_powers_stays_unknown() {
     assert_eq!((joules, m.health()), (40.0, Health::Gap));
 }
 
+#[test]
+fn a_reading_that_arrives_after_later_failures_does_not_end_them() {
+    let mut m = Meter::new(Quantity::Power { max_watts: 1000.0 });
+    let (mut joules, mut measured, mut events) = (0.0, 0.0, vec![]);
+    let (watts, silent) = (Ok(Value::Watts(20.0)), Err(Fault::Silent));
+    for (at, value) in [(0, watts), (2, silent), (3, silent), (4, silent), (1, watts), (226, watts)] {
+        events.extend(m.push(MonoNs(at * S), value, |c| {
+            joules += c.joules;
+            measured += if c.measured { c.to.s_since(c.from) } else { 0.0 };
+        }));
+    }
+    assert_eq!((joules, measured), (20.0, 1.0), "225 s without a reading");
+    assert_eq!(events, [MeterEvent::Lost(Fault::Silent), MeterEvent::Back(225.0)]);
+}
+
 /// The impossible power is the first reading, or one in the middle. The time around it is filled in.
 #[test]
 fn an_impossible_power_is_a_fault_without_energy() {

@@ -9,8 +9,8 @@ use serde_json::Value;
 /// A counter that stands still for this time is stalled, s.
 const STALL_S: f64 = 6.0;
 
-/// The share by which energy may be wrong that is filled in.
-const FILL_IN_ERROR: f64 = 0.3;
+/// The library knows the power that it fills in from readings of this time at least, s: `MIN_KNOWN_S` in the meter.
+const MIN_KNOWN_S: f64 = 0.3;
 
 /// The result of a check. The error says what is wrong.
 type Checked = Result<(), String>;
@@ -44,6 +44,52 @@ fn step_error(device: &Device) -> f64 {
     // A short stall looks like a slow meter: its energy comes later.
     let stall_s = if device.faults.iter().any(|(_, fault)| *fault == Meter::Stalls) { STALL_S } else { 0.0 };
     most * (step_s + 1e-5 + gap_s + stall_s) + 2.0 * device.joules_per_unit.unwrap_or(0.0)
+}
+
+/// The limits of what a meter's readings can show, for one device in one run.
+struct Limits {
+    /// The error at the run's begin and end, and of a power between its readings, J.
+    error: f64,
+    /// A counter with a range that restarts looks like one that wraps: its step is plausible up to `max_watts`, J.
+    restart: f64,
+    /// Energy that a counter did not count in the gap in which it stalled or restarted, J. Both of the gap's readings
+    /// are good, so the gap is measured.
+    last_gap: f64,
+    /// The most by which a power that is filled in exceeds the true one, W.
+    fill_in_watts: f64,
+}
+
+impl Limits {
+    fn new(world: &Running, device: &Device, (first, last): (u64, u64)) -> Limits {
+        let gap_s = world.scenario.longest_gap_s();
+        let gap_ns = (gap_s * 1e9) as u64;
+        let (from, to) = (first.saturating_sub(gap_ns), last + 2 * gap_ns);
+        let changes: Vec<(u64, f64)> = device.power.iter().copied().filter(|(at, _)| (from..to).contains(at)).collect();
+        let powers = || changes.iter().map(|(_, watts)| *watts).chain([device.watts(from)]);
+        let (least, most) = (powers().fold(f64::MAX, f64::min), powers().fold(0.0, f64::max));
+        let is_counter = device.joules_per_unit.is_some();
+        let step_s = device.step_ns as f64 * 1e-9;
+        // A change by d W at t in a gap of g s is wrong by d (t - g / 2) in the trapezoid, and by d g / 4 at most where
+        // a mark divides the gap. A counter counts each change, so only a mark's gap and the next one matter.
+        let matters = |at: u64| !is_counter || at.abs_diff(first) < 2 * gap_ns || at.abs_diff(last) < 2 * gap_ns;
+        let before = |at: u64| device.watts(at.saturating_sub(1));
+        let changed: f64 =
+            changes.iter().filter(|(at, _)| matters(*at)).map(|(at, watts)| (watts - before(*at)).abs()).sum();
+        let has = |kinds: &[Meter]| device.faults.iter().any(|(at, fault)| *at < to && kinds.contains(fault));
+        // Of the interval around a mark, each reading may be a step old, and the power after the mark a step off.
+        let at_mark_s = if is_counter { 2.0 * step_s } else { 0.0 } + 1e-5;
+        // A short stall looks like a slow meter: its energy comes later.
+        let stall_s = if has(&[Meter::Stalls]) { STALL_S } else { 0.0 };
+        let at_marks = 2.0 * (most * (at_mark_s + stall_s) + 2.0 * device.joules_per_unit.unwrap_or(0.0));
+        let stops_within = has(&[Meter::Stalls, Meter::Restarts]);
+        let wraps = device.range.is_some() && has(&[Meter::Restarts]);
+        Limits {
+            error: at_marks + changed * (gap_s + step_s),
+            restart: if wraps { device.max_watts * gap_s } else { 0.0 },
+            last_gap: if is_counter && stops_within { most * gap_s } else { 0.0 },
+            fill_in_watts: most * (1.0 + if is_counter { step_s / MIN_KNOWN_S } else { 0.0 }) - least,
+        }
+    }
 }
 
 /// Checks one process by itself.
@@ -126,15 +172,14 @@ fn energies(world: &Running, truth: &Truth, report: &Value) -> Checked {
         let Some(component) = components.iter().find(is_it) else { continue };
         let Some(joules) = number(component, "/energy_j") else { continue };
         let true_j = device.joules(last) - device.joules(first);
-        let error = 2.0 * step_error(device);
         let coverage = number(component, "/coverage").unwrap_or(0.0);
-        // Energy that is filled in is an estimate.
-        let filled_in = FILL_IN_ERROR * (1.0 - coverage) * true_j;
-        if joules > true_j + error + filled_in {
+        let limits = Limits::new(world, device, (first, last));
+        let unknown_s = (1.0 - coverage) * (last - first) as f64 * 1e-9;
+        if joules > true_j + limits.error + limits.restart + unknown_s * limits.fill_in_watts {
             return Err(format!("{}: {joules} J instead of {true_j} J: energy was invented", device.name));
         }
         let is_exact = device.power.len() == 1 && !truth.has_cancelled && world.scenario.traits.ranks == 1;
-        if is_exact && joules < true_j * coverage - error {
+        if is_exact && joules < true_j * coverage - limits.error - limits.last_gap {
             return Err(format!("{}: {joules} J of {true_j} J, but the coverage is {coverage}", device.name));
         }
     }

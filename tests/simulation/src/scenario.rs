@@ -239,6 +239,15 @@ impl Scenario {
         self.parts.iter().chain(&self.gpus).chain(&self.stand_ins)
     }
 
+    /// The longest time between two good readings of a meter without faults, s.
+    pub fn longest_gap_s(&self) -> f64 {
+        let pass_ns: u64 = self.devices().map(|device| device.latency_ns).sum();
+        let intervals = self.plans.iter().flat_map(|plan| plan.options.split(' '));
+        let intervals = intervals.filter_map(|option| option.strip_prefix("interval=")?.parse::<f64>().ok());
+        let stops = self.events.iter().map(|(_, event)| if let Event::Stop(_, ns) = event { *ns } else { 0 });
+        intervals.fold(0.0, f64::max) + (stops.sum::<u64>() + 2 * pass_ns) as f64 * 1e-9
+    }
+
     fn machine(&self, kernel: &Rc<Kernel>) -> Devices {
         Devices {
             kernel: SharedKernel(Rc::clone(kernel)),
