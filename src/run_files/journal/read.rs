@@ -146,6 +146,10 @@ impl Journal {
         let Some(id) = id.filter(|_| line.get("journal").and_then(Value::as_u64) == Some(VERSION)) else {
             return false;
         };
+        let before = line.get("before").and_then(Value::as_u64).unwrap_or(0);
+        if before > self.epochs_done.max(self.epochs_in_numbers()) {
+            self.open = None; // it had ended, by the crash counter
+        }
         self.lose_open();
         self.id = id;
         self.name = text("/run/name");
@@ -157,7 +161,7 @@ impl Journal {
         self.attempts = attempt.max(self.attempts + 1); // an attempt may have been killed before its first line
         self.is_ended = false;
         self.attempt_count = Count::default();
-        self.epochs_before = line.get("before").and_then(Value::as_u64).unwrap_or(0);
+        self.epochs_before = before;
         self.opening = line.clone();
         true
     }
@@ -250,6 +254,10 @@ impl Journal {
                 // The epoch has a line, but the numbers that should follow it are missing.
                 carried_over.add(*gap, epoch);
             }
+        }
+        // A kill may have torn the lines that followed the last opening line.
+        if self.epochs_before > self.epochs_done {
+            self.add(0, unmeasured(self.epochs_before - self.epochs_done, 0));
         }
         for counted in counted {
             if let Some(more) = counted.beyond(std::mem::take(&mut self.attempt_count)) {

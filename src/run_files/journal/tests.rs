@@ -375,6 +375,20 @@ fn epochs_without_a_line_are_known_by_the_crash_counter() {
     assert_eq!(Journal::parse(&joined(&four()[..5])).unwrap().into_carried_over(Some(all_known)).epochs_done(), 3);
 }
 
+/// A kill may tear the lines that the next attempt writes for such epochs, after its opening line.
+#[test]
+fn epochs_without_a_line_are_known_by_the_next_opening() {
+    let mut lines = four();
+    lines.truncate(5);
+    lines.push(lines[0].replace("\"life\":1,\"before\":0", "\"life\":2,\"before\":6"));
+    let torn = Journal::parse(&joined(&lines)).unwrap();
+    let carried_over = torn.into_carried_over(Some(Count::default()));
+    assert_eq!((carried_over.epochs_done(), carried_over.inside_ns), (6, 300 * MS));
+    lines.push("{\"index\":3,\"count\":3,\"duration_s\":0.3}".into());
+    let whole = Journal::parse(&joined(&lines)).unwrap();
+    assert_eq!(whole.into_carried_over(Some(Count::default())).epochs_done(), 6);
+}
+
 #[test]
 fn epoch_open_at_a_kill_is_reported_as_lost() {
     let mut lines = four();

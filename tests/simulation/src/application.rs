@@ -38,6 +38,8 @@ pub enum End {
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
     pub process: u32,
+    /// A journal has its first line when the process starts.
+    pub finds_journal: bool,
     /// The ended epochs: begin and end, ns since boot.
     pub epochs: Vec<(u64, u64)>,
     /// The begin of the first epoch that was begun.

@@ -2,6 +2,7 @@
 
 use crate::application::Truth;
 use crate::device::{Device, Meter};
+use crate::disk::is_journal;
 use crate::scenario::Running;
 use carbontracker::run_files;
 use serde_json::Value;
@@ -186,32 +187,67 @@ fn energies(world: &Running, truth: &Truth, report: &Value) -> Checked {
     Ok(())
 }
 
+/// The energy of a device in a report.
+fn counted(truth: &Truth, device: &Device) -> Option<f64> {
+    let (_, report) = truth.report.as_ref()?;
+    let components = report.pointer("/components")?.as_array()?;
+    let is_it = |one: &&Value| one.pointer("/id").and_then(Value::as_str) == Some(&device.name);
+    number(components.iter().find(is_it)?, "/energy_j")
+}
+
+/// The energy of a device until a process's meters are open. The library fills it in, if the process reads them at all.
+fn opening_j(world: &Running, truth: &Truth, device: &Device) -> f64 {
+    let begin = truth.first_begin.unwrap_or(0);
+    device.joules(begin + world.scenario.opening_ns()) - device.joules(begin)
+}
+
 /// The ranks of a job count each device once.
 fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let begins = lives.iter().filter_map(|(_, truth)| truth.first_begin);
     let ends = lives.iter().filter_map(|(_, truth)| Some(truth.epochs.last()?.1));
     let (Some(first), Some(last)) = (begins.min(), ends.max()) else { return Ok(()) };
+    let ended = || lives.iter().map(|(_, truth)| truth).filter(|truth| truth.has_ended);
+    let all_end = lives.iter().all(|(_, truth)| truth.has_ended && truth.refused.is_none() && !truth.has_cancelled);
+    let all_inside = union(lives.iter().flat_map(|(_, truth)| truth.epochs.iter().copied()).collect());
     for device in world.scenario.devices() {
-        let mut counted = 0.0;
-        for (_, truth) in lives {
-            let Some((_, report)) = truth.report.as_ref().filter(|_| truth.has_ended) else { continue };
-            let components = report.pointer("/components").and_then(Value::as_array).cloned().unwrap_or_default();
-            let is_it = |one: &&Value| one.pointer("/id").and_then(Value::as_str) == Some(&device.name);
-            counted += components.iter().find(is_it).and_then(|one| number(one, "/energy_j")).unwrap_or(0.0);
-        }
+        let sum: f64 = ended().filter_map(|truth| counted(truth, device)).sum();
+        let opening: f64 = ended().map(|truth| opening_j(world, truth, device)).sum();
         let true_j = device.joules(last) - device.joules(first);
         let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
-        if counted > true_j + error {
-            return Err(format!("{}: the ranks count {counted} J of {true_j} J", device.name));
+        if sum > true_j + error + FILL_IN_ERROR * opening {
+            return Err(format!("{}: the ranks count {sum} J of {true_j} J", device.name));
+        }
+        // A killed process takes joules with it. What a rank cancels, no rank counts. A device that hangs keeps the
+        // driver from reading the others.
+        let is_exact = device.power.len() == 1 && !world.scenario.traits.has_meter_faults && all_end;
+        let inside: f64 = all_inside.iter().map(|(begin, end)| device.joules(*end) - device.joules(*begin)).sum();
+        if is_exact && sum < inside - error - opening {
+            return Err(format!("{}: the ranks count {sum} J, but their epochs have {inside} J", device.name));
         }
     }
     Ok(())
+}
+
+/// Intervals joined where they overlap.
+fn union(mut intervals: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    intervals.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (begin, end) in intervals {
+        match joined.last_mut() {
+            Some(last) if begin <= last.1 => last.1 = last.1.max(end),
+            _ => joined.push((begin, end)),
+        }
+    }
+    joined
 }
 
 /// A resumed run has all ended epochs of its lives.
 fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let Some((_, last)) = lives.last() else { return Ok(()) };
     let Some((_, report)) = last.report.as_ref().filter(|_| last.has_ended) else { return Ok(()) };
+    let traits = &world.scenario.traits;
+    let is_safe = !traits.has_disk_faults && !traits.has_power_cut;
+    let lives = if is_safe { of_last_run(report, lives) } else { lives };
     // A kill after the journal's end leaves a run that has ended. The next life begins a new one.
     let is_new = report.pointer("/run/resumed").is_none_or(Value::is_null);
     let has_finished = lives.iter().rev().skip(1).any(|(_, truth)| truth.has_reported);
@@ -221,26 +257,43 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     if done > ended {
         return Err(format!("{done} epochs, but only {ended} ended"));
     }
-    let traits = &world.scenario.traits;
-    let is_safe = !traits.has_disk_faults && !traits.has_power_cut;
     if is_safe && done != ended {
         return Err(format!("{done} epochs, but {ended} ended in {} lives", lives.len()));
     }
     for device in world.scenario.devices() {
         let components = report.pointer("/components").and_then(Value::as_array).cloned().unwrap_or_default();
         let is_it = |one: &&Value| one.pointer("/id").and_then(Value::as_str) == Some(&device.name);
-        let Some(joules) = components.iter().find(is_it).and_then(|one| number(one, "/energy_j")) else { continue };
-        let of_life = |truth: &Truth| {
-            let (first, end) = (truth.first_begin?, truth.epochs.last()?.1);
-            Some(device.joules(end.max(first)) - device.joules(first))
-        };
-        let true_j: f64 = lives.iter().filter_map(|(_, truth)| of_life(truth)).sum();
+        let Some(component) = components.iter().find(is_it) else { continue };
+        let Some(joules) = number(component, "/energy_j") else { continue };
+        let span = |truth: &Truth| Some((truth.first_begin?, truth.epochs.last()?.1));
+        let spans: Vec<(u64, u64)> = lives.iter().filter_map(|(_, truth)| span(truth)).collect();
+        let between = |(begin, end): (u64, u64)| device.joules(end.max(begin)) - device.joules(begin);
+        let true_j: f64 = spans.iter().copied().map(between).sum();
+        // A counter that stood still at a kill shows the energy between two lives in the later one.
+        let stalls = device.faults.iter().any(|(_, fault)| *fault == Meter::Stalls);
+        let whole = spans.first().zip(spans.last()).map(|(first, last)| between((first.0, last.1)));
+        let most_j = whole.filter(|_| stalls).unwrap_or(true_j);
         let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
-        if joules > true_j + error {
+        let filled_in = FILL_IN_ERROR * (1.0 - number(component, "/coverage").unwrap_or(0.0)) * true_j;
+        if joules > most_j + error + filled_in {
             return Err(format!("{}: {joules} J in all lives instead of {true_j} J", device.name));
         }
     }
     Ok(())
+}
+
+/// The lives of the last run. A new run begins if all planned epochs are done, or if no journal has its first line yet:
+/// the disk was slow, or the kill came in the middle of that line.
+fn of_last_run<'a>(report: &Value, lives: &'a [(usize, Truth)]) -> &'a [(usize, Truth)] {
+    let planned = number(report, "/run/epochs_planned").map_or(0, |planned| planned as usize);
+    let (mut first, mut done) = (0, 0);
+    for (index, (_, truth)) in lives.iter().enumerate() {
+        if planned > 0 && done >= planned || !truth.finds_journal {
+            (first, done) = (index, 0);
+        }
+        done += truth.epochs.len();
+    }
+    lives.get(first..).unwrap_or_default()
 }
 
 /// Every journal can be read.
@@ -251,8 +304,9 @@ fn files(world: &Running) -> Checked {
     let entries = std::fs::read_dir(&world.disk.folder).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
         let path = entry.path();
-        let is_empty = entry.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        if path.extension().is_some_and(|ending| ending == "jsonl") && !is_empty {
+        // A kill may come in the middle of the first line.
+        let is_opened = std::fs::read(&path).is_ok_and(|text| text.contains(&b'\n'));
+        if is_journal(&path) && (is_opened || !world.scenario.traits.has_kills) {
             match run_files::read(&path) {
                 Ok(read) => finite(&read.report)?,
                 Err(_) if world.scenario.traits.has_power_cut || world.scenario.traits.has_disk_faults => (),

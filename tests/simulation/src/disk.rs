@@ -65,6 +65,13 @@ impl Disk {
         }
     }
 
+    /// Whether a journal has its first line.
+    pub fn has_journal(&self) -> bool {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return false };
+        let mut journals = entries.flatten().map(|entry| entry.path()).filter(|path| is_journal(path));
+        journals.any(|path| std::fs::read(path).is_ok_and(|text| text.contains(&b'\n')))
+    }
+
     fn write(&self, kernel: &Kernel, bytes: usize) -> io::Result<usize> {
         if self.kill_at_write.get() > 0 {
             self.kill_at_write.set(self.kill_at_write.get() - 1);
@@ -105,6 +112,11 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// Whether a file is a journal, by its name.
+pub fn is_journal(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "jsonl")
 }
 
 impl Drop for Disk {

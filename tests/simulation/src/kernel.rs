@@ -106,6 +106,8 @@ pub struct Kernel {
     next_process: Cell<u32>,
     next_segment: Cell<i32>,
     switches: Cell<u64>,
+    /// The longest time that a thread which can run waits for a processor, ns. 0: it does not wait.
+    pub late_ns: Cell<u64>,
     /// The first panic of a thread.
     failure: RefCell<Option<String>>,
 }
@@ -130,6 +132,7 @@ impl Kernel {
             next_process: Cell::new(100),
             next_segment: Cell::new(1),
             switches: Cell::new(0),
+            late_ns: Cell::new(0),
             failure: RefCell::default(),
         }
     }
@@ -260,7 +263,7 @@ impl Kernel {
                 }
             };
             match task {
-                Some(task) if self.is_runnable(task) => return Some(task),
+                Some(task) if self.is_runnable(task) && !self.is_starved(task) => return Some(task),
                 Some(_) => (),
                 None => self.advance(until)?,
             }
@@ -273,12 +276,26 @@ impl Kernel {
         let Some(thread) = threads.get_mut(&task) else { return false };
         let stopped_until = self.processes.borrow().get(&thread.process).map_or(0, |process| process.stopped_until);
         if stopped_until > self.now() {
-            thread.turn += 1;
-            thread.waits = Waits::Time;
-            self.deadlines.borrow_mut().push(Reverse((stopped_until, task, thread.turn)));
+            self.postpone(task, thread, stopped_until);
             return false;
         }
         true
+    }
+
+    /// Lets a thread wait for a processor, now and then.
+    fn is_starved(&self, task: Task) -> bool {
+        let mut rng = self.rng.borrow_mut();
+        let is_starved = self.late_ns.get() > 0 && rng.u8(..4) == 0;
+        if is_starved && let Some(thread) = self.threads.borrow_mut().get_mut(&task) {
+            self.postpone(task, thread, self.now() + rng.u64(..self.late_ns.get()));
+        }
+        is_starved
+    }
+
+    fn postpone(&self, task: Task, thread: &mut Thread, until: u64) {
+        thread.turn += 1;
+        thread.waits = Waits::Time;
+        self.deadlines.borrow_mut().push(Reverse((until, task, thread.turn)));
     }
 
     /// Advances time to the next deadline. None: there is none before `until`.

@@ -71,6 +71,7 @@ pub struct Scenario {
     discovery_ns: u64,
     latency_ns: u64,
     kill_at_write: u64,
+    late_ns: u64,
     /// One plan a rank.
     plans: Vec<Plan>,
     has_files: bool,
@@ -227,11 +228,17 @@ impl Scenario {
             discovery_ns: if one_in(rng, 8) { rng.u64(0..3 * S) } else { 100_000 },
             latency_ns: if one_in(rng, 4) { rng.u64(0..500 * MS) } else { 0 },
             kill_at_write: if traits.has_kills && resumes { rng.u64(0..40) } else { 0 },
+            late_ns: if ranks > 1 && one_in(rng, 3) { rng.u64(MS..100 * MS) } else { 0 },
             plans,
             has_files,
             events,
             traits,
         }
+    }
+
+    /// The longest time from a process's start until all its meters are open and read, ns.
+    pub fn opening_ns(&self) -> u64 {
+        self.driver_ns + self.discovery_ns + self.late_ns + self.devices().map(|device| device.latency_ns).sum::<u64>()
     }
 
     /// All devices.
@@ -271,6 +278,7 @@ impl Scenario {
         disk.latency_ns.set(self.latency_ns);
         disk.kill_at_write.set(self.kill_at_write);
         let _entered = enter(Rc::new(Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
+        kernel.late_ns.set(self.late_ns);
         let began = kernel.now();
         let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, lives: Default::default() });
         for rank in 0..world.scenario.plans.len() {
@@ -299,6 +307,7 @@ impl Running {
     fn start(self: &Rc<Self>, rank: usize) {
         let Some(plan) = self.scenario.plans.get(rank) else { return };
         let noted = Noted::default();
+        noted.borrow_mut().finds_journal = self.disk.has_journal();
         self.lives.borrow_mut().push((rank, Rc::clone(&noted)));
         let mut plan = plan.clone();
         plan.options = plan.options.replace("FOLDER", &self.disk.folder.display().to_string());
