@@ -85,7 +85,7 @@ static void await_message(char *text) {
     big[0] = '\0';
     do {
         if (ct_message(tracker, big, sizeof big, NULL) == CT_OK) {
-            say("message: %s", big);
+            print_line("message: %s", big);
         } else {
             big[0] = '\0';
             sleep_ms(2);

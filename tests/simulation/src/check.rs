@@ -7,6 +7,9 @@ use crate::scenario::Running;
 use carbontracker::run_files;
 use serde_json::Value;
 
+/// The share by which energy may be wrong that is filled in.
+const FILL_IN_ERROR: f64 = 0.3;
+
 /// A counter that stands still for this time is stalled, s.
 const STALL_S: f64 = 6.0;
 
