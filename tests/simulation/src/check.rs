@@ -160,7 +160,8 @@ fn times(truth: &Truth, report: &Value) -> Checked {
     Ok(())
 }
 
-fn energies(world: &Running, truth: &Truth, report: &Value) -> Checked {
+/// The energy in and between epochs is all of it.
+fn parts(report: &Value) -> Checked {
     let whole = number(report, "/usage/energy_j");
     let parts: Option<f64> =
         number(report, "/usage/epochs/energy_j").zip(number(report, "/usage/between/energy_j")).map(|(a, b)| a + b);
@@ -169,6 +170,11 @@ fn energies(world: &Running, truth: &Truth, report: &Value) -> Checked {
     {
         return Err(format!("{parts} J in and between epochs, but {whole} J in all"));
     }
+    Ok(())
+}
+
+fn energies(world: &Running, truth: &Truth, report: &Value) -> Checked {
+    parts(report)?;
     let (Some(first), Some((_, last))) = (truth.first_begin, truth.epochs.last().copied()) else { return Ok(()) };
     let components = report.pointer("/components").and_then(Value::as_array).cloned().unwrap_or_default();
     for device in world.scenario.devices() {
@@ -260,6 +266,7 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     if done > ended {
         return Err(format!("{done} epochs, but only {ended} ended"));
     }
+    parts(report)?;
     if is_safe && done != ended {
         return Err(format!("{done} epochs, but {ended} ended in {} lives", lives.len()));
     }
@@ -276,7 +283,9 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
         let stalls = device.faults.iter().any(|(_, fault)| *fault == Meter::Stalls);
         let whole = spans.first().zip(spans.last()).map(|(first, last)| between((first.0, last.1)));
         let most_j = whole.filter(|_| stalls).unwrap_or(true_j);
-        let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
+        let limits = |span: (u64, u64)| Limits::new(world, device, span);
+        let of_lives: f64 = spans.iter().copied().map(limits).map(|one| one.error + one.restart + one.last_gap).sum();
+        let error = 2.0 * step_error(device) * (1 + lives.len()) as f64 + of_lives;
         let filled_in = FILL_IN_ERROR * (1.0 - number(component, "/coverage").unwrap_or(0.0)) * true_j;
         if joules > most_j + error + filled_in {
             return Err(format!("{}: {joules} J in all lives instead of {true_j} J", device.name));
