@@ -149,7 +149,8 @@ fn create(id: &str, attempt: u64) -> io::Result<Segment> {
     Err(failure)
 }
 
-/// Whether the page of a key is of this attempt. Waits until it has its numbers: its process may be about to store them.
+/// Whether the page of a key is of this attempt. Waits until it has its numbers: its process may be about to store
+/// them.
 fn is_being_made(key: i32, id: &str, attempt: u64) -> bool {
     const LOOKS: usize = 20;
     let Ok(page) = Segment::open(key, PAGE_NUMBERS) else { return false };

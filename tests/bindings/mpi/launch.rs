@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Largest difference, as a share, that a correct count can have.
-const TOLERANCE: f64 = 0.05;
+pub const TOLERANCE: f64 = 0.05;
 /// Largest number of launches. A busy machine may delay a rank.
 pub const TRIES: usize = 3;
 pub const OPEN_MPI: Mpi =

@@ -86,8 +86,8 @@ pub fn number(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}: {report}"))
 }
 
-/// Checks that the energies and counts of the epochs add up to the run's totals. A row whose energy is not all known has
-/// none, but its known part is in the totals.
+/// Checks that the energies and counts of the epochs add up to the run's totals. A row whose energy is not all known
+/// has none, but its known part is in the totals.
 pub fn check_sums(report: &Value) {
     let epochs = report["epochs"].as_array().unwrap();
     let known: Vec<f64> = epochs.iter().filter_map(|epoch| epoch["energy_j"].as_f64()).collect();
