@@ -28,10 +28,10 @@ all: lib cli lua connectors
 .PHONY: all lib cli lua connectors demo check tools header bench figure install uninstall clean
 
 # A file is built only if it is missing or older than its sources. So `make install` under sudo only copies: the PATH of
-# sudo may lack cargo. The option --workspace gives the crates the same features in both builds, so that they share one
-# build of the core.
-BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --target-dir $(TARGET) --workspace \
-    --exclude carbontracker-fuzz --exclude carbontracker-simulation --no-default-features
+# sudo may lack cargo. Each build names all three packages, so that they get the same features and share one build of the
+# core.
+BUILD_CARGO := env -u CARGO_BUILD_TARGET $(CARGO) build --locked --target-dir $(TARGET) \
+    -p carbontracker -p carbontracker-capi -p carbontracker-cli --no-default-features
 # Remembers LIVE from the last build, so that `make LIVE=0 && sudo make install` installs that build.
 LIVE        ?= $(or $(shell cat $(OUT)/live 2>/dev/null),1)
 BUILD_CARGO += $(if $(filter-out 0,$(LIVE)),--features live)
