@@ -43,6 +43,8 @@ pub struct SharedState {
 
 /// Time after a takeover in which another request gets the same result, ns.
 const TAKEOVER_VALID_NS: u64 = 100_000_000;
+/// A part of the wait for settled epochs.
+const WAIT_SLICE: Duration = Duration::from_millis(20);
 /// Number of queued messages; a further one replaces the oldest.
 const MAX_MESSAGES: usize = 64;
 
@@ -71,11 +73,18 @@ impl SharedState {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are
-    /// settled.
+    /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are settled.
+    ///
+    /// It waits in slices, each of which uses up its own length only. So the sampling thread gets its time too, if the
+    /// process was stopped meanwhile or has hardly a processor.
     pub fn settled_state(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
         let is_over = |state: &RunState| state.lifecycle.finished || state.attribution.settled >= epochs;
-        let state = self.changed.wait_timeout_while(&self.state, self.state(), timeout, |state| !is_over(state));
+        let (mut state, mut left) = (self.state(), timeout);
+        while !is_over(&state) && !left.is_zero() {
+            let slice = left.min(WAIT_SLICE);
+            state = self.changed.wait_timeout_while(&self.state, state, slice, |state| !is_over(state));
+            left -= slice;
+        }
         let whole = is_over(&state) && !state.lifecycle.failed;
         (state, whole)
     }
