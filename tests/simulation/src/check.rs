@@ -223,11 +223,15 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
         let opening: f64 = ended().map(|truth| opening_j(world, truth, device)).sum();
         let true_j = device.joules(last) - device.joules(first);
         let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
-        // Each rank fills in the time until its meters are open, at the power after it.
-        let opening_s = world.scenario.opening_ns() as f64 * 1e-9 * lives.len() as f64;
+        // Each rank fills in the time until its meters are open, at the power after it. After a fault the time is filled
+        // in at the power before it.
+        let filled_in_s = match device.faults.is_empty() {
+            true => world.scenario.opening_ns() as f64 * 1e-9 * lives.len() as f64,
+            false => (last - first) as f64 * 1e-9,
+        };
         let changes_w =
             if device.power.len() > 1 { Limits::new(world, device, (first, last)).fill_in_watts } else { 0.0 };
-        if sum > true_j + error + FILL_IN_ERROR * opening + changes_w * opening_s {
+        if sum > true_j + error + FILL_IN_ERROR * opening + changes_w * filled_in_s {
             return Err(format!("{}: the ranks count {sum} J of {true_j} J", device.name));
         }
         // A killed process takes joules with it. What a rank cancels, no rank counts. A device that hangs keeps the
