@@ -5,7 +5,7 @@
 use carbontracker_simulation::scenario::Scenario;
 
 /// Worlds that the suite runs.
-const WORLDS: u64 = 60;
+const WORLDS: u64 = 20;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
