@@ -73,7 +73,8 @@ impl SharedState {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are settled.
+    /// Waits until `epochs` epochs are settled or the time is up. Returns the locked state, and whether they are
+    /// settled.
     ///
     /// It waits in slices, each of which uses up its own length only. So the sampling thread gets its time too, if the
     /// process was stopped meanwhile or has hardly a processor.

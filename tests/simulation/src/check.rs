@@ -223,8 +223,8 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
         let opening: f64 = ended().map(|truth| opening_j(world, truth, device)).sum();
         let true_j = device.joules(last) - device.joules(first);
         let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
-        // Each rank fills in the time until its meters are open, at the power after it. After a fault the time is filled
-        // in at the power before it.
+        // Each rank fills in the time until its meters are open, at the power after it. After a fault the time is
+        // filled in at the power before it.
         let filled_in_s = match device.faults.is_empty() {
             true => world.scenario.opening_ns() as f64 * 1e-9 * lives.len() as f64,
             false => (last - first) as f64 * 1e-9,
