@@ -84,10 +84,14 @@ run_one() { # PROGRAM
 }
 export -f executable_of choice_of run_one
 
-# Runs programs side by side, and `alone` after them.
+# Runs the fast programs side by side. The others start many processes themselves, so they run one after another.
 run_all() { # PROGRAM...
-    printf '%s\n' "$@" | grep -v '^alone$' | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
-    [[ " $* " != *" alone "* ]] || run_one alone
+    local program beside=() alone=()
+    for program; do
+        [[ " $rest " == *" $program "* ]] && alone+=("$program") || beside+=("$program")
+    done
+    printf '%s\n' "${beside[@]}" | grep . | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
+    for program in "${alone[@]}"; do (run_one "$program"); done
 }
 
 # The tests that a program lists as failed at its end.

@@ -261,6 +261,9 @@ impl Writer {
         let lines = self.new_lines(report, &components, &epochs, so_far, is_end);
         let Some(journal) = self.plan.journal.as_mut().filter(|_| !lines.is_empty()) else { return false };
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        // Published first: a kill between the two loses the energy of these lines, but no other rank counts it again.
+        let reach = power.as_ref().and_then(|(_, used)| used.counted_until);
+        reach.into_iter().for_each(|until| self.journal_reach.note(until));
         let written = journal.append(&text).map_err(|error| in_words(journal.path(), &error));
         let path = journal.path().to_owned();
         let is_written = written.is_ok();
@@ -329,7 +332,6 @@ impl Writer {
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
         self.reported_at = if has_numbers { os::monotonic_ns() } else { self.reported_at };
         self.reported = used.unwrap_or(self.reported);
-        self.reported.counted_until.into_iter().for_each(|until| self.journal_reach.note(until));
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC_INTERVAL) {
             let _ = journal.sync();
             self.synced = Instant::now();
