@@ -71,7 +71,7 @@ pub fn is_own_thread(task: &Path) -> bool {
 /// If this thread is pinned to one processor, allows it all processors of its process. Otherwise a sampler would share
 /// its processor with a busy thread of the application and read late.
 pub fn widen_affinity() {
-    if world::ask(|_| ()).is_some() {
+    if world::is_entered() {
         return;
     }
     if let Some(set) = room_for_this_thread() {

@@ -30,7 +30,7 @@ impl Condvar {
         timeout: Duration,
         mut waits: impl FnMut(&mut T) -> bool,
     ) -> MutexGuard<'a, T> {
-        if world::ask(|_| ()).is_some() {
+        if world::is_entered() {
             let until = monotonic_ns() + nanos(timeout);
             return self.wait_in_world(mutex, guard, until, waits);
         }

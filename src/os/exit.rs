@@ -90,7 +90,7 @@ fn settle_all() {
 /// Whether all threads of the application have ended by pthread_exit, its main thread included. Then only threads of
 /// this library keep the process alive.
 pub fn is_abandoned() -> bool {
-    if world::ask(|_| ()).is_some() {
+    if world::is_entered() {
         return false;
     }
     let has_ended = |stat: &Path| {

@@ -48,7 +48,7 @@ impl Segment {
 
     /// Attaches the segment with the system's number `id`. NotFound if it was removed meanwhile.
     fn of(id: libc::c_int, count: usize, is_writable: bool) -> io::Result<Segment> {
-        if world::ask(|_| ()).is_some() {
+        if world::is_entered() {
             return Segment::attach(id, count, is_writable);
         }
         let gone = |error: io::Error| match error.raw_os_error() {
@@ -141,7 +141,7 @@ impl Drop for Segment {
 /// This user's segments of `count` numbers that no process has attached or changed for `seconds`. They are found by the
 /// system's numbers, because a key may name another segment by now.
 pub fn abandoned(count: usize, seconds: u64) -> Vec<Segment> {
-    if world::ask(|_| ()).is_some() {
+    if world::is_entered() {
         return Vec::new();
     }
     let Ok(list) = text::read(Path::new("/proc/sysvipc/shm"), text::MAX_TABLE_BYTES) else { return Vec::new() };

@@ -38,7 +38,7 @@ impl OwnTable {
     /// The table of this process, which is created if no tracker holds one.
     pub fn shared() -> io::Result<Arc<OwnTable>> {
         let process = process_id();
-        if world::ask(|_| ()).is_some() {
+        if world::is_entered() {
             return Ok(Arc::new(OwnTable { jobs: Mutex::new(None), root: None, process }));
         }
         // A lock that another thread held at a fork stays locked in the child. Each tracker has its own table there.
@@ -66,7 +66,7 @@ impl OwnTable {
         name: &'static str,
         body: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Option<T>> {
-        if world::ask(|_| ()).is_some() {
+        if world::is_entered() {
             return Ok(catch_unwind(AssertUnwindSafe(body)).ok());
         }
         let errand = Arc::new(Errand::new(body));

@@ -135,7 +135,7 @@ impl Drop for Undisturbed {
 
 /// Starts a thread with all signals blocked, so that it never receives one of the application.
 pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
-    if world::ask(|_| ()).is_some() {
+    if world::is_entered() {
         let task = world::ask(|world| world.spawn(name, Box::new(body))).unwrap_or(Err(io::ErrorKind::Other.into()))?;
         return Ok(JoinHandle(Handle::Simulated(task)));
     }

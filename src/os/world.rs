@@ -128,6 +128,12 @@ mod entered {
 #[cfg(feature = "simulation")]
 pub use entered::{Entered, ask, enter, value_of_process};
 
+/// Whether this thread is in a world.
+#[inline(always)]
+pub fn is_entered() -> bool {
+    ask(|_| ()).is_some()
+}
+
 /// The answer of the world that this thread is in: without the feature `simulation` there is none.
 #[cfg(not(feature = "simulation"))]
 #[inline(always)]
