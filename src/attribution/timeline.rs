@@ -19,6 +19,8 @@ pub struct Timeline {
     /// Number of the first step. It begins at `first * width`.
     first: u64,
     steps: Vec<PerKind>,
+    /// The sum of all steps.
+    total: PerKind,
 }
 
 /// Energy of one step.
@@ -34,7 +36,7 @@ pub struct TimelineStep {
 
 impl Default for Timeline {
     fn default() -> Self {
-        Timeline { width: MIN_STEP_NS, first: 0, steps: Vec::new() }
+        Timeline { width: MIN_STEP_NS, first: 0, steps: Vec::new(), total: PerKind::default() }
     }
 }
 
@@ -53,6 +55,7 @@ impl Timeline {
             let step = index.checked_sub(self.first).and_then(|index| self.steps.get_mut(index as usize));
             if let Some((step, part)) = step.zip(part) {
                 step.add(kind, part.joules);
+                self.total.add(kind, part.joules);
             }
         }
     }
@@ -79,9 +82,7 @@ impl Timeline {
 
     /// The sum of all steps.
     pub fn total(&self) -> PerKind {
-        let mut sum = PerKind::default();
-        self.steps.iter().for_each(|step| sum.merge(step));
-        sum
+        self.total
     }
 
     /// Makes room for this interval: adds steps, or widens all steps if there would be too many.
@@ -113,7 +114,7 @@ impl Timeline {
                 _ => wider.push(*step),
             }
         }
-        *self = Timeline { width: width * 2, first: first / 2, steps: wider };
+        *self = Timeline { width: width * 2, first: first / 2, steps: wider, ..*self };
     }
 }
 

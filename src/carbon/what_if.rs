@@ -6,6 +6,7 @@ use super::intensity::Intensity;
 use super::intensity::curve::{Curve, Origin};
 use super::intensity::zones::{self, TableLocation};
 use crate::error::Result;
+use std::sync::LazyLock;
 
 mod alike;
 
@@ -121,15 +122,13 @@ impl RunPart {
 impl Elsewhere {
     /// The zones in the option. None: the comparison is off. Errors: an unknown zone; the message lists similar ones.
     pub fn find(option: &WhatIfOption) -> Result<Option<Elsewhere>> {
-        let asked: Vec<&str> = match option {
+        /// Each look-up searches text tables, so these are looked up once in a process.
+        static USUAL: LazyLock<Result<Vec<TableLocation>>> = LazyLock::new(|| located(DEFAULT_ZONES));
+        let locations = match option {
             WhatIfOption::Off => return Ok(None),
-            WhatIfOption::Usual => DEFAULT_ZONES.to_vec(),
-            WhatIfOption::Zones(asked) => asked.iter().map(String::as_str).collect(),
+            WhatIfOption::Usual => USUAL.clone()?,
+            WhatIfOption::Zones(asked) => located(asked.iter().map(String::as_str))?,
         };
-        let mut locations: Vec<TableLocation> = Vec::with_capacity(asked.len());
-        for zone in asked {
-            add(&mut locations, zones::locate("what_if", zone)?);
-        }
         Ok(Some(Elsewhere { locations, with_own: *option == WhatIfOption::Usual }))
     }
 
@@ -150,6 +149,15 @@ impl Elsewhere {
         locations.sort_by(|a, b| a.yearly.g_per_kwh.total_cmp(&b.yearly.g_per_kwh));
         (locations.into_iter().map(|location| WhatIfZone::of(location, run.facility_kwh, here)).collect(), own)
     }
+}
+
+/// The zones with these names, each once.
+fn located<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Vec<TableLocation>> {
+    let mut locations = Vec::new();
+    for name in names {
+        add(&mut locations, zones::locate("what_if", name)?);
+    }
+    Ok(locations)
 }
 
 /// Adds a zone unless it is there already.

@@ -208,7 +208,7 @@ impl Writer {
         self.kept.see(&report);
         let is_new = self.write_journal(&mut report, power, false);
         if is_new || self.started.elapsed() >= BEAT_BOUNDS.0 || self.kept.has_begun() {
-            self.renew(false);
+            self.renew(&report, false);
         }
         is_new
     }
@@ -252,14 +252,16 @@ impl Writer {
         let most = OWN_LINE_EPOCHS.saturating_sub(self.lines).max(1) as usize;
         let epochs = report.epoch_lines(most);
         let is_new = !epochs.is_empty();
-        let has_numbers = is_new || is_end || !self.is_opened || self.next_beat().is_zero();
+        let is_due = is_new || is_end || !self.is_opened || self.next_beat().is_zero();
+        if !is_due || self.plan.journal.is_none() {
+            return false;
+        }
         // Energy after the last end belongs to the run only if another epoch follows.
-        let power = power.filter(|_| has_numbers && (is_new || report.open_epoch().is_some()));
-        let interval = power.map(|(interval, _)| interval);
-        let so_far = has_numbers.then(|| journal::so_far(report, os::unix_s(), interval));
+        let power = power.filter(|_| is_new || report.open_epoch().is_some());
+        let so_far = journal::so_far(report, os::unix_s(), power.map(|(interval, _)| interval));
         let components = journal::components(report);
         let lines = self.new_lines(report, &components, &epochs, so_far, is_end);
-        let Some(journal) = self.plan.journal.as_mut().filter(|_| !lines.is_empty()) else { return false };
+        let Some(journal) = &mut self.plan.journal else { return false };
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         // Published first: a kill between the two loses the energy of these lines, but no other rank counts it again.
         let reach = power.as_ref().and_then(|(_, used)| used.counted_until);
@@ -269,7 +271,7 @@ impl Writer {
         let is_written = written.is_ok();
         if is_written {
             self.components = components;
-            self.after_append(&epochs, has_numbers, power.map(|(_, used)| used));
+            self.after_append(&epochs, power.map(|(_, used)| used));
         }
         self.note(&path, written);
         if is_new && is_written {
@@ -284,7 +286,7 @@ impl Writer {
         report: &Report,
         components: &Value,
         epochs: &[(Value, Epoch)],
-        mut so_far: Option<Value>,
+        so_far: Value,
         is_end: bool,
     ) -> Vec<Value> {
         let mut lines: Vec<Value> = Vec::new();
@@ -309,17 +311,17 @@ impl Writer {
         if is_end {
             let run = report.section("run");
             let (state, planned) = (run.get("state"), run.get("epochs_planned"));
-            lines.push(json!({"end": state, "epochs_planned": planned, "so_far": so_far.take()}));
-        } else if let Some((line, so_far)) = lines.last_mut().filter(|_| !epochs.is_empty()).zip(so_far.as_mut()) {
-            set(line, "so_far", so_far.take());
+            lines.push(json!({"end": state, "epochs_planned": planned, "so_far": so_far}));
+        } else if let Some(line) = lines.last_mut().filter(|_| !epochs.is_empty()) {
+            set(line, "so_far", so_far);
         } else {
-            lines.extend(so_far.map(|so_far| json!({"so_far": so_far})));
+            lines.push(json!({"so_far": so_far}));
         }
         lines
     }
 
     /// Updates the state after these epochs were appended to the journal.
-    fn after_append(&mut self, epochs: &[(Value, Epoch)], has_numbers: bool, used: Option<ReportedEnergy>) {
+    fn after_append(&mut self, epochs: &[(Value, Epoch)], used: Option<ReportedEnergy>) {
         if !self.is_opened {
             self.end_turn();
             let mut earlier = (1..self.plan.attempt).rev();
@@ -330,7 +332,7 @@ impl Writer {
         self.is_opened = true;
         self.is_thinned |= shares_lines(epochs);
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));
-        self.reported_at = if has_numbers { os::monotonic_ns() } else { self.reported_at };
+        self.reported_at = os::monotonic_ns();
         self.reported = used.unwrap_or(self.reported);
         if let Some(journal) = self.plan.journal.as_ref().filter(|_| self.synced.elapsed() >= SYNC_INTERVAL) {
             let _ = journal.sync();

@@ -21,7 +21,7 @@ impl Writer {
         self.write_journal(&mut report, power, true);
         self.keep_report();
         self.end_logs(&report);
-        self.renew(true);
+        self.renew(&report, true);
         self.report_failures();
         if let Some(journal) = &self.plan.journal {
             let _ = journal.sync();

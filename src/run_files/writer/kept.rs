@@ -14,8 +14,12 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Time between two renewals of a file, for a process without a rank.
+/// Time between two renewals of the file that the user named, for a process without a rank.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// A process without a rank renews the files in the folder after its time divided by this, within [`RENEWAL_BOUNDS`].
+const RENEWAL_DIVISOR: u32 = 512;
+/// Shortest and longest time between two renewals of the files in the folder, for a process without a rank.
+const RENEWAL_BOUNDS: (Duration, Duration) = (RENEWAL, Duration::from_secs(60));
 /// Time between two renewals of the file that the user named, for a rank.
 const RENEWAL_OF_RANK: Duration = Duration::from_secs(60);
 /// A rank renews the files in the folder after its time divided by this, within [`RANK_FOLDER_RENEWAL_BOUNDS`].
@@ -73,9 +77,11 @@ impl Writer {
         if self.kept.is_idle || self.plan.paths.is_none() || !self.owns_paths() {
             return None;
         }
-        let (shortest, longest) = RANK_FOLDER_RENEWAL_BOUNDS;
-        let gap = (self.started.elapsed() / RANK_FOLDER_RENEWAL_DIVISOR).clamp(shortest, longest);
-        Some(until(self.kept.in_folder, if self.kept.is_rank { gap } else { RENEWAL }))
+        let (divisor, (shortest, longest)) = match self.kept.is_rank {
+            true => (RANK_FOLDER_RENEWAL_DIVISOR, RANK_FOLDER_RENEWAL_BOUNDS),
+            false => (RENEWAL_DIVISOR, RENEWAL_BOUNDS),
+        };
+        Some(until(self.kept.in_folder, (self.started.elapsed() / divisor).clamp(shortest, longest)))
     }
 
     /// Time until the file that the user named is due. None: none is named.
@@ -85,7 +91,7 @@ impl Writer {
     }
 
     /// Renews the files that are due; at the end of the run, all of them.
-    pub(super) fn renew(&mut self, is_over: bool) {
+    pub(super) fn renew(&mut self, report: &Report, is_over: bool) {
         let is_due = |wait: Option<Duration>| wait.is_some_and(|wait| is_over || wait.is_zero());
         let (in_folder, named) = (is_due(self.until_in_folder()), is_due(self.until_named()));
         if !in_folder && !named {
@@ -96,10 +102,9 @@ impl Writer {
             self.kept.in_folder = Some(Instant::now());
             self.mend_logs(true);
         }
-        let (report, _) = self.report(Detail::Totals(None));
         if in_folder {
             let logs = self.logs.as_ref().filter(|logs| logs.have_begun());
-            if let Some((path, written)) = logs.map(|logs| logs.renew(&report, is_over, sync)) {
+            if let Some((path, written)) = logs.map(|logs| logs.renew(report, is_over, sync)) {
                 self.note(&path, written);
             }
         }
@@ -108,11 +113,11 @@ impl Writer {
             Some(path) if named => {
                 self.kept.named = Some(Instant::now());
                 let put = |text: String| replace_named(&path, text, NewFile::Readable, sync);
-                self.put(&path, &report, "prometheus", put);
+                self.put(&path, report, "prometheus", put);
             }
             None if in_folder => {
                 if let Some(path) = in_folder_path {
-                    self.put(&path, &report, "prometheus", |text| replace_own(&path, text, sync));
+                    self.put(&path, report, "prometheus", |text| replace_own(&path, text, sync));
                 }
             }
             _ => (),

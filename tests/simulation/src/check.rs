@@ -229,8 +229,8 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
             true => world.scenario.opening_ns() as f64 * 1e-9 * lives.len() as f64,
             false => (last - first) as f64 * 1e-9,
         };
-        let changes_w =
-            if device.power.len() > 1 { Limits::new(world, device, (first, last)).fill_in_watts } else { 0.0 };
+        let is_steady = device.power.len() == 1 && device.faults.is_empty();
+        let changes_w = if is_steady { 0.0 } else { Limits::new(world, device, (first, last)).fill_in_watts };
         if sum > true_j + error + FILL_IN_ERROR * opening + changes_w * filled_in_s {
             return Err(format!("{}: the ranks count {sum} J of {true_j} J", device.name));
         }
@@ -265,12 +265,13 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let traits = &world.scenario.traits;
     let is_safe = !traits.has_disk_faults && !traits.has_power_cut;
     let lives = if is_safe { of_last_run(report, lives) } else { lives };
-    // A kill after the journal's end leaves a run that has ended. The next life begins a new one.
-    let is_new = report.pointer("/run/resumed").is_none_or(Value::is_null);
-    let has_finished = lives.iter().rev().skip(1).any(|(_, truth)| truth.has_reported);
-    let lives = if is_new && has_finished { lives.last().map(std::slice::from_ref).unwrap_or_default() } else { lives };
-    let ended: usize = lives.iter().map(|(_, truth)| truth.epochs.len()).sum();
     let done = number(report, "/run/epochs_done").unwrap_or(0.0) as usize;
+    let ended_in = |lives: &[(usize, Truth)]| lives.iter().map(|(_, truth)| truth.epochs.len()).sum::<usize>();
+    // A kill after the journal's end leaves a run that has ended, so the next life begins a new one. A kill just before
+    // that leaves one to resume.
+    let ends = (1..lives.len()).rev().filter(|at| lives.get(at - 1).is_some_and(|(_, truth)| truth.has_reported));
+    let lives = ends.filter_map(|at| lives.get(at..)).find(|lives| ended_in(lives) == done).unwrap_or(lives);
+    let ended = ended_in(lives);
     if done > ended {
         return Err(format!("{done} epochs, but only {ended} ended"));
     }

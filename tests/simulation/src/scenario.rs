@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000_000_000;
+const HOUR: u64 = 3600 * S;
+const DAY: u64 = 24 * HOUR;
 
 /// What is particular about a world, and how strict its checks can be.
 #[derive(Clone, Debug, Default)]
@@ -135,13 +137,27 @@ fn device(rng: &mut Rng, kind: DeviceKind, name: String, traits: &Traits, span_n
     }
 }
 
+/// The longest time of an epoch, ns. Most runs are short, so that many worlds take little time. Most hours are in long
+/// runs.
+fn longest_epoch(rng: &mut Rng) -> u64 {
+    match rng.u32(..1000) {
+        0..450 => 50 * MS,
+        450..850 => S,
+        850..988 => 60 * S,
+        988..992 => HOUR,
+        _ => DAY,
+    }
+}
+
 impl Scenario {
     /// The world of a seed.
     pub fn new(seed: u64) -> Scenario {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
         let rng = &mut rng;
         let one_in = |rng: &mut Rng, of: u8| rng.u8(..of) == 0;
-        let has_files = rng.bool();
+        let longest = longest_epoch(rng);
+        // A journal has a line a minute. So a long run with files takes twenty times as long to simulate.
+        let has_files = one_in(rng, if longest == DAY { 16 } else { 2 });
         let ranks = if one_in(rng, 3) { rng.u32(2..=6) } else { 1 };
         let resumes = has_files && ranks == 1 && one_in(rng, 2);
         let traits = Traits {
@@ -154,12 +170,6 @@ impl Scenario {
             resumes,
         };
         let epochs = if one_in(rng, 4) { rng.u64(1..4) } else { rng.u64(1..30) };
-        let longest = match rng.u8(..4) {
-            0 => 50 * MS,
-            1 => S,
-            2 => 60 * S,
-            _ => 3600 * S,
-        };
         let gap_ns = if rng.bool() { longest / 4 } else { 0 };
         let span_ns = epochs * (longest + gap_ns);
         let parts = (0..rng.u32(0..=2)).map(|n| device(rng, DeviceKind::Cpu, format!("package-{n}"), &traits, span_ns));
@@ -169,7 +179,11 @@ impl Scenario {
             .collect();
         let interval = [0.1_f64, 1.0, 1.0, 10.0, 60.0];
         let interval = interval.get(rng.usize(..interval.len())).copied().unwrap_or(1.0);
-        let interval = if span_ns > 3600 * S { interval.max(10.0) } else { interval };
+        let interval = match span_ns {
+            ..=HOUR => interval,
+            ..=DAY => interval.max(10.0),
+            _ => interval.max(60.0),
+        };
         let mut options = format!("interval={interval} location=DK epochs={}", if rng.bool() { epochs } else { 0 });
         if ranks == 1 && rng.bool() {
             options += " job=off";
