@@ -87,11 +87,17 @@ impl Limits {
         let at_marks = 2.0 * (most * (at_mark_s + stall_s) + 2.0 * device.joules_per_unit.unwrap_or(0.0));
         let stops_within = has(&[Meter::Stalls, Meter::Restarts]);
         let wraps = device.range.is_some() && has(&[Meter::Restarts]);
+        // The power before a restart may be known from two steps only.
+        let known_to = match has(&[Meter::Restarts]) {
+            _ if !is_counter => 0.0,
+            true => 1.0,
+            false => step_s / MIN_KNOWN_S,
+        };
         Limits {
             error: at_marks + changed * (gap_s + step_s),
             restart: if wraps { device.max_watts * gap_s } else { 0.0 },
             last_gap: if is_counter && stops_within { most * gap_s } else { 0.0 },
-            fill_in_watts: most * (1.0 + if is_counter { step_s / MIN_KNOWN_S } else { 0.0 }) - least,
+            fill_in_watts: most * (1.0 + known_to) - least,
         }
     }
 }
