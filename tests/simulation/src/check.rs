@@ -236,8 +236,9 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
             false => (last - first) as f64 * 1e-9,
         };
         let is_steady = device.power.len() == 1 && device.faults.is_empty();
-        let changes_w = if is_steady { 0.0 } else { Limits::new(world, device, (first, last)).fill_in_watts };
-        if sum > true_j + error + FILL_IN_ERROR * opening + changes_w * filled_in_s {
+        let limits = Some(Limits::new(world, device, (first, last))).filter(|_| !is_steady);
+        let unsteady_j = limits.map_or(0.0, |limits| limits.error + limits.fill_in_watts * filled_in_s);
+        if sum > true_j + error + FILL_IN_ERROR * opening + unsteady_j {
             return Err(format!("{}: the ranks count {sum} J of {true_j} J", device.name));
         }
         // A killed process takes joules with it. What a rank cancels, no rank counts. A device that hangs keeps the
