@@ -89,6 +89,9 @@ impl StandbyLedger {
             let (ours, after) = ours.map_or((None, None), |ours| ours.split(to));
             before.into_iter().for_each(|before| self.keep(channel, before));
             ours.into_iter().for_each(|ours| run.credit(channel, ours));
+            if after.is_some() {
+                run.release(channel); // the turn's last reading
+            }
             rest = after;
         }
         rest.into_iter().for_each(|rest| self.keep(channel, rest));

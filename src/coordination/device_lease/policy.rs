@@ -35,7 +35,7 @@ pub struct LeaseRequester {
 }
 
 /// The instant from which the requester counts the device. None: it does not take it. `others` are the other processes
-/// that would count the device; some may be dead. They matter only if there is no living owner.
+/// that would count the device; some may be dead.
 pub fn take(
     requester: &LeaseRequester,
     holder: LeaseHolder,
@@ -45,17 +45,15 @@ pub fn take(
 ) -> Option<MonoNs> {
     let is_open = matches!(requester.member.state, MemberState::Open(_));
     let needs = |settled: MonoNs| is_open || requester.ended > Some(settled + MIN_GAIN_NS);
+    // A process that has read the device since the settled instant loses nothing.
+    let loss = |member: &Member, settled: MonoNs| member.since.ns_since(settled) / SAME_START_NS;
+    let mut others = others.filter(|other| matches!(other.state, MemberState::Open(_)));
     match holder {
         LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => {
-            // A process that has read the device since then loses nothing. Among these the lowest rank takes it, so
-            // that no later change of owner is needed.
-            let loss = |member: &Member| member.since.ns_since(settled) / SAME_START_NS;
-            let rank = |member: &Member| member.rank.unwrap_or(u64::MAX);
-            let ours = (loss(&requester.member), rank(&requester.member));
-            let is_open = |other: &Member| matches!(other.state, MemberState::Open(_));
-            let mut better =
-                others.filter(|other| is_open(other) && (loss(other), rank(other)) < ours && is_alive(other));
-            (needs(settled) && better.next().is_none()).then_some(settled)
+            // Among the processes that lose least, the lowest rank takes it, so that no later change of owner is needed.
+            let order = |member: &Member| (loss(member, settled), member.rank.unwrap_or(u64::MAX));
+            let is_better = |other: Member| order(&other) < order(&requester.member) && is_alive(&other);
+            (needs(settled) && !others.any(is_better)).then_some(settled)
         }
         LeaseHolder::Living(holder, begun, settled) => {
             // The lowest rank usually prints the report, so it should count. The other process keeps its energy that is
@@ -64,9 +62,14 @@ pub fn take(
             let is_before = is_lower && settled <= begun.max(requester.member.since) + MAX_UNSETTLED_NS;
             match holder.state {
                 MemberState::Ended(ended) => {
-                    let settled = settled.max(ended.unwrap_or_default()).max(requester.member.since);
-                    let is_due = requester.is_requested && needs(settled);
-                    (is_due || is_open && (is_before || now > settled + MAX_IDLE_NS)).then_some(settled)
+                    let settled = settled.max(ended.unwrap_or_default());
+                    let from = settled.max(requester.member.since);
+                    let ours = loss(&requester.member, settled);
+                    let is_due = requester.is_requested && needs(from);
+                    let may_take = is_due || is_open && (is_before || now > from + MAX_IDLE_NS);
+                    // The energy before `from` would be in no report.
+                    let is_better = |other: Member| loss(&other, settled) < ours && is_alive(&other);
+                    (may_take && !others.any(is_better)).then_some(from)
                 }
                 // No epoch of the owner has the energy since its last end.
                 MemberState::Open(_) => (is_open && is_before).then_some(settled.max(requester.member.since)),
@@ -154,6 +157,25 @@ mod tests {
             take(LeaseRequester { is_requested: false, ..ended }, MemberState::Ended(Some(MonoNs(3 * S)))),
             None
         );
+    }
+
+    #[test]
+    fn process_that_began_after_the_owner_ended_leaves_the_device_to_one_that_began_before() {
+        let owner = holder(0, MemberState::Ended(Some(MonoNs(2 * S))));
+        let late = Member {
+            rank: Some(1),
+            since: MonoNs(3 * S),
+            state: MemberState::Open(MonoNs(3 * S)),
+            ..Member::default()
+        };
+        let requester = LeaseRequester { member: late, ended: None, is_requested: true };
+        let take = |other: Member, lives| take(&requester, owner, [other].into_iter(), &|_| lives, MonoNs(9 * S));
+        let early =
+            Member { rank: Some(2), since: MonoNs(S), state: MemberState::Open(MonoNs(S)), ..Member::default() };
+        assert_eq!(take(early, true), None, "from 2 s on, the other counts");
+        assert_eq!(take(early, false), Some(MonoNs(3 * S)), "it is dead");
+        assert_eq!(take(Member { state: MemberState::Ended(Some(MonoNs(S))), ..early }, true), Some(MonoNs(3 * S)));
+        assert_eq!(take(Member { since: MonoNs(3 * S), ..early }, true), Some(MonoNs(3 * S)), "both lose it");
     }
 
     #[test]

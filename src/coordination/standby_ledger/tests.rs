@@ -262,3 +262,22 @@ fn turn_before_a_turn_of_another_process_keeps_its_energy() {
     assert!((joules - 30.0).abs() < 1e-9, "{joules} J, {} J by time", by_time(&run));
     assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
 }
+
+/// A reading spans an end of an epoch and the end of the turn. No later reading of that turn shows how to divide it.
+#[test]
+fn last_reading_of_a_turn_counts_if_the_turn_ends_after_a_mark() {
+    let (mut run, mut standby) = run_of(0);
+    standby.apply_lease(LeaseState { reported_until: Some(MonoNs(10 * S)), ..OURS }, &mut run);
+    for mark in [Mark::Begin(MonoNs(10 * S)), Mark::End(MonoNs(12 * S)), Mark::Begin(MonoNs(12 * S))] {
+        run.mark(mark);
+        standby.mark(mark);
+    }
+    standby.yield_from(MonoNs(13 * S), &mut run);
+    standby.apply_lease(LeaseState { reported_until: Some(MonoNs(13 * S)), ..OTHERS }, &mut run);
+    let (from, to) = (MonoNs(10 * S), MonoNs(14 * S));
+    standby.credit(0, EnergyInterval { from, to, joules: 40.0, measured: true }, &mut run);
+    assert_eq!((energies(&run), run.energy_j()), (vec![Some(20.0)], Some(20.0)));
+    standby.apply_lease(LeaseState { reported_until: Some(MonoNs(14 * S)), ..OURS }, &mut run);
+    run.mark(Mark::End(MonoNs(14 * S)));
+    assert_eq!(run.energy_j(), Some(30.0));
+}
