@@ -67,7 +67,9 @@ impl Limits {
     fn new(world: &Running, device: &Device, (first, last): (u64, u64)) -> Limits {
         let gap_s = world.scenario.longest_gap_s();
         let gap_ns = (gap_s * 1e9) as u64;
-        let (from, to) = (first.saturating_sub(gap_ns), last + 2 * gap_ns);
+        // The power that is filled in before the first reading may be read after the run's end.
+        let known_at = first + world.scenario.opening_ns() + (MIN_KNOWN_S * 1e9) as u64;
+        let (from, to) = (first.saturating_sub(gap_ns), last.max(known_at) + 2 * gap_ns);
         let changes: Vec<(u64, f64)> = device.power.iter().copied().filter(|(at, _)| (from..to).contains(at)).collect();
         let powers = || changes.iter().map(|(_, watts)| *watts).chain([device.watts(from)]);
         let (least, most) = (powers().fold(f64::MAX, f64::min), powers().fold(0.0, f64::max));
