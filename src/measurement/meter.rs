@@ -299,8 +299,10 @@ impl Meter {
         self.power_check.count(step.joules, to.ns_since(from));
         self.faults.wraps += step.wraps;
         self.last = Some((to, Value::Count(count)));
-        self.has_moved = true;
-        self.moved_at = to;
+        // A reset may be confirmed by a count that has not moved since.
+        if step.joules > 0.0 {
+            (self.has_moved, self.moved_at) = (true, to);
+        }
         self.still_until = None;
         self.suspect = None;
         self.misses = 0;
