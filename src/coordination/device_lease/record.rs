@@ -285,25 +285,39 @@ impl LeaseRecord<'_> {
         amount(self.load(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::USED))
     }
 
-    /// Energy of the members that have left and of those that are alive, J.
+    /// Energy of the members that have left and of those that are alive, J. No member is in it twice.
     pub fn sum(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<f64> {
-        let left = amount(self.load(head::LEFT)).filter(|joules| *joules > 0.0);
-        let living = self.members().filter(|(_, member)| is_alive(member)).map(|(index, _)| self.used(index));
-        living.chain([left]).flatten().reduce(|a, b| a + b)
+        const MAX_TRIES: usize = 8;
+        let with = |left: u64| {
+            let left = amount(left).filter(|joules| *joules > 0.0);
+            let living = self.members().filter(|(_, member)| is_alive(member)).map(|(index, _)| self.used(index));
+            living.chain([left]).flatten().reduce(|a, b| a + b)
+        };
+        let mut left = self.load(head::LEFT);
+        let mut sum = with(left);
+        for _ in 0..MAX_TRIES {
+            let newer = self.load(head::LEFT);
+            if newer == left {
+                break;
+            }
+            (left, sum) = (newer, with(newer)); // a member left meanwhile
+        }
+        sum
     }
 
     /// Frees the entry of a member. Its energy stays in the sum. True: no other member is alive, and the record
     /// is closed.
     pub fn release(&self, index: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
         let used = self.used(index).unwrap_or(0.0);
+        // First the entry: between the two changes the sum lacks this energy, and never has it twice.
+        if let Some(member) = self.member(index) {
+            self.clear(index, member.process);
+        }
         loop {
             let old = self.load(head::LEFT);
             if self.swap(head::LEFT, old, (amount(old).unwrap_or(0.0) + used).to_bits()) {
                 break;
             }
-        }
-        if let Some(member) = self.member(index) {
-            self.clear(index, member.process);
         }
         self.close(is_alive)
     }
