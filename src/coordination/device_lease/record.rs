@@ -351,21 +351,13 @@ impl LeaseRecord<'_> {
         LeaseOwner::unpack(self.load(OWNERS + device.min(DEVICES - 1)))
     }
 
-    /// Makes `new` the owner of a device if `old` still is the owner. True: it is done. The begin of `old`'s
-    /// turn is kept.
+    /// Makes `new` the owner of a device if `old` still is the owner. True: it is done. The begin of `old`'s turn is
+    /// kept first. Until then it is the settled time of the owner, so no thread can be stopped between the two.
     pub fn replace(&self, device: usize, old: LeaseOwner, new: LeaseOwner) -> bool {
-        if old.turn != new.turn && self.remembered(device, old).is_none() {
-            self.remember(device, old);
+        if self.remembered(device, old).is_none() {
+            self.store(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(old.turn), old.pack());
         }
-        let is_done = self.swap(OWNERS + device.min(DEVICES - 1), old.pack(), new.pack());
-        if is_done && old.turn != new.turn {
-            self.remember(device, new);
-        }
-        is_done
-    }
-
-    fn remember(&self, device: usize, owner: LeaseOwner) {
-        self.store(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(owner.turn), owner.pack());
+        self.swap(OWNERS + device.min(DEVICES - 1), old.pack(), new.pack())
     }
 
     fn kept_turn(&self, device: usize, turn: u8) -> LeaseOwner {
