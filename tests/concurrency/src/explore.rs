@@ -14,6 +14,8 @@ const ALL_SCHEDULES: u64 = 2000;
 const FAULT_SEEDS: u64 = 20;
 /// Number of switches that a PCT schedule places at random. It otherwise runs the thread of the highest priority.
 const PCT_DEPTH: usize = 3;
+/// Times between two looks at the clock, ns: epochs are shorter or longer than the time that a lease ignores.
+const LOOKS_NS: [u64; 2] = [10_000, 400_000];
 
 /// Runs `check` under all schedules. Panics at the first that fails.
 pub fn holds(check: fn()) {
@@ -48,7 +50,7 @@ fn failure(seed: u64, fault: Option<Fault>, check: fn()) -> Option<String> {
     let run = move || {
         faults::set(fault);
         let execution = move || {
-            (os::reset(), process::reset(), segment::reset());
+            (os::reset(LOOKS_NS[seed as usize / 2 % 2]), process::reset(), segment::reset());
             // A check of one thread is explored too.
             let other = shuttle::thread::spawn(step);
             check();

@@ -4,6 +4,7 @@ use carbontracker::attribution::ledger::{Ledger, Mark};
 use carbontracker::clock::MonoNs;
 use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::measurement::meter::EnergyInterval;
+use carbontracker_concurrency::coordination::device_lease::EpochState;
 use carbontracker_concurrency::explore::{finds, holds};
 use carbontracker_concurrency::faults::Fault;
 use carbontracker_concurrency::os::{monotonic_ns, pause};
@@ -19,8 +20,8 @@ use std::time::Duration;
 /// The power of the only channel, W.
 const WATTS: f64 = 100.0;
 
-/// A ring that is soon full, so that marks are merged.
-fn new_marker() -> (Marker, Consumer<Mark>) {
+/// A marker, and a ring that is soon full, so that marks are merged.
+pub fn new_marker(state: Option<EpochState>) -> (Marker, Consumer<Mark>) {
     let (marks, ring) = RingBuffer::new(3);
     let counter = Arc::new(CrashCounter::open("ab", 1).expect("a page"));
     let record = MarkRecord { counter, epochs_before: 0, first_begin: None, inside: 0 };
@@ -32,7 +33,7 @@ fn new_marker() -> (Marker, Consumer<Mark>) {
         ended: 0,
         monitor_epochs: u64::MAX,
         record: Some(record),
-        state: None,
+        state,
         last_end,
     };
     (marker, ring)
@@ -87,7 +88,7 @@ impl Sampling {
 }
 
 fn each_epoch_and_joule_is_counted_once() {
-    let (marker, ring) = new_marker();
+    let (marker, ring) = new_marker(None);
     let counter = Arc::clone(&marker.record.as_ref().expect("a counter").counter);
     let (marker, is_over) = (Arc::new(Mutex::new(marker)), Arc::new(AtomicBool::new(false)));
     let mut ledger = Ledger::default();

@@ -116,4 +116,9 @@ impl AtomicU64 {
     pub const fn shared(index: usize) -> AtomicU64 {
         AtomicU64(real_std::sync::atomic::AtomicU64::new(0), Some(index))
     }
+
+    /// The number, without a switch.
+    pub fn get(&self) -> u64 {
+        self.0.load(SeqCst)
+    }
 }

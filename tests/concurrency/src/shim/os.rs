@@ -29,25 +29,25 @@ use real_std::cell::Cell;
 pub use real_std::os::*;
 use real_std::time::Duration;
 
-/// Time between two looks at the clock.
-const LOOK_NS: u64 = 10_000;
-/// That time while no lock is free, so that a wait for it is short.
+/// Time between two looks at the clock while no lock is free, so that a wait for it is short, ns.
 const LONG_LOOK_NS: u64 = 1_000_000_000;
 const START: MonoNs = MonoNs(1 << 60);
 
 real_std::thread_local! {
     /// The clock advances at each look and each pause. It is the same in each replay.
     static NOW: Cell<MonoNs> = const { Cell::new(START) };
+    static LOOK_NS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Resets the clock before an execution.
-pub fn reset() {
+/// Resets the clock before an execution. `look_ns` is the time between two looks at it.
+pub fn reset(look_ns: u64) {
     NOW.set(START);
+    LOOK_NS.set(look_ns);
     world::reset();
 }
 
 pub fn monotonic_ns() -> MonoNs {
-    NOW.set(NOW.get() + if is(Fault::DeniedTryLock) { LONG_LOOK_NS } else { LOOK_NS });
+    NOW.set(NOW.get() + if is(Fault::DeniedTryLock) { LONG_LOOK_NS } else { LOOK_NS.get() });
     NOW.get()
 }
 

@@ -3,7 +3,7 @@
 use super::atomic::{AtomicU64, Ordering, step};
 use crate::faults::{Fault, is};
 use real_std::cell::{Cell, RefCell};
-use real_std::collections::BTreeMap;
+use real_std::collections::{BTreeMap, BTreeSet};
 use real_std::io;
 use real_std::sync::Arc;
 
@@ -23,6 +23,14 @@ pub fn reset() {
 /// Kills the only writer after this number of stores: later stores have no effect.
 pub fn kill_after(stores: u64) {
     STORES_LEFT.set(stores);
+}
+
+/// All numbers but 0 that are in memory, without a switch.
+pub fn numbers() -> BTreeSet<u64> {
+    MEMORY.with_borrow(|memory| {
+        let numbers = memory.values().flat_map(|numbers| numbers.iter()).map(AtomicU64::get);
+        numbers.filter(|number| *number > 0).collect()
+    })
 }
 
 /// An attached segment.
