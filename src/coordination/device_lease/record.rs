@@ -293,14 +293,13 @@ impl LeaseRecord<'_> {
             let living = self.members().filter(|(_, member)| is_alive(member)).map(|(index, _)| self.used(index));
             living.chain([left]).flatten().reduce(|a, b| a + b)
         };
-        let mut left = self.load(head::LEFT);
-        let mut sum = with(left);
+        let (mut left, mut sum) = (self.load(head::LEFT), None);
         for _ in 0..MAX_TRIES {
+            sum = with(left);
             let newer = self.load(head::LEFT);
-            if newer == left {
-                break;
+            if std::mem::replace(&mut left, newer) == newer {
+                break; // no member left meanwhile
             }
-            (left, sum) = (newer, with(newer)); // a member left meanwhile
         }
         sum
     }
@@ -313,12 +312,8 @@ impl LeaseRecord<'_> {
         if let Some(member) = self.member(index) {
             self.clear(index, member.process);
         }
-        loop {
-            let old = self.load(head::LEFT);
-            if self.swap(head::LEFT, old, (amount(old).unwrap_or(0.0) + used).to_bits()) {
-                break;
-            }
-        }
+        let more = |left: u64| Some((amount(left).unwrap_or(0.0) + used).to_bits());
+        let _ = self.0.get(head::LEFT).map(|left| left.fetch_update(SeqCst, SeqCst, more));
         self.close(is_alive)
     }
 
