@@ -24,9 +24,7 @@ pub fn holds(check: fn()) {
     let failed = seeds.into_iter().find_map(|seed| Some((seed, failure(seed, None, check)?)));
     if let Some((seed, words)) = failed {
         let test = real_std::thread::current().name().unwrap_or_default().to_owned();
-        panic!(
-            "a schedule of seed {seed} fails: {words}\nreplay it: CT_SEED={seed} make test-concurrency ONLY={test}"
-        );
+        panic!("a schedule of seed {seed} fails: {words}\nreplay it: CT_SEED={seed} make test-concurrency ONLY={test}");
     }
 }
 
@@ -50,7 +48,9 @@ fn failure(seed: u64, fault: Option<Fault>, check: fn()) -> Option<String> {
     let run = move || {
         faults::set(fault);
         let execution = move || {
-            (os::reset(LOOKS_NS[seed as usize / 2 % 2]), process::reset(), segment::reset());
+            os::reset(LOOKS_NS[seed as usize / 2 % 2]);
+            process::reset();
+            segment::reset();
             // A check of one thread is explored too.
             let other = shuttle::thread::spawn(step);
             check();

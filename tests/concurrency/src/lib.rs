@@ -1,11 +1,11 @@
 //! Compiles the library's concurrent files against a scheduler that chooses each switch between threads by a seed.
 //!
-//! The files are those of `src/`, unchanged. In this crate the name `std` means this crate. Its `sync` and `thread` come
-//! from [`shim`], and the rest from the real `std`. So a lock of the library is a lock of the scheduler here. No release
-//! has a trace of it. Pure modules come from the library itself.
+//! The files are those of `src/`, unchanged. In this crate the name `std` means this crate. Its `sync` and `thread`
+//! come from [`shim`], and the rest from the real `std`. So a lock of the library is a lock of the scheduler here. No
+//! release has a trace of it. Pure modules come from the library itself.
 //!
-//! The scheduler has one order for all reads and writes (sequential consistency), so it does not see a missing `Acquire`
-//! or `Release`. No wait ends by its time limit, so a missing wake-up is a deadlock, which is reported.
+//! The scheduler has one order for all reads and writes (sequential consistency), so it does not see a missing
+//! `Acquire` or `Release`. No wait ends by its time limit, so a missing wake-up is a deadlock, which is reported.
 
 #![allow(hidden_glob_reexports, missing_docs, dead_code)]
 
@@ -20,7 +20,7 @@ pub mod faults;
 pub mod shim;
 
 pub use real_std::*;
-pub use shim::ring::{Consumer, Producer, RingBuffer};
+pub use shim::ring::Producer;
 pub use shim::{os, sync, thread};
 
 pub use carbontracker::{attribution, clock, error, forecast, measurement, sanitize, units};

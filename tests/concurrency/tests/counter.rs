@@ -33,16 +33,14 @@ fn count_is_whole_after_a_kill() {
 
 fn one_process_makes_the_page() {
     let processes = [2, 3, 4].map(|number| {
-        thread::spawn_in(number, move || {
-            match CrashCounter::open(RUN, 1) {
-                Ok(counter) => {
-                    counter.note(count(u64::from(number)));
-                    Some(u64::from(number))
-                }
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-                    None
-                }
+        thread::spawn_in(number, move || match CrashCounter::open(RUN, 1) {
+            Ok(counter) => {
+                counter.note(count(u64::from(number)));
+                Some(u64::from(number))
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+                None
             }
         })
     });

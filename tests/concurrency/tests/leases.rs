@@ -105,9 +105,8 @@ fn assert_counted_once(reports: &[(u32, Vec<(MonoNs, MonoNs)>)]) {
 }
 
 fn ranks_count_each_moment_once() {
-    let ranks = [2, 3, 4].map(|number| {
-        (number, thread::spawn_in(number, move || Tracker::start(u64::from(number)).run(2)))
-    });
+    let ranks =
+        [2, 3, 4].map(|number| (number, thread::spawn_in(number, move || Tracker::start(u64::from(number)).run(2))));
     assert_counted_once(&ranks.map(|(number, report)| (number, report.join().expect("it ends"))));
 }
 
@@ -119,9 +118,8 @@ fn ranks_share_a_device() {
 
 /// Process 3 has two trackers, which poll and settle the same turn. Its rank is lower, so it takes the device from 2.
 fn trackers_of_one_process_count_each_moment_once() {
-    let trackers = [2, 3, 3].map(|number| {
-        (number, thread::spawn_in(number, move || Tracker::start(u64::from(9 - number)).run(1)))
-    });
+    let trackers = [2, 3, 3]
+        .map(|number| (number, thread::spawn_in(number, move || Tracker::start(u64::from(9 - number)).run(1))));
     assert_counted_once(&trackers.map(|(number, report)| (number, report.join().expect("it ends"))));
 }
 
@@ -133,9 +131,8 @@ fn trackers_of_one_process_share_its_turn() {
 /// The sampling thread of a process releases its entry, as `Sampler::run`, and another process takes it. No epoch that
 /// begins meanwhile is published in it.
 fn a_late_epoch_reaches_no_other_process() {
-    let [mut leaving, staying] = [2, 4].map(|number| {
-        thread::spawn_in(number, move || Tracker::start(u64::from(number))).join().expect("it ends")
-    });
+    let [mut leaving, staying] = [2, 4]
+        .map(|number| thread::spawn_in(number, move || Tracker::start(u64::from(number))).join().expect("it ends"));
     let marker = Arc::new(Mutex::new(new_marker(leaving.leases.state()).0));
     let of_application = Arc::clone(&marker);
     let application = thread::spawn_in(2, move || {

@@ -10,7 +10,7 @@ use carbontracker_concurrency::faults::Fault;
 use carbontracker_concurrency::os::{monotonic_ns, pause};
 use carbontracker_concurrency::run_files::crash_counter::CrashCounter;
 use carbontracker_concurrency::shim::atomic::step;
-use carbontracker_concurrency::shim::ring::{Consumer, RingBuffer};
+use carbontracker_concurrency::shim::ring::{Consumer, new_ring};
 use carbontracker_concurrency::sync::atomic::{AtomicBool, Ordering};
 use carbontracker_concurrency::sync::{Arc, Mutex};
 use carbontracker_concurrency::thread;
@@ -22,20 +22,12 @@ const WATTS: f64 = 100.0;
 
 /// A marker, and a ring that is soon full, so that marks are merged.
 pub fn new_marker(state: Option<EpochState>) -> (Marker, Consumer<Mark>) {
-    let (marks, ring) = RingBuffer::new(3);
+    let (marks, ring) = new_ring(3);
     let counter = Arc::new(CrashCounter::open("ab", 1).expect("a page"));
     let record = MarkRecord { counter, epochs_before: 0, first_begin: None, inside: 0 };
     let (open, backlog, last_end) = (None, None, None);
-    let marker = Marker {
-        marks,
-        open,
-        backlog,
-        ended: 0,
-        monitor_epochs: u64::MAX,
-        record: Some(record),
-        state,
-        last_end,
-    };
+    let marker =
+        Marker { marks, open, backlog, ended: 0, monitor_epochs: u64::MAX, record: Some(record), state, last_end };
     (marker, ring)
 }
 

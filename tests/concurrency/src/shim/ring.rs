@@ -4,14 +4,10 @@ use super::atomic::step;
 use crate::faults::{Fault, is};
 use real_rtrb::PushError;
 
-/// Makes a ring.
-pub struct RingBuffer;
-
-impl RingBuffer {
-    pub fn new<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
-        let (producer, consumer) = real_rtrb::RingBuffer::new(capacity);
-        (Producer(producer), Consumer(consumer))
-    }
+/// The two ends of a new ring.
+pub fn new_ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
+    let (producer, consumer) = real_rtrb::RingBuffer::new(capacity);
+    (Producer(producer), Consumer(consumer))
 }
 
 /// The writing end.
