@@ -16,6 +16,7 @@ mod carbon;
 mod fake_machine;
 mod faults;
 mod forecast;
+mod grid;
 mod long_run;
 mod meter_faults;
 mod meters;
