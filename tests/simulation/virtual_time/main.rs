@@ -14,6 +14,7 @@ mod burst;
 mod carbon;
 #[path = "../../common/fake_machine.rs"]
 mod fake_machine;
+mod exec;
 mod faults;
 mod forecast;
 mod grid;
