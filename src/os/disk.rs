@@ -3,7 +3,7 @@
 use super::world::{self, DiskCall};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes all of the content to an open file. After a failure, a part of it may be in the file.
 pub fn write_all(file: &mut impl Write, path: &Path, content: &[u8]) -> io::Result<()> {
@@ -33,4 +33,14 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// Before a file is created or opened for writing.
 pub fn open(path: &Path) -> io::Result<()> {
     world::ask(|world| world.disk(path, DiskCall::Open)).transpose().map(drop)
+}
+
+/// Gives a new file the date of the world that this thread is in. Elsewhere the system gives it the date.
+pub fn stamp(file: &File) -> io::Result<()> {
+    if world::is_entered() { file.set_modified(super::date()) } else { Ok(()) }
+}
+
+/// The folder in memory that all processes of this machine see.
+pub fn memory_folder() -> PathBuf {
+    world::ask(|world| world.memory_folder()).unwrap_or_else(|| "/dev/shm".into())
 }

@@ -38,7 +38,7 @@ pub use kin::{Kin, kin};
 pub use lock::{LOCK_WAIT, lock, lock_within};
 pub use nvml_field::nvml_watts;
 pub use per_process::PerProcess;
-pub use process::{is_alive, pid_namespace, process_id, process_start, user, user_name};
+pub use process::{has_own_thread, is_alive, pid_namespace, process_id, process_start, user, user_name};
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;

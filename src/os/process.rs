@@ -1,5 +1,6 @@
 //! Users, and processes by their numbers.
 
+use super::affinity::is_own_thread;
 use super::{text, world};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -41,6 +42,16 @@ pub fn process_start(process: u32) -> Option<u64> {
     let [state, threads, start] = [0, 17, 19].map(|index| fields.get(index).copied().unwrap_or_default());
     let is_dead = ["Z", "X", ""].contains(&state) && threads.parse().unwrap_or(0) <= 1;
     Some(start).filter(|_| !is_dead)?.parse().ok()
+}
+
+/// Whether a process has a thread of this library. An exec ends them, but keeps the process's number and start. True if
+/// the threads cannot be listed.
+pub fn has_own_thread(process: u32) -> bool {
+    if let Some(has) = world::ask(|world| world.has_own_thread(process)) {
+        return has;
+    }
+    let mut threads = text::entries(Path::new(&format!("/proc/{process}/task"))).peekable();
+    threads.peek().is_none() || threads.any(|thread| is_own_thread(&thread))
 }
 
 /// Whether the process lives that started at `started`, in clock ticks since boot; 0 if its start is unknown.

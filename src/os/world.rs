@@ -2,14 +2,15 @@
 //! kernel.
 //!
 //! A test enters a [`World`] on its thread. From then on this folder asks the world for clocks, threads, waits,
-//! processes, shared memory, locks and disks. The library's code above `os` is the same in both.
+//! processes, shared memory, locks, disks and web services. The library's code above `os` is the same in both.
 
 use crate::clock::{ClockSample, MonoNs};
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// The number of a simulated thread.
 pub type Task = u64;
@@ -25,6 +26,17 @@ pub enum DiskCall {
     Sync,
     /// Gives a file its final name.
     Rename,
+}
+
+/// The reply of a web service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WebReply {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The header `Retry-After`.
+    pub retry_after: Option<&'static str>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// A simulated machine. All its threads run one at a time on one thread of the system.
@@ -55,6 +67,10 @@ pub trait World {
     fn process(&self) -> u32;
     /// The start of a living process in clock ticks. None: it is dead.
     fn process_start(&self, process: u32) -> Option<u64>;
+    /// The number of the program that the current process runs. An exec changes it.
+    fn program(&self) -> u64;
+    /// Whether a process has a thread of this library.
+    fn has_own_thread(&self, process: u32) -> bool;
     /// An environment variable of the current process.
     fn variable(&self, name: &str) -> Option<OsString>;
     /// Adds to the number of threads that the exit of the current process waits for. Returns the new number.
@@ -73,6 +89,10 @@ pub trait World {
 
     /// Before an operation on a file: how many bytes of a write the disk takes, or its failure. It may take time.
     fn disk(&self, path: &Path, call: DiskCall) -> io::Result<usize>;
+    /// The folder in memory that all processes see.
+    fn memory_folder(&self) -> PathBuf;
+    /// The reply of a web service to a request for this address, within this time. No real connection is opened.
+    fn fetch(&self, url: &str, within: Duration) -> io::Result<WebReply>;
 }
 
 #[cfg(feature = "simulation")]
@@ -86,8 +106,8 @@ mod entered {
 
     thread_local! {
         static WORLD: RefCell<Option<Rc<dyn World>>> = const { RefCell::new(None) };
-        /// The values of simulated processes, by process and by address of the static.
-        static VALUES: RefCell<BTreeMap<(u32, usize), Box<dyn Any>>> = const { RefCell::new(BTreeMap::new()) };
+        /// The values of simulated programs, by program and by address of the static.
+        static VALUES: RefCell<BTreeMap<(u64, usize), Box<dyn Any>>> = const { RefCell::new(BTreeMap::new()) };
     }
 
     /// While this value lives, its thread is in the world.
@@ -114,7 +134,7 @@ mod entered {
 
     /// The current process's value of a static. None: this thread is in no world.
     pub fn value_of_process<S, T: Default + 'static>(of: &'static S) -> Option<&'static Mutex<T>> {
-        let key = (ask(|world| world.process())?, std::ptr::from_ref(of) as usize);
+        let key = (ask(|world| world.program())?, std::ptr::from_ref(of) as usize);
         VALUES.with(|values| {
             let mut values = values.borrow_mut();
             let value = values.entry(key).or_insert_with(|| Box::new(Mutex::new(T::default())));

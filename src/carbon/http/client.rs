@@ -4,13 +4,14 @@
 use super::failure::{HttpFailure, NamedProxy};
 use super::proxy::Proxies;
 use crate::carbon::http::request::{HttpMethod, HttpRequest, Secret};
-use crate::os::memory;
+use crate::os::world::{self, WebReply};
+use crate::os::{self, memory};
 use rustls::crypto::ring;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use ureq::http::{HeaderValue, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ProxyProtocol, http};
@@ -46,12 +47,25 @@ pub fn ask(base: &str, request: &HttpRequest, limits: &HttpLimits, proxies: &Pro
         memory::check(NEEDED_BYTES, "a request").map_err(|_| HttpFailure::Memory)?;
         let uri = address(request.base.unwrap_or(base), request)?;
         let by = proxy(&uri, proxies);
-        let agent = agent(limits, uri.scheme_str() == Some("https"), by.map(dial).transpose()?)?;
-        let answer = send(request.method, uri, &request.headers, agent)?;
+        let answer = match world::ask(|world| world.fetch(&uri.to_string(), limits.whole)) {
+            Some(reply) => simulated(reply),
+            None => {
+                let agent = agent(limits, uri.scheme_str() == Some("https"), by.map(dial).transpose()?)?;
+                send(request.method, uri, &request.headers, agent)?
+            }
+        };
         read(answer.map_err(|error| HttpFailure::new(error, by))?, limits)
             .map_err(|error| HttpFailure::new(error, by))?
     });
     catch_unwind(work).unwrap_or(Err(HttpFailure::Fault))
+}
+
+/// The answer in a simulated world, in the form of a real one.
+fn simulated(reply: io::Result<WebReply>) -> Result<http::Response<Body>, ureq::Error> {
+    let WebReply { status, retry_after, body } = reply.map_err(ureq::Error::Io)?;
+    let answer = http::Response::builder().status(status);
+    let answer = retry_after.into_iter().fold(answer, |answer, delay| answer.header("retry-after", delay));
+    Ok(answer.body(Body::builder().data(body))?)
 }
 
 /// The proxy for an address. Only encrypted connections use one, and none to this machine.
@@ -168,12 +182,13 @@ fn retry_after_s(text: &str) -> Option<f64> {
         return Some(seconds as f64);
     }
     let until = httpdate::parse_http_date(text).ok()?;
-    Some(until.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64())
+    Some(until.duration_since(os::date()).unwrap_or_default().as_secs_f64())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     fn request(path: &str, key: Option<&str>) -> HttpRequest {
         let headers = key.map(|key| ("auth-token", Secret(key.into()))).into_iter().collect();

@@ -4,6 +4,7 @@
 
 use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::os;
+use crate::os::disk;
 use crate::sanitize;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
@@ -11,10 +12,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-/// Folder of the files.
-pub const FOLDER: &str = "/dev/shm";
 /// Age at which a lock is stale: three requests at their limit of time. Its process is dead.
 const STALE_LOCK_AGE: Duration = Duration::from_secs(30);
 /// Largest file that is read or written, bytes. Three days of five minutes take a twentieth of it.
@@ -93,7 +92,7 @@ impl NodeCache {
         if text.len() as u64 > MAX_BYTES.min(os::file_size_limit()) {
             return Err(ErrorKind::FileTooLarge.into());
         }
-        let new = self.beside(&format!("{}-{:x}", std::process::id(), os::random_u64()));
+        let new = self.beside(&format!("{}-{:x}", os::process_id(), os::random_u64()));
         let written = create(&new).and_then(|mut file| file.write_all(text.as_bytes()));
         written.and_then(|()| std::fs::rename(&new, &self.path)).inspect_err(|_| {
             let _ = std::fs::remove_file(&new);
@@ -112,8 +111,7 @@ impl NodeCache {
                     }
                     // A lock from the future was made before the clock was set back; it is stale.
                     let age = found.and_then(|found| found.modified());
-                    let age =
-                        age.map_or(Duration::ZERO, |at| SystemTime::now().duration_since(at).unwrap_or(STALE_LOCK_AGE));
+                    let age = age.map_or(Duration::ZERO, |at| os::date().duration_since(at).unwrap_or(STALE_LOCK_AGE));
                     if age < STALE_LOCK_AGE {
                         return None;
                     }
@@ -142,7 +140,9 @@ impl Drop for FetchLock {
 
 /// Creates a file that only this user can read. Errors: the path exists, as a file of any kind.
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(os::NO_FOLLOW).open(path)
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(os::NO_FOLLOW).open(path)?;
+    disk::stamp(&file)?;
+    Ok(file)
 }
 
 /// Hash of words, stable over builds. The byte that ends a word occurs in no text.
@@ -212,6 +212,7 @@ fn letter(quality: IntensityQuality) -> &'static str {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::SystemTime;
 
     const NOW: f64 = 1.8e9;
 

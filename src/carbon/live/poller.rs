@@ -9,6 +9,7 @@ use crate::carbon::http::proxy::Proxies;
 use crate::carbon::http::request::{HttpRequest, Secret};
 use crate::carbon::intensity::slot::IntensitySlot;
 use crate::carbon::provider::Provider;
+use crate::os::disk;
 use crate::os::worker::{Stop, Worker, WorkerExit};
 use crate::os::{self, Instant, unix_s};
 use std::io;
@@ -97,7 +98,7 @@ pub struct PollConfig {
 impl Default for PollConfig {
     fn default() -> Self {
         PollConfig {
-            folder: Some(crate::carbon::live::node_cache::FOLDER.into()),
+            folder: Some(disk::memory_folder()),
             limits: HttpLimits::default(),
             proxies: Proxies::default(),
             scale: 1.0,

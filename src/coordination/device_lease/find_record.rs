@@ -5,20 +5,26 @@ use crate::clock::MonoNs;
 use crate::os::{self, Segment};
 use std::io;
 
-/// A process of another namespace counts as dead after this time without a poll, ns.
+/// A process is silent after this time without a poll, ns.
 const MAX_SILENCE_NS: u64 = 5_000_000_000;
 /// Age, s, after which the record of a killed job is removed.
 const MAX_ABANDONED_S: u64 = 24 * 3600;
 /// Count of keys tried for a record, because another program may use the first.
 const MAX_KEYS: u64 = 8;
 
+/// Whether a process has not polled for so long that it may have ended. The state of its threads shows more, if its
+/// namespace is this one.
+pub fn is_silent(member: &Member, now: MonoNs) -> bool {
+    now >= member.beat + MAX_SILENCE_NS
+}
+
 /// Whether a process is alive, as far as this namespace of process numbers shows.
 pub fn is_alive(member: &Member, namespace: u64, now: MonoNs) -> bool {
-    if member.namespace == namespace {
-        os::is_alive(member.process, member.started)
-    } else {
-        now < member.beat + MAX_SILENCE_NS
+    if member.namespace != namespace {
+        return !is_silent(member, now);
     }
+    // An exec ends the threads of the library, but keeps the process's number and start.
+    os::is_alive(member.process, member.started) && (!is_silent(member, now) || os::has_own_thread(member.process))
 }
 
 /// The result of a search for a job's record.

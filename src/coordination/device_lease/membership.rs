@@ -1,6 +1,6 @@
 //! The membership of this process in the record of its job. All trackers of the process share it.
 
-use super::find_record::{FoundRecord, find, is_alive, sweep};
+use super::find_record::{FoundRecord, find, is_alive, is_silent, sweep};
 use super::participant::{DeviceTurn, Participant};
 use super::record::{LeaseRecord, Member, MemberState};
 use super::{LeasePoll, LeaseState, OnNode};
@@ -152,7 +152,11 @@ impl Membership {
     pub fn poll(&self, turn: &mut DeviceTurn, poll: LeasePoll) -> LeaseState {
         let ended = MonoNs::to_word(poll.ended);
         let newest = MonoNs::from_word(self.ended.fetch_max(ended, Ordering::Relaxed).max(ended));
-        let is_alive = |member: &Member| is_alive(member, self.namespace, poll.now);
+        // A silent entry of this process is that of its program before an exec. The own entry is not silent.
+        let is_earlier = |member: &Member| {
+            (member.process, member.namespace) == (self.process, self.namespace) && is_silent(member, poll.now)
+        };
+        let is_alive = |member: &Member| !is_earlier(member) && is_alive(member, self.namespace, poll.now);
         let participant = self.participant(&is_alive);
         participant.poll(turn, newest, poll)
     }

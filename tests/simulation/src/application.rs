@@ -38,6 +38,8 @@ pub enum End {
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
     pub process: u32,
+    /// The program that the process ran.
+    pub program: u64,
     /// A journal has its first line when the process starts.
     pub finds_journal: bool,
     /// The ended epochs: begin and end, ns since boot.
@@ -56,6 +58,8 @@ pub struct Truth {
     pub refused: Option<String>,
     /// Messages of the library.
     pub messages: Vec<String>,
+    /// The longest call at a mark, the longest other call, and the tracker's end, ns.
+    pub longest_ns: [u64; 3],
 }
 
 /// The truth of one process, shared with the checks.
@@ -67,7 +71,7 @@ pub type Complain<'a> = &'a dyn Fn(String);
 /// Runs the application. `create` makes the tracker.
 pub fn run(kernel: &Kernel, plan: &Plan, create: impl FnOnce(&str) -> Result<Tracker, String>, noted: &Noted) {
     kernel.sleep(plan.delay_ns);
-    noted.borrow_mut().process = kernel.process();
+    (noted.borrow_mut().process, noted.borrow_mut().program) = (kernel.process(), kernel.program());
     let tracker = match create(&plan.options) {
         Ok(tracker) => tracker,
         Err(why) => {
@@ -121,10 +125,18 @@ impl Application<'_> {
         }
     }
 
+    /// Notes the time of a call that began at `since`. `kind` is that of [`Truth::longest_ns`].
+    fn note_time(&self, kind: usize, since: u64) {
+        let took = self.kernel.now() - since;
+        self.noted.borrow_mut().longest_ns.get_mut(kind).into_iter().for_each(|most| *most = took.max(*most));
+    }
+
     /// The instant of a call. The library stamps it before any other thread runs.
     fn begin(&mut self) {
         let at = self.kernel.now();
-        match self.tracker.begin() {
+        let begun = self.tracker.begin();
+        self.note_time(0, at);
+        match begun {
             Ok(_) => {
                 if self.open.is_some() {
                     self.fail("an epoch began inside another".into());
@@ -139,7 +151,9 @@ impl Application<'_> {
 
     fn end(&mut self) {
         let at = self.kernel.now();
-        match (self.tracker.end(), self.open.take()) {
+        let ended = self.tracker.end();
+        self.note_time(0, at);
+        match (ended, self.open.take()) {
             (Ok(_), Some(begin)) => self.noted.borrow_mut().epochs.push((begin, at)),
             (Err(error), None) if error.status == Status::CT_ESTATE => (),
             (result, open) => self.fail(format!("end of {open:?}: {result:?}")),
@@ -149,6 +163,7 @@ impl Application<'_> {
     /// A call that is wrong, or rare.
     fn odd_call(&mut self) {
         let kind = self.kernel.rng.borrow_mut().u32(..10);
+        let at = self.kernel.now();
         match kind {
             0 => self.begin(),
             1 => {
@@ -170,6 +185,7 @@ impl Application<'_> {
             8 => self.look(),
             _ => drop(self.tracker.report("csv")),
         }
+        self.note_time(1, at);
     }
 
     /// Takes a report and the messages.
@@ -192,8 +208,11 @@ impl Application<'_> {
         if self.open.is_some() {
             self.end();
         }
+        let at = self.kernel.now();
         self.look();
+        self.note_time(1, at);
         self.noted.borrow_mut().has_reported = true;
+        let (at, kernel, noted) = (self.kernel.now(), self.kernel, self.noted);
         match self.plan.end {
             End::Destroys => drop(self.tracker.destroy()),
             End::Exits => {
@@ -201,6 +220,8 @@ impl Application<'_> {
                 std::mem::forget(self.tracker);
             }
         }
-        self.noted.borrow_mut().has_ended = true;
+        let mut noted = noted.borrow_mut();
+        noted.has_ended = true;
+        noted.longest_ns[2] = kernel.now() - at;
     }
 }

@@ -1,8 +1,10 @@
 //! What must be true of every world, whatever happened in it.
 
 use crate::application::Truth;
+use crate::check_more::{calls, misplaced_j, survivors};
 use crate::device::{Device, Meter};
 use crate::disk::is_journal;
+use crate::grid_check;
 use crate::scenario::Running;
 use carbontracker::run_files;
 use serde_json::Value;
@@ -17,7 +19,7 @@ const STALL_S: f64 = 6.0;
 const MIN_KNOWN_S: f64 = 0.3;
 
 /// The result of a check. The error says what is wrong.
-type Checked = Result<(), String>;
+pub type Checked = Result<(), String>;
 
 /// Checks a world that has ended.
 pub fn all(world: &Running) -> Checked {
@@ -28,6 +30,7 @@ pub fn all(world: &Running) -> Checked {
     }
     if world.scenario.traits.ranks > 1 {
         job(world, &lives)?;
+        survivors(world, &lives)?;
     }
     if world.scenario.traits.resumes {
         resumed(world, &lives)?;
@@ -40,7 +43,7 @@ fn number(report: &Value, pointer: &str) -> Option<f64> {
 }
 
 /// The error of a meter's number at one instant, J.
-fn step_error(device: &Device) -> f64 {
+pub fn step_error(device: &Device) -> f64 {
     let most = device.power.iter().map(|(_, watts)| *watts).fold(0.0, f64::max);
     // Between two readings the power counts as constant. The readings next to a mark are this far from it.
     let gap_s = if device.power.len() > 1 { 1.5 } else { 0.0 };
@@ -109,6 +112,8 @@ fn one(world: &Running, truth: &Truth) -> Checked {
     if let Some(fault) = truth.messages.iter().find(|message| message.contains("internal error")) {
         return Err(fault.clone());
     }
+    calls(world, truth)?;
+    grid_check::one(world, truth)?;
     let Some((_, report)) = &truth.report else { return Ok(()) };
     let traits = &world.scenario.traits;
     finite(report)?;
@@ -205,7 +210,7 @@ fn energies(world: &Running, truth: &Truth, report: &Value) -> Checked {
 }
 
 /// The energy of a device in a report.
-fn counted(truth: &Truth, device: &Device) -> Option<f64> {
+pub fn counted(truth: &Truth, device: &Device) -> Option<f64> {
     let (_, report) = truth.report.as_ref()?;
     let components = report.pointer("/components")?.as_array()?;
     let is_it = |one: &&Value| one.pointer("/id").and_then(Value::as_str) == Some(&device.name);
@@ -213,7 +218,7 @@ fn counted(truth: &Truth, device: &Device) -> Option<f64> {
 }
 
 /// The energy of a device until a process's meters are open. The library fills it in, if the process reads them at all.
-fn opening_j(world: &Running, truth: &Truth, device: &Device) -> f64 {
+pub fn opening_j(world: &Running, truth: &Truth, device: &Device) -> f64 {
     let begin = truth.first_begin.unwrap_or(0);
     device.joules(begin + world.scenario.opening_ns()) - device.joules(begin)
 }
@@ -255,7 +260,7 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
 }
 
 /// Intervals joined where they overlap.
-fn union(mut intervals: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+pub fn union(mut intervals: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     intervals.sort_unstable();
     let mut joined: Vec<(u64, u64)> = Vec::new();
     for (begin, end) in intervals {
@@ -305,7 +310,7 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
         let of_lives: f64 = spans.iter().copied().map(limits).map(|one| one.error + one.restart + one.last_gap).sum();
         let error = 2.0 * step_error(device) * (1 + lives.len()) as f64 + of_lives;
         let filled_in = FILL_IN_ERROR * (1.0 - number(component, "/coverage").unwrap_or(0.0)) * true_j;
-        if joules > most_j + error + filled_in {
+        if joules > most_j + error + filled_in + misplaced_j(world, device, lives) {
             return Err(format!("{}: {joules} J in all lives instead of {true_j} J", device.name));
         }
     }
@@ -335,8 +340,9 @@ fn files(world: &Running) -> Checked {
     for entry in entries.flatten() {
         let path = entry.path();
         // A kill may come in the middle of the first line.
+        let is_cut_short = world.scenario.traits.has_kills || !world.deaths.borrow().is_empty();
         let is_opened = std::fs::read(&path).is_ok_and(|text| text.contains(&b'\n'));
-        if is_journal(&path) && (is_opened || !world.scenario.traits.has_kills) {
+        if is_journal(&path) && (is_opened || !is_cut_short) {
             match run_files::read(&path) {
                 Ok(read) => finite(&read.report)?,
                 Err(_) if world.scenario.traits.has_power_cut || world.scenario.traits.has_disk_faults => (),

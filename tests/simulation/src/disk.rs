@@ -41,6 +41,13 @@ impl Disk {
         })
     }
 
+    /// A folder in memory, beside the disk. A power cut clears it.
+    pub fn memory_folder(&self) -> PathBuf {
+        let folder = self.folder.join("memory");
+        let _ = std::fs::create_dir(&folder);
+        folder
+    }
+
     /// The part of a write that is done, or the failure of an operation.
     pub fn call(&self, kernel: &Kernel, path: &Path, call: DiskCall) -> io::Result<usize> {
         if self.dying.get().is_some_and(|process| process == kernel.process()) {
@@ -101,6 +108,7 @@ impl Disk {
 
     /// Loses what was not synced, as a power cut does: files end earlier, have zeros at the end, or are gone.
     pub fn cut_power(&self, kernel: &Kernel) -> io::Result<()> {
+        let _ = std::fs::remove_dir_all(self.folder.join("memory"));
         let synced = self.synced.borrow();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();

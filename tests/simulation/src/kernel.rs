@@ -60,6 +60,8 @@ enum Waits {
 
 /// A simulated process.
 struct Process {
+    /// Its program. An exec changes it.
+    program: u64,
     variables: Vec<(String, String)>,
     started: u64,
     /// Number of threads that its exit waits for.
@@ -173,7 +175,8 @@ impl Kernel {
     pub fn start(&self, variables: Vec<(String, String)>, main: impl FnOnce() + 'static) -> u32 {
         let process = self.next_process.replace(self.next_process.get() + 1);
         let started = self.now() / 10_000_000 + u64::from(process);
-        let new = Process { variables, started, awaited: 0, stopped_until: 0, attached: Vec::new() };
+        let program = self.next_task.get();
+        let new = Process { program, variables, started, awaited: 0, stopped_until: 0, attached: Vec::new() };
         self.processes.borrow_mut().insert(process, new);
         self.spawn_in(process, "main", Box::new(main));
         process

@@ -1,18 +1,23 @@
 //! Simulated machines, processes, disks and grids, made from one seed. The library runs in them unchanged.
 //!
-//! `kernel.rs` has time, threads, processes, shared memory and locks; `disk.rs` the disk; `device.rs` the meters.
-//! `world.rs` answers the library's folder `os`.
+//! `kernel.rs` has time, threads, processes, shared memory and locks; `disk.rs` the disk; `device.rs` the meters;
+//! `grid.rs` the web services of carbon intensity. `world.rs` answers the library's folder `os`.
 
 pub mod application;
 pub mod check;
+pub mod check_more;
 pub mod device;
 pub mod disk;
+pub mod grid;
+pub mod grid_check;
 pub mod kernel;
+pub mod memory;
 pub mod scenario;
 pub mod world;
 
 use carbontracker::os::world::enter;
 use disk::Disk;
+use grid::Web;
 use kernel::Kernel;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -53,10 +58,21 @@ pub fn on_a_machine<R: 'static>(
     variables: Vec<(String, String)>,
     body: impl FnOnce(&Rc<Kernel>, &Rc<Disk>) -> R + 'static,
 ) -> R {
+    on_the_web(seed, variables, Web::default(), body)
+}
+
+/// Like [`on_a_machine`], with these web services.
+pub fn on_the_web<R: 'static>(
+    seed: u64,
+    variables: Vec<(String, String)>,
+    web: Web,
+    body: impl FnOnce(&Rc<Kernel>, &Rc<Disk>) -> R + 'static,
+) -> R {
     let kernel = Rc::new(Kernel::new(seed));
     let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
     let _removed = Removed(disk.folder.clone());
-    let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
+    let web = Rc::new(web);
+    let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk), web }));
     let result = Rc::new(RefCell::new(None));
     let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));
     kernel.start(variables, move || *to.borrow_mut() = Some(body(&inside, &disk)));
@@ -69,7 +85,7 @@ pub fn on_a_machine<R: 'static>(
 }
 
 /// A folder that is removed with this value. A killed process leaves its part of the disk undropped.
-struct Removed(PathBuf);
+pub(crate) struct Removed(pub PathBuf);
 
 impl Drop for Removed {
     fn drop(&mut self) {

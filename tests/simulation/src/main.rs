@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     };
     keep_freed_memory();
     let began = Instant::now();
-    let (mut failed, mut simulated_s) = (0_u64, 0.0);
+    let (mut failed, mut simulated_s, mut most_bytes) = (0_u64, 0.0, 0);
     for seed in first..first + count {
         let scenario = Scenario::new(seed);
         if count == 1 {
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         }
         let outcome = scenario.run();
         simulated_s += outcome.simulated_ns as f64 * 1e-9;
+        most_bytes = most_bytes.max(outcome.most_bytes);
         if count == 1 {
             outcome.lives.iter().for_each(print_life);
             outcome.journals.iter().for_each(|journal| println!("journal:\n{journal}"));
@@ -37,7 +38,10 @@ fn main() -> ExitCode {
     }
     let hours = simulated_s / 3600.0;
     let per_minute = hours / began.elapsed().as_secs_f64() * 60.0;
-    println!("{count} worlds, {failed} failed; {hours:.0} h simulated, {per_minute:.0} h a minute");
+    let kib = most_bytes >> 10;
+    println!(
+        "{count} worlds, {failed} failed; {hours:.0} h simulated, {per_minute:.0} h a minute; {kib} KiB a process"
+    );
     if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

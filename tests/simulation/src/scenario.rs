@@ -1,12 +1,17 @@
 //! A world from one seed: its machine, processes and events.
 
+mod events;
+
 use crate::application::{self, End, Noted, Plan, Truth};
 use crate::check;
+use crate::check_more;
 use crate::device::{Device, Devices, Meter, SharedKernel};
 use crate::disk::Disk;
+use crate::grid::{Grid, Web};
 use crate::kernel::{BEGIN, Kernel};
+use crate::memory::Watch;
 use crate::world::Simulated;
-use crate::{END, new_folder};
+use crate::{END, Removed, new_folder};
 use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::measurement::source_name::SourceName;
 use carbontracker::options::Options;
@@ -45,6 +50,8 @@ pub struct Traits {
 enum Event {
     /// Kills the process of a rank.
     Kill(usize),
+    /// The process of a rank runs another program, which makes a tracker or not.
+    Exec(usize, bool),
     /// Stops a rank for a time, ns.
     Stop(usize, u64),
     /// Sets the date, s.
@@ -77,6 +84,7 @@ pub struct Scenario {
     /// One plan a rank.
     plans: Vec<Plan>,
     has_files: bool,
+    grid: Option<Grid>,
     /// Events and the time before each, ns.
     events: Vec<(u64, Event)>,
 }
@@ -87,6 +95,8 @@ pub struct Outcome {
     pub failure: Option<String>,
     /// The time that passed in the world, ns.
     pub simulated_ns: u64,
+    /// The most memory that the world held, bytes for each life of a process.
+    pub most_bytes: u64,
     /// What was true of each process, with its rank.
     pub lives: Vec<(usize, Truth)>,
     /// The journals of a world in which something is wrong.
@@ -192,6 +202,7 @@ impl Scenario {
         if ranks == 1 && rng.bool() {
             options += " job=off";
         }
+        let grid = Grid::new(seed, BEGIN, span_ns).inspect(|grid| grid.choose(&mut options));
         if resumes {
             options += " resume=FOLDER";
         } else if has_files {
@@ -236,7 +247,7 @@ impl Scenario {
         if traits.has_power_cut {
             add(rng, Event::CutPower);
         }
-        events.sort_by_key(|(at, _)| *at);
+        events::finish(&mut events, events::exec(rng, seed, &traits, (longest, span_ns)));
         Scenario {
             seed,
             parts,
@@ -249,6 +260,7 @@ impl Scenario {
             late_ns: if ranks > 1 && one_in(rng, 3) { rng.u64(MS..100 * MS) } else { 0 },
             plans,
             has_files,
+            grid,
             events,
             traits,
         }
@@ -257,12 +269,7 @@ impl Scenario {
     /// The longest time from a process's start until all its meters are open and read, ns.
     pub fn opening_ns(&self) -> u64 {
         let latencies: u64 = self.devices().map(|device| device.latency_ns).sum();
-        self.driver_ns + self.discovery_ns + self.late_ns + self.stopped_ns() + latencies
-    }
-
-    /// The time in which processes are stopped, ns.
-    fn stopped_ns(&self) -> u64 {
-        self.events.iter().map(|(_, event)| if let Event::Stop(_, ns) = event { *ns } else { 0 }).sum()
+        self.driver_ns + self.discovery_ns + self.late_ns + self.stops_ns() + latencies
     }
 
     /// All devices.
@@ -276,7 +283,7 @@ impl Scenario {
         let intervals = self.plans.iter().flat_map(|plan| plan.options.split(' '));
         let intervals = intervals.filter_map(|option| option.strip_prefix("interval=")?.parse::<f64>().ok());
         let hangs_ns: u64 = self.devices().map(Device::hangs_ns).sum();
-        intervals.fold(0.0, f64::max) + (self.stopped_ns() + hangs_ns + 2 * pass_ns) as f64 * 1e-9
+        intervals.fold(0.0, f64::max) + (self.stops_ns() + hangs_ns + 2 * pass_ns) as f64 * 1e-9
     }
 
     fn machine(&self, kernel: &Rc<Kernel>) -> Devices {
@@ -292,24 +299,31 @@ impl Scenario {
 
     /// Runs the world and checks it.
     pub fn run(self) -> Outcome {
+        let watch = Watch::begin();
         let kernel = Rc::new(Kernel::new(self.seed));
+        let web = Rc::new(Web::new(self.grid.clone()));
         let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
+        let _removed = Removed(disk.folder.clone());
         disk.latency_ns.set(self.latency_ns);
         disk.kill_at_write.set(self.kill_at_write);
-        let _entered = enter(Rc::new(Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
+        let (of_kernel, of_disk, of_web) = (Rc::clone(&kernel), Rc::clone(&disk), Rc::clone(&web));
+        let _entered = enter(Rc::new(Simulated { kernel: of_kernel, disk: of_disk, web: of_web }));
         kernel.late_ns.set(self.late_ns);
         let began = kernel.now();
-        let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, lives: Default::default() });
+        let (lives, deaths) = Default::default();
+        let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, web, lives, deaths });
         for rank in 0..world.scenario.plans.len() {
             world.start(rank);
         }
         let supervisor = Rc::clone(&world);
         kernel.start(Vec::new(), move || supervisor.supervise());
         kernel.run(END);
-        let failure = kernel.failure().or_else(|| check::all(&world).err());
+        let most_bytes = watch.most() / world.lives.borrow().len().max(1) as u64;
+        let failure =
+            kernel.failure().or_else(|| check::all(&world).and_then(|()| check_more::memory(most_bytes)).err());
         let lives = world.lives.borrow().iter().map(|(rank, noted)| (*rank, noted.borrow().clone())).collect();
         let journals = if failure.is_some() { world.disk.journals() } else { Vec::new() };
-        Outcome { failure, simulated_ns: kernel.now() - began, lives, journals }
+        Outcome { failure, simulated_ns: kernel.now() - began, most_bytes, lives, journals }
     }
 }
 
@@ -318,19 +332,33 @@ pub struct Running {
     pub scenario: Scenario,
     pub kernel: Rc<Kernel>,
     pub disk: Rc<Disk>,
+    pub web: Rc<Web>,
+    /// When processes were killed or ran another program, ns since the world's boot.
+    pub deaths: std::cell::RefCell<Vec<u64>>,
     /// The lives of each rank, in order.
     pub lives: std::cell::RefCell<Vec<(usize, Noted)>>,
 }
 
 impl Running {
-    /// Starts the process of a rank.
-    fn start(self: &Rc<Self>, rank: usize) {
-        let Some(plan) = self.scenario.plans.get(rank) else { return };
+    /// The program of a rank, and the notes about its life, which begins.
+    fn program(self: &Rc<Self>, rank: usize) -> Option<(impl FnOnce() + 'static, Noted)> {
+        let plan = self.scenario.plans.get(rank)?;
         let noted = Noted::default();
         noted.borrow_mut().finds_journal = self.disk.has_journal();
         self.lives.borrow_mut().push((rank, Rc::clone(&noted)));
         let mut plan = plan.clone();
         plan.options = plan.options.replace("FOLDER", &self.disk.folder.display().to_string());
+        let (world, of_program) = (Rc::clone(self), Rc::clone(&noted));
+        let main = move || {
+            application::run(&world.kernel, &plan, |options| world.create(options), &of_program);
+            world.kernel.exit(world.kernel.process());
+        };
+        Some((main, noted))
+    }
+
+    /// Starts the process of a rank.
+    fn start(self: &Rc<Self>, rank: usize) {
+        let Some((main, noted)) = self.program(rank) else { return };
         let ranks = self.scenario.traits.ranks;
         let mut variables = Vec::new();
         if ranks > 1 {
@@ -343,14 +371,8 @@ impl Running {
             ];
             variables.extend(of_job.map(|(name, value)| (name.to_owned(), value)));
         }
-        let world = Rc::clone(self);
-        let process = self.kernel.start(variables, move || {
-            application::run(&world.kernel, &plan, |options| world.create(options), &noted);
-            world.kernel.exit(world.kernel.process());
-        });
-        if let Some((_, noted)) = self.lives.borrow().last() {
-            noted.borrow_mut().process = process;
-        }
+        let process = self.kernel.start(variables, main);
+        noted.borrow_mut().process = process;
     }
 
     fn create(&self, options: &str) -> Result<Tracker, String> {
@@ -382,7 +404,11 @@ impl Running {
 
     fn happen(self: &Rc<Self>, event: &Event) {
         match *event {
-            Event::Kill(rank) => self.process(rank).into_iter().for_each(|process| self.kernel.kill(process)),
+            Event::Kill(rank) => {
+                self.deaths.borrow_mut().push(self.kernel.now());
+                self.process(rank).into_iter().for_each(|process| self.kernel.kill(process));
+            }
+            Event::Exec(rank, tracks) => self.exec(rank, tracks),
             Event::Stop(rank, ns) => {
                 self.process(rank).into_iter().for_each(|process| self.kernel.stop(process, ns));
             }

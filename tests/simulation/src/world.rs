@@ -1,20 +1,23 @@
 //! The world that the library's folder `os` asks: the kernel's tables and the disk.
 
 use crate::disk::Disk;
+use crate::grid::Web;
 use crate::kernel::Kernel;
 use carbontracker::clock::{ClockSample, MonoNs};
-use carbontracker::os::world::{DiskCall, Task, World};
+use carbontracker::os::world::{DiskCall, Task, WebReply, World};
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// A simulated machine, as the library sees it.
 pub struct Simulated {
     pub kernel: Rc<Kernel>,
     pub disk: Rc<Disk>,
+    pub web: Rc<Web>,
 }
 
 impl World for Simulated {
@@ -66,6 +69,14 @@ impl World for Simulated {
         self.kernel.process_start(process)
     }
 
+    fn program(&self) -> u64 {
+        self.kernel.program()
+    }
+
+    fn has_own_thread(&self, process: u32) -> bool {
+        self.kernel.has_own_thread(process)
+    }
+
     fn variable(&self, name: &str) -> Option<OsString> {
         self.kernel.variable(name)
     }
@@ -96,5 +107,13 @@ impl World for Simulated {
 
     fn disk(&self, path: &Path, call: DiskCall) -> io::Result<usize> {
         self.disk.call(&self.kernel, path, call)
+    }
+
+    fn memory_folder(&self) -> PathBuf {
+        self.disk.memory_folder()
+    }
+
+    fn fetch(&self, url: &str, within: Duration) -> io::Result<WebReply> {
+        self.web.fetch(&self.kernel, url, within)
     }
 }

@@ -14,8 +14,10 @@ mod burst;
 mod carbon;
 #[path = "../../common/fake_machine.rs"]
 mod fake_machine;
+mod exec;
 mod faults;
 mod forecast;
+mod grid;
 mod long_run;
 mod meter_faults;
 mod meters;

@@ -51,10 +51,42 @@ impl Kernel {
     /// return.
     pub fn kill(&self, process: u32) {
         let Some(killed) = self.processes.borrow_mut().remove(&process) else { return };
-        for segment in killed.attached {
-            self.detach(segment);
-        }
+        self.release(process, killed.attached);
+        self.end_threads(process);
+    }
+
+    /// Replaces the program of another process, as exec does. Its threads end as at a kill. Its number, start and
+    /// variables stay.
+    pub fn exec(&self, process: u32, main: impl FnOnce() + 'static) {
+        let attached = {
+            let mut processes = self.processes.borrow_mut();
+            let Some(there) = processes.get_mut(&process) else { return };
+            (there.program, there.awaited) = (self.next_task.get(), 0);
+            std::mem::take(&mut there.attached)
+        };
+        self.release(process, attached);
+        self.end_threads(process);
+        self.spawn_in(process, "main", Box::new(main));
+    }
+
+    /// The program that the current process runs; 0 if the process has ended.
+    pub fn program(&self) -> u64 {
+        self.processes.borrow().get(&self.process()).map_or(0, |process| process.program)
+    }
+
+    /// Whether a process has a thread of the library.
+    pub fn has_own_thread(&self, process: u32) -> bool {
+        self.threads.borrow().values().any(|thread| thread.process == process && thread.name.starts_with("ct-"))
+    }
+
+    /// Releases the shared memory and locks of a process.
+    fn release(&self, process: u32, attached: Vec<i32>) {
+        attached.into_iter().for_each(|segment| self.detach(segment));
         self.locks.borrow_mut().retain(|_, holder| *holder != process);
+    }
+
+    /// Ends all threads of a process. If the current one is among them, this call does not return.
+    fn end_threads(&self, process: u32) {
         let (task, current) = self.current.get();
         let tasks: Vec<Task> = self
             .threads
@@ -80,9 +112,7 @@ impl Kernel {
 
     /// Ends a process whose last thread has ended.
     pub fn exit(&self, process: u32) {
-        if let Some(ended) = self.processes.borrow_mut().remove(&process) {
-            ended.attached.into_iter().for_each(|segment| self.detach(segment));
-        }
-        self.locks.borrow_mut().retain(|_, holder| *holder != process);
+        let ended = self.processes.borrow_mut().remove(&process);
+        self.release(process, ended.map_or(Vec::new(), |ended| ended.attached));
     }
 }
