@@ -256,8 +256,9 @@ impl Meter {
             return self.fail(Fault::Implausible);
         };
         let hole = reset_at.s_since(since);
-        // A power known from a few steps of the counter is too uncertain.
-        let joules = if hole <= BRIDGE_S && self.watched_s >= MIN_KNOWN_S { self.watts * hole } else { 0.0 };
+        // A power that is known from a few steps of the counter is too uncertain for a long time.
+        let is_known = self.watched_s >= MIN_KNOWN_S.min(hole);
+        let joules = if hole <= BRIDGE_S && is_known { self.watts * hole } else { 0.0 };
         credit(EnergyInterval { from: since, to: reset_at, joules, measured: false });
         self.faults.resets += 1;
         self.faults.bridged_j += joules;

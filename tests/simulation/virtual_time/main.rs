@@ -12,9 +12,9 @@ mod run_files;
 
 mod burst;
 mod carbon;
+mod exec;
 #[path = "../../common/fake_machine.rs"]
 mod fake_machine;
-mod exec;
 mod faults;
 mod forecast;
 mod grid;
