@@ -35,7 +35,7 @@ pub struct LeaseRequester {
 }
 
 /// The instant from which the requester counts the device. None: it does not take it. `others` are the other processes
-/// that would count the device; some may be dead. They matter only if there is no living owner.
+/// that would count the device; some may be dead. They matter only if the owner does not live or is idle.
 pub fn take(
     requester: &LeaseRequester,
     holder: LeaseHolder,
@@ -45,6 +45,12 @@ pub fn take(
 ) -> Option<MonoNs> {
     let is_open = matches!(requester.member.state, MemberState::Open(_));
     let needs = |settled: MonoNs| is_open || requester.ended > Some(settled + MIN_GAIN_NS);
+    // A process whose last epoch has just ended counts it by its next report. Later it may look no more.
+    let has_just_ended = |other: &Member, settled: MonoNs| match other.state {
+        MemberState::Ended(Some(ended)) => ended > settled + MIN_GAIN_NS && now <= ended + MAX_IDLE_NS,
+        _ => false,
+    };
+    let is_in_epoch = |other: &Member| matches!(other.state, MemberState::Open(_));
     match holder {
         LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => {
             // A process that has read the device since then loses nothing. Among these the lowest rank takes it, so
@@ -52,9 +58,10 @@ pub fn take(
             let loss = |member: &Member| member.since.ns_since(settled) / SAME_START_NS;
             let rank = |member: &Member| member.rank.unwrap_or(u64::MAX);
             let ours = (loss(&requester.member), rank(&requester.member));
-            let is_open = |other: &Member| matches!(other.state, MemberState::Open(_));
+            let may_take =
+                |other: &Member| is_in_epoch(other) || !requester.is_requested && has_just_ended(other, settled);
             let mut better =
-                others.filter(|other| is_open(other) && (loss(other), rank(other)) < ours && is_alive(other));
+                others.filter(|other| may_take(other) && (loss(other), rank(other)) < ours && is_alive(other));
             (needs(settled) && better.next().is_none()).then_some(settled)
         }
         LeaseHolder::Living(holder, begun, settled) => {
@@ -64,9 +71,16 @@ pub fn take(
             let is_before = is_lower && settled <= begun.max(requester.member.since) + MAX_UNSETTLED_NS;
             match holder.state {
                 MemberState::Ended(ended) => {
-                    let settled = settled.max(ended.unwrap_or_default()).max(requester.member.since);
+                    let counted = settled.max(ended.unwrap_or_default());
+                    let settled = counted.max(requester.member.since);
                     let is_due = requester.is_requested && needs(settled);
-                    (is_due || is_open && (is_before || now > settled + MAX_IDLE_NS)).then_some(settled)
+                    let is_idle = now > settled + MAX_IDLE_NS;
+                    // This process has not read what the other one has, so that energy would be lost.
+                    let has_more = |other: Member| {
+                        let is_earlier = other.since + SAME_START_NS < requester.member.since;
+                        is_earlier && (is_in_epoch(&other) || has_just_ended(&other, counted)) && is_alive(&other)
+                    };
+                    (is_due || is_open && (is_idle || is_before && !{ others }.any(has_more))).then_some(settled)
                 }
                 // No epoch of the owner has the energy since its last end.
                 MemberState::Open(_) => (is_open && is_before).then_some(settled.max(requester.member.since)),
@@ -163,6 +177,28 @@ mod tests {
             take(&open, holder(0, MemberState::Ended(Some(MonoNs(2 * S)))), std::iter::empty(), &|_| true, MonoNs(now))
         };
         assert_eq!((take(3 * S), take(3 * S + 1)), (None, Some(MonoNs(2 * S))));
+    }
+
+    #[test]
+    fn process_waits_for_another_that_has_read_time_of_no_owner() {
+        let open = requester(MemberState::Open(MonoNs(3 * S)), None, false);
+        let open = LeaseRequester { member: Member { since: MonoNs(3 * S), ..open.member }, ..open };
+        let idle = holder(2, MemberState::Ended(Some(MonoNs(2 * S))));
+        let take = |holder, other, lives, now| take(&open, holder, [other].into_iter(), &|_| lives, MonoNs(now));
+        let other = |state| Member { rank: Some(3), since: MonoNs(S), state, ..Member::default() };
+        let end = 2 * S + S / 2;
+        let ended = other(MemberState::Ended(Some(MonoNs(end))));
+        for (holder, from) in [(idle, 3 * S), (LeaseHolder::Vacant(MonoNs(2 * S)), 2 * S)] {
+            let taken = Some(MonoNs(from));
+            assert_eq!(take(holder, ended, true, 3 * S), None, "its epoch ended after the owner's");
+            assert_eq!(take(holder, other(MemberState::Open(MonoNs(S))), true, 3 * S), None, "it is in an epoch");
+            assert_eq!(take(holder, ended, true, end + S + 1), taken, "it may look no more");
+            assert_eq!(take(holder, ended, false, 3 * S), taken, "it is dead");
+            let settled = other(MemberState::Ended(Some(MonoNs(2 * S))));
+            assert_eq!(take(holder, settled, true, 3 * S), taken, "the owner has its time");
+            let later = Member { since: MonoNs(3 * S + 1), ..ended };
+            assert_eq!(take(holder, later, true, 3 * S), taken, "it has read nothing earlier");
+        }
     }
 
     #[test]

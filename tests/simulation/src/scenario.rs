@@ -1,5 +1,7 @@
 //! A world from one seed: its machine, processes and events.
 
+mod hazards;
+
 use crate::application::{self, End, Noted, Plan, Truth};
 use crate::check;
 use crate::device::{Device, Devices, Meter, SharedKernel};
@@ -38,6 +40,12 @@ pub struct Traits {
     pub ranks: u32,
     /// The run is resumed after a kill.
     pub resumes: bool,
+    /// Segments of shared memory are refused.
+    pub has_memory_faults: bool,
+    /// Another program cuts the journal short.
+    pub has_cuts: bool,
+    /// A second process asks for the run while the first works on it.
+    pub has_rival: bool,
 }
 
 /// An event of the world.
@@ -59,6 +67,14 @@ enum Event {
     Fail(bool),
     /// The power is cut. The machine boots again.
     CutPower,
+    /// Segments are refused with this error of the system, or given again.
+    Refuse(Option<i32>),
+    /// Another program cuts the journal short.
+    CutFile,
+    /// A second process of the run starts.
+    Rival,
+    /// The application closes its files: the locks on the journals are gone.
+    LoseLocks,
 }
 
 /// A generated world.
@@ -79,6 +95,8 @@ pub struct Scenario {
     has_files: bool,
     /// Events and the time before each, ns.
     events: Vec<(u64, Event)>,
+    /// Segments are refused with this error from the start.
+    refused: Option<i32>,
 }
 
 /// The result of a world.
@@ -168,6 +186,9 @@ impl Scenario {
             has_kills: (ranks > 1 || resumes) && rng.bool(),
             ranks,
             resumes,
+            has_memory_faults: false,
+            has_cuts: false,
+            has_rival: false,
         };
         let epochs = if one_in(rng, 4) { rng.u64(1..4) } else { rng.u64(1..30) };
         let gap_ns = if rng.bool() { longest / 4 } else { 0 };
@@ -232,8 +253,7 @@ impl Scenario {
         if traits.has_power_cut {
             add(rng, Event::CutPower);
         }
-        events.sort_by_key(|(at, _)| *at);
-        Scenario {
+        let mut scenario = Scenario {
             seed,
             parts,
             gpus,
@@ -247,12 +267,31 @@ impl Scenario {
             has_files,
             events,
             traits,
-        }
+            refused: None,
+        };
+        hazards::add(&mut scenario, span_ns);
+        scenario.events.sort_by_key(|(at, _)| *at);
+        scenario
     }
 
     /// The longest time from a process's start until all its meters are open and read, ns.
     pub fn opening_ns(&self) -> u64 {
         self.driver_ns + self.discovery_ns + self.late_ns + self.devices().map(|device| device.latency_ns).sum::<u64>()
+    }
+
+    /// The longest time of an operation of the disk, ns.
+    pub fn latency_ns(&self) -> u64 {
+        self.latency_ns
+    }
+
+    /// How a rank ends.
+    pub fn end(&self, rank: usize) -> Option<End> {
+        self.plans.get(rank).map(|plan| plan.end)
+    }
+
+    /// Whether a rank is stopped for a while.
+    pub fn stops(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::Stop(..)))
     }
 
     /// All devices.
@@ -293,6 +332,7 @@ impl Scenario {
         disk.kill_at_write.set(self.kill_at_write);
         let _entered = enter(Rc::new(Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
         kernel.late_ns.set(self.late_ns);
+        kernel.refused.set(self.refused);
         let began = kernel.now();
         let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, lives: Default::default() });
         for rank in 0..world.scenario.plans.len() {
@@ -376,7 +416,7 @@ impl Running {
 
     fn happen(self: &Rc<Self>, event: &Event) {
         match *event {
-            Event::Kill(rank) => self.process(rank).into_iter().for_each(|process| self.kernel.kill(process)),
+            Event::Kill(rank) => self.kill(rank),
             Event::Stop(rank, ns) => {
                 self.process(rank).into_iter().for_each(|process| self.kernel.stop(process, ns));
             }
@@ -391,12 +431,32 @@ impl Running {
                     self.kernel.fail(format!("power cut: {error}"));
                 }
             }
+            Event::Refuse(error) => self.kernel.refused.set(error),
+            Event::CutFile if self.is_at_work() => self.disk.cut_journal(&self.kernel),
+            Event::CutFile => (),
+            Event::Rival => self.start(0),
+            Event::LoseLocks => self.kernel.lose_locks(),
         }
+    }
+
+    fn kill(&self, rank: usize) {
+        let lives = self.lives.borrow();
+        let Some((_, noted)) = lives.iter().rev().find(|(of, _)| *of == rank) else { return };
+        let process = noted.borrow().process;
+        if self.kernel.process_start(process).is_some() {
+            noted.borrow_mut().killed_at = Some(self.kernel.now());
+        }
+        self.kernel.kill(process);
+    }
+
+    /// Whether the last process will still end its run's files.
+    fn is_at_work(&self) -> bool {
+        self.lives.borrow().last().is_some_and(|(_, noted)| !noted.borrow().has_reported)
     }
 
     /// Starts a run again that was killed, if it resumes.
     fn restart_dead(self: &Rc<Self>) {
-        if !self.scenario.traits.resumes || self.lives.borrow().len() >= 5 {
+        if !self.scenario.traits.resumes || self.scenario.traits.has_rival || self.lives.borrow().len() >= 5 {
             return;
         }
         let is_over = self.lives.borrow().last().is_some_and(|(_, noted)| {
