@@ -226,10 +226,10 @@ fn opening_j(world: &Running, truth: &Truth, device: &Device) -> f64 {
 fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let ended = || lives.iter().map(|(_, truth)| truth).filter(|truth| truth.has_ended);
     no_energy_twice(world, lives, "the ranks", |device| ended().filter_map(|truth| counted(truth, device)).sum())?;
-    // Without shared memory only the first rank counts. A killed process takes joules with it. What a rank cancels, no rank counts. A device that hangs keeps the
-    // driver from reading the others.
+    // Without shared memory only the first rank counts. A killed process takes joules with it. What a rank cancels, no
+    // rank counts. A device that hangs keeps the driver from reading the others.
     let all_end = lives.iter().all(|(_, truth)| truth.has_ended && truth.refused.is_none() && !truth.has_cancelled);
-    if !all_end || world.scenario.traits.has_meter_faults || world.scenario.traits.has_memory_faults {
+    if !all_end || world.scenario.traits.has_meter_faults || world.scenario.traits.refused.is_some() {
         return Ok(());
     }
     let all_inside = union(lives.iter().flat_map(|(_, truth)| truth.epochs.iter().copied()).collect());
@@ -288,7 +288,7 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let Some((_, last)) = lives.last() else { return Ok(()) };
     let Some((_, report)) = last.report.as_ref().filter(|_| last.has_ended) else { return Ok(()) };
     let traits = &world.scenario.traits;
-    let is_safe = !traits.has_disk_faults && !traits.has_power_cut && !traits.has_memory_faults;
+    let is_safe = !traits.has_disk_faults && !traits.has_power_cut && traits.refused.is_none();
     let lives = if is_safe { of_last_run(report, lives) } else { lives };
     let done = number(report, "/run/epochs_done").unwrap_or(0.0) as usize;
     let ended_in = |lives: &[(usize, Truth)]| lives.iter().map(|(_, truth)| truth.epochs.len()).sum::<usize>();
@@ -355,6 +355,8 @@ fn files(world: &Running) -> Checked {
         if is_journal(&path) && (is_opened || !world.scenario.traits.has_kills) {
             match run_files::read(&path) {
                 Ok(read) => finite(&read.report)?,
+                // The process ended before it could write the journal again.
+                Err(_) if world.scenario.traits.has_cuts && world.scenario.has_slow_disk() => (),
                 Err(_) if world.scenario.traits.has_power_cut || world.scenario.traits.has_disk_faults => (),
                 Err(why) => return Err(why),
             }

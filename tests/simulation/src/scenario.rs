@@ -40,8 +40,8 @@ pub struct Traits {
     pub ranks: u32,
     /// The run is resumed after a kill.
     pub resumes: bool,
-    /// Segments of shared memory are refused.
-    pub has_memory_faults: bool,
+    /// Segments of shared memory are refused with this error of the system from the start.
+    pub refused: Option<i32>,
     /// Another program cuts the journal short.
     pub has_cuts: bool,
     /// A second process asks for the run while the first works on it.
@@ -95,8 +95,6 @@ pub struct Scenario {
     has_files: bool,
     /// Events and the time before each, ns.
     events: Vec<(u64, Event)>,
-    /// Segments are refused with this error from the start.
-    refused: Option<i32>,
 }
 
 /// The result of a world.
@@ -186,9 +184,7 @@ impl Scenario {
             has_kills: (ranks > 1 || resumes) && rng.bool(),
             ranks,
             resumes,
-            has_memory_faults: false,
-            has_cuts: false,
-            has_rival: false,
+            ..Traits::default()
         };
         let epochs = if one_in(rng, 4) { rng.u64(1..4) } else { rng.u64(1..30) };
         let gap_ns = if rng.bool() { longest / 4 } else { 0 };
@@ -267,10 +263,8 @@ impl Scenario {
             has_files,
             events,
             traits,
-            refused: None,
         };
         hazards::add(&mut scenario, span_ns);
-        scenario.events.sort_by_key(|(at, _)| *at);
         scenario
     }
 
@@ -279,9 +273,9 @@ impl Scenario {
         self.driver_ns + self.discovery_ns + self.late_ns + self.devices().map(|device| device.latency_ns).sum::<u64>()
     }
 
-    /// The longest time of an operation of the disk, ns.
-    pub fn latency_ns(&self) -> u64 {
-        self.latency_ns
+    /// Whether the operations of the disk may take more time than the end of a process has.
+    pub fn has_slow_disk(&self) -> bool {
+        self.latency_ns > 20 * MS
     }
 
     /// How a rank ends.
@@ -332,7 +326,7 @@ impl Scenario {
         disk.kill_at_write.set(self.kill_at_write);
         let _entered = enter(Rc::new(Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
         kernel.late_ns.set(self.late_ns);
-        kernel.refused.set(self.refused);
+        kernel.refused.set(self.traits.refused);
         let began = kernel.now();
         let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, lives: Default::default() });
         for rank in 0..world.scenario.plans.len() {

@@ -8,9 +8,6 @@ use crate::scenario::Running;
 use carbontracker::run_files;
 use serde_json::Value;
 
-/// A disk with a longer latency may take more time than an end has, ns.
-const QUICK_DISK_NS: u64 = 20_000_000;
-
 /// The text of a report's field.
 fn text<'a>(report: &'a Value, pointer: &str) -> Option<&'a str> {
     report.pointer(pointer).and_then(Value::as_str)
@@ -35,7 +32,7 @@ pub fn survivors(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let Some(killed_at) = lives.iter().filter_map(|(_, truth)| truth.killed_at).max() else { return Ok(()) };
     let left = || lives.iter().map(|(_, truth)| truth).filter(|truth| truth.killed_at.is_none());
     let is_whole = |truth: &Truth| truth.has_ended && truth.refused.is_none() && !truth.has_cancelled;
-    let is_known = !traits.has_meter_faults && !traits.has_memory_faults && !world.scenario.stops();
+    let is_known = !traits.has_meter_faults && traits.refused.is_none() && !world.scenario.stops();
     if !is_known || !left().all(is_whole) {
         return Ok(());
     }
@@ -83,7 +80,7 @@ pub fn journals(world: &Running, lives: &[(usize, Truth)]) -> Checked {
         })?;
     }
     let hangs = world.scenario.devices().any(|device| device.faults.iter().any(|(_, fault)| *fault == Meter::Hangs));
-    if hangs || world.scenario.latency_ns() > QUICK_DISK_NS {
+    if hangs || world.scenario.has_slow_disk() {
         return Ok(()); // the end waits for neither
     }
     for (rank, truth) in lives.iter().filter(|(_, truth)| truth.has_ended && truth.refused.is_none()) {

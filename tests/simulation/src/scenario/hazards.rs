@@ -11,8 +11,7 @@ pub fn add(world: &mut Scenario, span_ns: u64) {
     let mut add = |rng: &mut Rng, event: Event| world.events.push((rng.u64(0..span_ns.max(2)), event));
     let traits = &mut world.traits;
     if one_in(rng, 8) {
-        traits.has_memory_faults = true;
-        world.refused = Some(if rng.bool() { libc::ENOSPC } else { libc::ENOSYS });
+        traits.refused = Some(if rng.bool() { libc::ENOSPC } else { libc::ENOSYS });
         // A job whose ranks find memory only later counts twice: its first rank counts alone already.
         if traits.ranks == 1 && rng.bool() {
             add(rng, Event::Refuse(None));
@@ -23,9 +22,10 @@ pub fn add(world: &mut Scenario, span_ns: u64) {
         traits.has_cuts = true;
         (0..rng.u32(1..=3)).for_each(|_| add(rng, Event::CutFile));
     }
-    if is_quiet && traits.resumes && !traits.has_memory_faults && one_in(rng, 3) {
+    if is_quiet && traits.resumes && traits.refused.is_none() && one_in(rng, 3) {
         traits.has_rival = true;
         (0..rng.u32(1..=2)).for_each(|_| add(rng, Event::Rival));
         (0..rng.u32(0..=2)).for_each(|_| add(rng, Event::LoseLocks));
     }
+    world.events.sort_by_key(|(at, _)| *at);
 }
