@@ -3,7 +3,7 @@
 use super::epochs::Epoch;
 use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
-use crate::measurement::meter::EnergyInterval;
+use crate::measurement::meter::{EnergyInterval, join_most_alike};
 use std::collections::VecDeque;
 
 /// The energy of one channel in one part of the run.
@@ -98,20 +98,15 @@ impl ChannelAccount {
         }
     }
 
-    /// Keeps an interval that a later mark may divide. If there are many, the oldest are joined; a late mark divides
-    /// the joined interval evenly in time.
+    /// Keeps an interval that a later mark may divide. If there are many, two neighbours are joined; a late mark divides
+    /// a joined interval evenly in time.
     pub fn remember(&mut self, interval: EnergyInterval) {
-        const MAX_RECENT: usize = 16;
+        const MAX_RECENT: usize = 32;
         // An interval that is filled in later comes before those read since.
         let index = self.recent.partition_point(|recent| recent.from <= interval.from);
         self.recent.insert(index, interval);
-        if self.recent.len() <= MAX_RECENT {
-            return;
-        }
-        let mut pairs = self.recent.iter().zip(self.recent.iter().skip(1));
-        let alike = pairs.position(|(a, b)| a.measured == b.measured).unwrap_or(0);
-        if let Some((older, newer)) = self.recent.remove(alike).zip(self.recent.get_mut(alike)) {
-            *newer = older.joined(*newer);
+        if self.recent.len() > MAX_RECENT {
+            join_most_alike(&mut self.recent);
         }
     }
 

@@ -93,12 +93,25 @@ impl CarriedOver {
         self.energy_j = units::sum([self.energy_j, epoch.energy.total()]);
         self.co2eq_g = units::sum([self.co2eq_g, co2eq_g]);
         for kind in DeviceKind::ALL {
-            // The journal does not name the device: the first of the kind gets the energy.
-            let first = self.components.iter_mut().find(|component| component.channel.kind == kind);
-            if let Some((component, joules)) = first.zip(epoch.energy.get(kind)) {
+            if let Some(joules) = epoch.energy.get(kind) {
                 let credited_ns = epoch.inside as f64;
                 let measured_ns = credited_ns * coverage.unwrap_or(0.0);
-                component.used.epochs.add(Energy { joules: Some(joules), credited_ns, measured_ns });
+                self.share_out(kind, Energy { joules: Some(joules), credited_ns, measured_ns });
+            }
+        }
+    }
+
+    /// Shares out the energy of a kind, as the devices of this kind used energy so far: an epoch's line does not name
+    /// the devices. If none has used any, the first one gets it all.
+    fn share_out(&mut self, kind: DeviceKind, energy: Energy) {
+        let used_j = |one: &CarriedComponent| one.used.sum().joules.unwrap_or(0.0);
+        let sum_j: f64 = self.components.iter().filter(|one| one.channel.kind == kind).map(used_j).sum();
+        let mut first_part = 1.0;
+        for component in self.components.iter_mut().filter(|one| one.channel.kind == kind) {
+            let part = if sum_j > 0.0 { used_j(component) / sum_j } else { std::mem::take(&mut first_part) };
+            if part > 0.0 {
+                let joules = energy.joules.map(|joules| joules * part);
+                component.used.epochs.add(Energy { joules, ..energy });
             }
         }
     }

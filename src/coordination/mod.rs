@@ -7,3 +7,4 @@
 pub mod device_lease;
 pub mod job;
 pub mod standby_ledger;
+mod trail;

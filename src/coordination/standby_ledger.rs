@@ -4,14 +4,13 @@
 //! reported is dropped.
 
 use super::device_lease::LeaseState;
+use super::trail::Trail;
 use crate::attribution::ledger::{Ledger, Mark};
 use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 use std::collections::VecDeque;
 
-/// Most energy intervals of a channel that are kept: half a minute at ten readings a second.
-const MAX_TRAIL_INTERVALS: usize = 256;
 /// Most turns that are kept. An energy interval may include a change of the counting process.
 const MAX_TURNS: usize = 16;
 
@@ -38,8 +37,8 @@ pub struct StandbyLedger {
     turns: VecDeque<(MonoNs, MonoNs)>,
     /// The marks of the run with the energy of the device. Empty while this process counts it.
     ledger: Ledger,
-    /// The newest energy intervals of each channel, not divided by marks. The oldest is joined from all older ones.
-    trails: Vec<VecDeque<EnergyInterval>>,
+    /// The energy of each channel, not divided by marks.
+    trails: Vec<Trail>,
 }
 
 impl StandbyLedger {
@@ -70,7 +69,7 @@ impl StandbyLedger {
     /// Notes that a channel of the run belongs to this device.
     pub fn claim(&mut self, channel: usize) {
         self.channels.push(channel);
-        self.trails.push(VecDeque::new());
+        self.trails.push(Trail::default());
     }
 
     /// Enters a mark.
@@ -90,6 +89,9 @@ impl StandbyLedger {
             let (ours, after) = ours.map_or((None, None), |ours| ours.split(to));
             before.into_iter().for_each(|before| self.keep(channel, before));
             ours.into_iter().for_each(|ours| run.credit(channel, ours));
+            if after.is_some() {
+                run.release(channel); // the turn's last reading
+            }
             rest = after;
         }
         rest.into_iter().for_each(|rest| self.keep(channel, rest));
@@ -105,13 +107,7 @@ impl StandbyLedger {
         self.ledger.credit(channel, uncovered);
         let index = self.channels.iter().position(|&one| one == channel);
         if let Some(trail) = index.and_then(|index| self.trails.get_mut(index)) {
-            trail.push_back(uncovered);
-            if trail.len() > MAX_TRAIL_INTERVALS
-                && let Some(oldest) = trail.pop_front()
-                && let Some(next) = trail.front_mut()
-            {
-                *next = oldest.joined(*next);
-            }
+            trail.push(uncovered);
         }
     }
 
@@ -135,7 +131,7 @@ impl StandbyLedger {
         self.lease = LeaseState { is_ours: false, holder: None, reported_until: Some(at), ..LeaseState::default() };
         self.ledger = run.emptied();
         let unsettled: Vec<_> = self.channels.iter().map(|&channel| (channel, run.take_unsettled(channel))).collect();
-        self.trails.iter_mut().for_each(VecDeque::clear);
+        self.trails.iter_mut().for_each(Trail::clear);
         for (channel, unsettled) in unsettled {
             unsettled.into_iter().for_each(|interval| self.credit(channel, interval, run));
         }
@@ -200,8 +196,7 @@ impl StandbyLedger {
     fn keep_between(&mut self, from: MonoNs, to: MonoNs, run: &Ledger) {
         self.ledger = run.emptied();
         for (&channel, trail) in self.channels.iter().zip(&self.trails) {
-            let within = trail.iter().filter_map(|interval| interval.split(from).1?.split(to).0);
-            within.for_each(|interval| self.ledger.credit(channel, interval));
+            trail.between(from, to).for_each(|interval| self.ledger.credit(channel, interval));
         }
     }
 }

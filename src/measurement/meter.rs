@@ -11,7 +11,7 @@ use super::reading::{Fault, Value};
 use crate::clock::MonoNs;
 use power_check::PowerCheck;
 
-pub use energy_interval::EnergyInterval;
+pub use energy_interval::{EnergyInterval, join_most_alike};
 pub use health::{FaultCounts, Health, MeterEvent};
 
 /// The meter of one channel.

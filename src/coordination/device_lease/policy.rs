@@ -23,6 +23,19 @@ pub enum LeaseHolder {
     Living(Member, MonoNs, MonoNs),
 }
 
+impl LeaseHolder {
+    /// The energy up to here is in a report or in an epoch of a process.
+    fn settled(&self) -> MonoNs {
+        match *self {
+            LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => settled,
+            LeaseHolder::Living(holder, _, settled) => match holder.state {
+                MemberState::Ended(ended) => settled.max(ended.unwrap_or_default()),
+                MemberState::Open(_) => settled,
+            },
+        }
+    }
+}
+
 /// The process that may take the device.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequester {
@@ -35,7 +48,7 @@ pub struct LeaseRequester {
 }
 
 /// The instant from which the requester counts the device. None: it does not take it. `others` are the other processes
-/// that would count the device; some may be dead. They matter only if the owner does not live or is idle.
+/// that would count the device; some may be dead.
 pub fn take(
     requester: &LeaseRequester,
     holder: LeaseHolder,
@@ -45,24 +58,24 @@ pub fn take(
 ) -> Option<MonoNs> {
     let is_open = matches!(requester.member.state, MemberState::Open(_));
     let needs = |settled: MonoNs| is_open || requester.ended > Some(settled + MIN_GAIN_NS);
-    // A process whose last epoch has just ended counts it by its next report. Later it may look no more.
-    let has_just_ended = |other: &Member, settled: MonoNs| match other.state {
-        MemberState::Ended(Some(ended)) => ended > settled + MIN_GAIN_NS && now <= ended + MAX_IDLE_NS,
-        _ => false,
+    // A process that has read the device since the settled instant loses nothing.
+    let loss = |member: &Member, settled: MonoNs| member.since.ns_since(settled) / SAME_START_NS;
+    // A process that is not in an epoch may look no more. If its epoch has just ended, it takes the device by its next
+    // report, unless this process needs it now.
+    let may_take = |other: &Member| match other.state {
+        MemberState::Open(_) => true,
+        MemberState::Ended(ended) => {
+            let just_ended = ended.is_some_and(|ended| now <= ended + MAX_IDLE_NS);
+            just_ended && ended > Some(holder.settled() + MIN_GAIN_NS) && !requester.is_requested
+        }
     };
-    let is_in_epoch = |other: &Member| matches!(other.state, MemberState::Open(_));
+    let mut others = others.filter(may_take);
     match holder {
         LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => {
-            // A process that has read the device since then loses nothing. Among these the lowest rank takes it, so
-            // that no later change of owner is needed.
-            let loss = |member: &Member| member.since.ns_since(settled) / SAME_START_NS;
-            let rank = |member: &Member| member.rank.unwrap_or(u64::MAX);
-            let ours = (loss(&requester.member), rank(&requester.member));
-            let may_take =
-                |other: &Member| is_in_epoch(other) || !requester.is_requested && has_just_ended(other, settled);
-            let mut better =
-                others.filter(|other| may_take(other) && (loss(other), rank(other)) < ours && is_alive(other));
-            (needs(settled) && better.next().is_none()).then_some(settled)
+            // Among the processes that lose least, the lowest rank takes it, so that no later change of owner is needed.
+            let order = |member: &Member| (loss(member, settled), member.rank.unwrap_or(u64::MAX));
+            let is_better = |other: Member| order(&other) < order(&requester.member) && is_alive(&other);
+            (needs(settled) && !others.any(is_better)).then_some(settled)
         }
         LeaseHolder::Living(holder, begun, settled) => {
             // The lowest rank usually prints the report, so it should count. The other process keeps its energy that is
@@ -70,17 +83,15 @@ pub fn take(
             let is_lower = requester.member.rank.zip(holder.rank).is_some_and(|(ours, theirs)| ours < theirs);
             let is_before = is_lower && settled <= begun.max(requester.member.since) + MAX_UNSETTLED_NS;
             match holder.state {
-                MemberState::Ended(ended) => {
-                    let counted = settled.max(ended.unwrap_or_default());
-                    let settled = counted.max(requester.member.since);
-                    let is_due = requester.is_requested && needs(settled);
-                    let is_idle = now > settled + MAX_IDLE_NS;
-                    // This process has not read what the other one has, so that energy would be lost.
-                    let has_more = |other: Member| {
-                        let is_earlier = other.since + SAME_START_NS < requester.member.since;
-                        is_earlier && (is_in_epoch(&other) || has_just_ended(&other, counted)) && is_alive(&other)
-                    };
-                    (is_due || is_open && (is_idle || is_before && !{ others }.any(has_more))).then_some(settled)
+                MemberState::Ended(_) => {
+                    let settled = LeaseHolder::Living(holder, begun, settled).settled();
+                    let from = settled.max(requester.member.since);
+                    let ours = loss(&requester.member, settled);
+                    let is_due = requester.is_requested && needs(from);
+                    let may_take = is_due || is_open && (is_before || now > from + MAX_IDLE_NS);
+                    // The energy before `from` would be in no report.
+                    let is_better = |other: Member| loss(&other, settled) < ours && is_alive(&other);
+                    (may_take && !others.any(is_better)).then_some(from)
                 }
                 // No epoch of the owner has the energy since its last end.
                 MemberState::Open(_) => (is_open && is_before).then_some(settled.max(requester.member.since)),
@@ -171,34 +182,48 @@ mod tests {
     }
 
     #[test]
+    fn process_that_began_after_the_owner_ended_leaves_the_device_to_one_that_began_before() {
+        let owner = holder(0, MemberState::Ended(Some(MonoNs(2 * S))));
+        let late = Member {
+            rank: Some(1),
+            since: MonoNs(3 * S),
+            state: MemberState::Open(MonoNs(3 * S)),
+            ..Member::default()
+        };
+        let requester = LeaseRequester { member: late, ended: None, is_requested: true };
+        let take = |other: Member, lives| take(&requester, owner, [other].into_iter(), &|_| lives, MonoNs(9 * S));
+        let early =
+            Member { rank: Some(2), since: MonoNs(S), state: MemberState::Open(MonoNs(S)), ..Member::default() };
+        assert_eq!(take(early, true), None, "from 2 s on, the other counts");
+        assert_eq!(take(early, false), Some(MonoNs(3 * S)), "it is dead");
+        assert_eq!(take(Member { state: MemberState::Ended(Some(MonoNs(S))), ..early }, true), Some(MonoNs(3 * S)));
+        assert_eq!(take(Member { since: MonoNs(3 * S), ..early }, true), Some(MonoNs(3 * S)), "both lose it");
+    }
+
+    #[test]
+    fn process_waits_a_second_for_the_report_of_one_that_has_read_earlier() {
+        let late = Member { since: MonoNs(3 * S), state: MemberState::Open(MonoNs(3 * S)), ..Member::default() };
+        let late = LeaseRequester { member: late, ended: None, is_requested: false };
+        let end = 2 * S + S / 2;
+        let early =
+            Member { since: MonoNs(S), state: MemberState::Ended(Some(MonoNs(end))), rank: Some(3), ..late.member };
+        let take = |requester, other, now| {
+            take(&requester, LeaseHolder::Vacant(MonoNs(2 * S)), [other].into_iter(), &|_| true, MonoNs(now))
+        };
+        let taken = Some(MonoNs(2 * S));
+        assert_eq!((take(late, early, 3 * S), take(late, early, end + S + 1)), (None, taken));
+        assert_eq!(take(LeaseRequester { is_requested: true, ..late }, early, 3 * S), taken, "it needs it now");
+        let settled = Member { state: MemberState::Ended(Some(MonoNs(2 * S))), ..early };
+        assert_eq!(take(late, settled, 3 * S), taken, "all of its epochs are settled");
+    }
+
+    #[test]
     fn idle_owner_yields() {
         let open = requester(MemberState::Open(MonoNs(3 * S)), None, false);
         let take = |now| {
             take(&open, holder(0, MemberState::Ended(Some(MonoNs(2 * S)))), std::iter::empty(), &|_| true, MonoNs(now))
         };
         assert_eq!((take(3 * S), take(3 * S + 1)), (None, Some(MonoNs(2 * S))));
-    }
-
-    #[test]
-    fn process_waits_for_another_that_has_read_time_of_no_owner() {
-        let open = requester(MemberState::Open(MonoNs(3 * S)), None, false);
-        let open = LeaseRequester { member: Member { since: MonoNs(3 * S), ..open.member }, ..open };
-        let idle = holder(2, MemberState::Ended(Some(MonoNs(2 * S))));
-        let take = |holder, other, lives, now| take(&open, holder, [other].into_iter(), &|_| lives, MonoNs(now));
-        let other = |state| Member { rank: Some(3), since: MonoNs(S), state, ..Member::default() };
-        let end = 2 * S + S / 2;
-        let ended = other(MemberState::Ended(Some(MonoNs(end))));
-        for (holder, from) in [(idle, 3 * S), (LeaseHolder::Vacant(MonoNs(2 * S)), 2 * S)] {
-            let taken = Some(MonoNs(from));
-            assert_eq!(take(holder, ended, true, 3 * S), None, "its epoch ended after the owner's");
-            assert_eq!(take(holder, other(MemberState::Open(MonoNs(S))), true, 3 * S), None, "it is in an epoch");
-            assert_eq!(take(holder, ended, true, end + S + 1), taken, "it may look no more");
-            assert_eq!(take(holder, ended, false, 3 * S), taken, "it is dead");
-            let settled = other(MemberState::Ended(Some(MonoNs(2 * S))));
-            assert_eq!(take(holder, settled, true, 3 * S), taken, "the owner has its time");
-            let later = Member { since: MonoNs(3 * S + 1), ..ended };
-            assert_eq!(take(holder, later, true, 3 * S), taken, "it has read nothing earlier");
-        }
     }
 
     #[test]

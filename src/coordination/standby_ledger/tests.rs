@@ -231,3 +231,53 @@ fn long_run_is_taken_over_exactly() {
     assert!((run.energy_j().unwrap() - 100_000.0).abs() < 1e-4);
     assert!((run.history().iter().filter_map(|epoch| epoch.energy.total()).sum::<f64>() - 100_000.0).abs() < 1e-4);
 }
+
+/// In one epoch this process counts for 3 s, another for 7 s, and this one again; but that turn passes to the other.
+#[test]
+fn turn_before_a_turn_of_another_process_keeps_its_energy() {
+    let (mut run, mut standby) = run_of(0);
+    let both = |run: &mut Ledger, standby: &mut StandbyLedger, mark| {
+        run.mark(mark);
+        standby.mark(mark);
+    };
+    let read = |run: &mut Ledger, standby: &mut StandbyLedger, (from, to): (u64, u64)| {
+        for tenth in 10 * from..10 * to {
+            let (from, to) = (MonoNs(tenth * S / 10), MonoNs((tenth + 1) * S / 10));
+            standby.credit(0, EnergyInterval { from, to, joules: 1.0, measured: true }, run);
+        }
+    };
+    let at = |seconds: u64, lease: LeaseState| LeaseState { reported_until: Some(MonoNs(seconds * S)), ..lease };
+    both(&mut run, &mut standby, Mark::Begin(MonoNs(10 * S)));
+    standby.apply_lease(at(10, OURS), &mut run);
+    read(&mut run, &mut standby, (10, 13));
+    standby.yield_from(MonoNs(13 * S), &mut run);
+    standby.apply_lease(at(13, OTHERS), &mut run);
+    read(&mut run, &mut standby, (13, 20));
+    standby.apply_lease(at(20, OURS), &mut run);
+    read(&mut run, &mut standby, (20, 26));
+    standby.yield_from(MonoNs(20 * S), &mut run);
+    standby.apply_lease(at(20, OTHERS), &mut run);
+    both(&mut run, &mut standby, Mark::End(MonoNs(26 * S)));
+    let joules = run.energy_j().unwrap_or_default();
+    assert!((joules - 30.0).abs() < 1e-9, "{joules} J, {} J by time", by_time(&run));
+    assert!((by_time(&run) - 30.0).abs() < 1e-9, "{}", by_time(&run));
+}
+
+/// A reading spans an end of an epoch and the end of the turn. No later reading of that turn shows how to divide it.
+#[test]
+fn last_reading_of_a_turn_counts_if_the_turn_ends_after_a_mark() {
+    let (mut run, mut standby) = run_of(0);
+    standby.apply_lease(LeaseState { reported_until: Some(MonoNs(10 * S)), ..OURS }, &mut run);
+    for mark in [Mark::Begin(MonoNs(10 * S)), Mark::End(MonoNs(12 * S)), Mark::Begin(MonoNs(12 * S))] {
+        run.mark(mark);
+        standby.mark(mark);
+    }
+    standby.yield_from(MonoNs(13 * S), &mut run);
+    standby.apply_lease(LeaseState { reported_until: Some(MonoNs(13 * S)), ..OTHERS }, &mut run);
+    let (from, to) = (MonoNs(10 * S), MonoNs(14 * S));
+    standby.credit(0, EnergyInterval { from, to, joules: 40.0, measured: true }, &mut run);
+    assert_eq!((energies(&run), run.energy_j()), (vec![Some(20.0)], Some(20.0)));
+    standby.apply_lease(LeaseState { reported_until: Some(MonoNs(14 * S)), ..OURS }, &mut run);
+    run.mark(Mark::End(MonoNs(14 * S)));
+    assert_eq!(run.energy_j(), Some(30.0));
+}

@@ -1,6 +1,7 @@
 //! An interval of time and its energy.
 
 use crate::clock::MonoNs;
+use std::collections::VecDeque;
 
 /// Energy used between two instants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,4 +36,24 @@ impl EnergyInterval {
         let second = EnergyInterval { from: at, joules: self.joules - before, ..self };
         (Some(first), Some(second))
     }
+}
+
+/// Joins the two neighbours that lose least by it, so a change of power and a gap keep their time. The intervals are in
+/// the order of time.
+pub fn join_most_alike(intervals: &mut VecDeque<EnergyInterval>) {
+    let pairs = intervals.iter().zip(intervals.iter().skip(1));
+    let losses = pairs.map(|(one, next)| loss(one, next)).enumerate();
+    let Some((index, _)) = losses.min_by(|(_, one), (_, other)| one.total_cmp(other)) else { return };
+    if let Some((older, newer)) = intervals.remove(index).zip(intervals.get_mut(index)) {
+        *newer = older.joined(*newer);
+    }
+}
+
+/// The largest error of the energy before any instant, J, if these two are joined.
+fn loss(one: &EnergyInterval, next: &EnergyInterval) -> f64 {
+    if one.to != next.from || one.measured != next.measured {
+        return f64::INFINITY;
+    }
+    let [one_s, next_s] = [one, next].map(|interval| interval.to.s_since(interval.from));
+    (one.joules * next_s - next.joules * one_s).abs() / (one_s + next_s).max(f64::MIN_POSITIVE)
 }

@@ -106,7 +106,8 @@ impl Meter {
     }
 
     /// Takes the count of a stalled counter that moves again. The energy was used since the last still reading. If that
-    /// is too much for the time, the counter has caught up, and None is returned.
+    /// is too much for the time, the counter has caught up, and None is returned. A counter that this meter never saw
+    /// move may catch up with energy from before the first reading, so its first move has no energy.
     pub(super) fn wake(
         &mut self,
         (at, count): (MonoNs, u64),
@@ -115,6 +116,11 @@ impl Meter {
         let (since, Value::Count(previous)) = self.last? else { return None };
         let still_until = self.still_until.filter(|_| self.is_stalled() || self.power_check.stands_in)?;
         let is_by_power = std::mem::take(&mut self.power_check.stands_in);
+        if !self.has_moved {
+            (self.last, self.moved_at, self.has_moved) = (Some((at, Value::Count(count))), at, true);
+            (self.still_until, self.suspect, self.misses) = (None, None, 0);
+            return Some(MeterEvent::Moves(at.s_since(since)));
+        }
         let from = if is_by_power {
             self.power_check.credited_until().map_or(still_until, |until| until.max(still_until))
         } else {

@@ -73,7 +73,9 @@ impl Limits {
     fn new(world: &Running, device: &Device, (first, last): (u64, u64)) -> Limits {
         let gap_s = world.scenario.longest_gap_s();
         let gap_ns = (gap_s * 1e9) as u64;
-        let (from, to) = (first.saturating_sub(gap_ns), last + 2 * gap_ns);
+        // The power that is filled in before the first reading may be read after the run's end.
+        let known_at = first + world.scenario.opening_ns() + (MIN_KNOWN_S * 1e9) as u64;
+        let (from, to) = (first.saturating_sub(gap_ns), last.max(known_at) + 2 * gap_ns);
         let changes: Vec<(u64, f64)> = device.power.iter().copied().filter(|(at, _)| (from..to).contains(at)).collect();
         let powers = || changes.iter().map(|(_, watts)| *watts).chain([device.watts(from)]);
         let (least, most) = (powers().fold(f64::MAX, f64::min), powers().fold(0.0, f64::max));
@@ -262,8 +264,9 @@ fn no_energy_twice(world: &Running, lives: &[(usize, Truth)], what: &str, of: im
             false => (last - first) as f64 * 1e-9,
         };
         let is_steady = device.power.len() == 1 && device.faults.is_empty();
-        let changes_w = if is_steady { 0.0 } else { Limits::new(world, device, (first, last)).fill_in_watts };
-        if sum > true_j + error + FILL_IN_ERROR * opening + changes_w * filled_in_s {
+        let limits = Some(Limits::new(world, device, (first, last))).filter(|_| !is_steady);
+        let unsteady_j = limits.map_or(0.0, |limits| limits.error + limits.fill_in_watts * filled_in_s);
+        if sum > true_j + error + FILL_IN_ERROR * opening + unsteady_j {
             return Err(format!("{}: {what} count {sum} J of {true_j} J", device.name));
         }
     }

@@ -67,9 +67,17 @@ impl Disk {
 
     /// Whether a journal has its first line.
     pub fn has_journal(&self) -> bool {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return false };
-        let mut journals = entries.flatten().map(|entry| entry.path()).filter(|path| is_journal(path));
-        journals.any(|path| std::fs::read(path).is_ok_and(|text| text.contains(&b'\n')))
+        self.journals().iter().any(|text| text.contains('\n'))
+    }
+
+    /// The text of each journal.
+    pub fn journals(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let texts = entries
+            .map(|entry| entry.path())
+            .filter(|path| is_journal(path))
+            .filter_map(|path| std::fs::read(path).ok());
+        texts.map(|text| String::from_utf8_lossy(&text).into_owned()).collect()
     }
 
     fn write(&self, kernel: &Kernel, bytes: usize) -> io::Result<usize> {

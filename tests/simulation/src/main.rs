@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         simulated_s += outcome.simulated_ns as f64 * 1e-9;
         if count == 1 {
             outcome.lives.iter().for_each(print_life);
+            outcome.journals.iter().for_each(|journal| println!("journal:\n{journal}"));
         }
         if let Some(why) = outcome.failure {
             failed += 1;

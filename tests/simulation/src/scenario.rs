@@ -105,6 +105,8 @@ pub struct Outcome {
     pub simulated_ns: u64,
     /// What was true of each process, with its rank.
     pub lives: Vec<(usize, Truth)>,
+    /// The journals of a world in which something is wrong.
+    pub journals: Vec<String>,
 }
 
 fn device(rng: &mut Rng, kind: DeviceKind, name: String, traits: &Traits, span_ns: u64) -> Device {
@@ -316,12 +318,7 @@ impl Scenario {
     /// Runs the world and checks it.
     pub fn run(self) -> Outcome {
         let kernel = Rc::new(Kernel::new(self.seed));
-        let disk = match Disk::new(new_folder()) {
-            Ok(disk) => Rc::new(disk),
-            Err(error) => {
-                return Outcome { failure: Some(format!("no folder: {error}")), simulated_ns: 0, lives: Vec::new() };
-            }
-        };
+        let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
         disk.latency_ns.set(self.latency_ns);
         disk.kill_at_write.set(self.kill_at_write);
         let _entered = enter(Rc::new(Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk) }));
@@ -337,7 +334,8 @@ impl Scenario {
         kernel.run(END);
         let failure = kernel.failure().or_else(|| check::all(&world).err());
         let lives = world.lives.borrow().iter().map(|(rank, noted)| (*rank, noted.borrow().clone())).collect();
-        Outcome { failure, simulated_ns: kernel.now() - began, lives }
+        let journals = if failure.is_some() { world.disk.journals() } else { Vec::new() };
+        Outcome { failure, simulated_ns: kernel.now() - began, lives, journals }
     }
 }
 

@@ -127,6 +127,17 @@ fn a_counter_that_catches_up_has_counted_all_of_it() {
     );
 }
 
+/// It stood still for 34 s, of which the meter saw 10.
+#[test]
+fn energy_from_before_the_first_reading_is_not_counted_when_a_stalled_counter_catches_up() {
+    let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
+    run.count(&mut meter, (24.0, 33.9), |_| 50.0);
+    run.count(&mut meter, (34.0, 36.0), |at| 140.0 * at);
+    run.finish(&mut meter);
+    assert!((run.joules - 280.0).abs() < 1.0 && run.measured_s < 2.1, "{} J in {} s", run.joules, run.measured_s);
+    assert!(matches!(run.events[..], [MeterEvent::Lost(Fault::Stalled), MeterEvent::Moves(_)]), "{:?}", run.events);
+}
+
 #[test]
 fn two_readings_far_apart_are_enough() {
     let (mut meter, mut run) = (Meter::new(COUNTER), Run::default());
