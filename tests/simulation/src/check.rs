@@ -350,12 +350,13 @@ fn files(world: &Running) -> Checked {
     if !world.has_files() {
         return Ok(());
     }
+    let may_be_empty = world.scenario.traits.has_kills || world.scenario.has_slow_disk();
     let entries = std::fs::read_dir(&world.disk.folder).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
         let path = entry.path();
-        // A kill may come in the middle of the first line.
+        // A kill may come in the middle of the first line. So may an exit, if the disk is slow.
         let is_opened = std::fs::read(&path).is_ok_and(|text| text.contains(&b'\n'));
-        if is_journal(&path) && (is_opened || !world.scenario.traits.has_kills) {
+        if is_journal(&path) && (is_opened || !may_be_empty) {
             match run_files::read(&path) {
                 Ok(read) => finite(&read.report)?,
                 // The process ended before it could write the journal again.
