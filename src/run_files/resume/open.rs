@@ -66,7 +66,7 @@ fn read(
     // Read only under the lock: the other process may have appended until it released the lock.
     let text = whole(&mut journal, path)?;
     let metadata = std::fs::metadata(path)?;
-    if text.is_empty() || text.starts_with(OPENING) && !text.contains(&b'\n') {
+    if is_unwritten(&text) {
         return Err(unwritten(journal, lock, &metadata, request));
     }
     let read = Journal::parse(&text).map_err(Refusal::Other)?;
@@ -121,6 +121,13 @@ fn whole(journal: &mut Option<AppendFile>, path: &Path) -> io::Result<Vec<u8>> {
     let head = read(MAX_HEAD_BYTES)?;
     let has_more = head.len() as u64 == MAX_HEAD_BYTES && head.windows(OPENING.len()).any(|bytes| bytes == OPENING);
     if has_more { read(u64::MAX) } else { Ok(head) }
+}
+
+/// Whether a journal has no whole line. A kill may come in the middle of the first line, and a power cut may leave zeros.
+fn is_unwritten(text: &[u8]) -> bool {
+    let zeros = text.iter().rev().take_while(|&&byte| byte == 0).count();
+    let (written, _) = text.split_at(text.len() - zeros);
+    OPENING.starts_with(written) || written.starts_with(OPENING) && !written.contains(&b'\n')
 }
 
 /// Locks the journal for this process. A lock proves something only if all clients of the file system share it.

@@ -64,6 +64,13 @@ impl Device {
         self.power.iter().rev().find(|(from, _)| *from <= at).map_or(0.0, |(_, watts)| *watts)
     }
 
+    /// The time in which reads of it do not return, ns. A device that hangs to the end is not included.
+    pub fn hangs_ns(&self) -> u64 {
+        let pairs = self.faults.iter().zip(self.faults.iter().skip(1));
+        let hangs = pairs.filter(|((_, fault), _)| *fault == Meter::Hangs);
+        hangs.map(|((from, _), (to, _))| to.saturating_sub(*from)).sum()
+    }
+
     fn fault(&self, at: u64) -> (u64, Meter) {
         self.faults.iter().rev().find(|(from, _)| *from <= at).copied().unwrap_or((0, Meter::Works))
     }

@@ -176,7 +176,8 @@ impl Scenario {
         let longest = longest_epoch(rng);
         // A journal has a line a minute. So a long run with files takes twenty times as long to simulate.
         let has_files = one_in(rng, if longest == DAY { 16 } else { 2 });
-        let ranks = if one_in(rng, 3) { rng.u32(2..=6) } else { 1 };
+        let most_ranks = if one_in(rng, 4) { 8 } else { 3 };
+        let ranks = if one_in(rng, 3) { rng.u32(2..=most_ranks) } else { 1 };
         let resumes = has_files && ranks == 1 && one_in(rng, 2);
         let traits = Traits {
             varies: one_in(rng, 3),
@@ -188,7 +189,8 @@ impl Scenario {
             resumes,
             ..Traits::default()
         };
-        let epochs = if one_in(rng, 4) { rng.u64(1..4) } else { rng.u64(1..30) };
+        let most_epochs = if one_in(rng, 8) { 40 } else { 12 };
+        let epochs = rng.u64(1..=most_epochs);
         let gap_ns = if rng.bool() { longest / 4 } else { 0 };
         let span_ns = epochs * (longest + gap_ns);
         let parts = (0..rng.u32(0..=2)).map(|n| device(rng, DeviceKind::Cpu, format!("package-{n}"), &traits, span_ns));
@@ -301,7 +303,8 @@ impl Scenario {
         let intervals = self.plans.iter().flat_map(|plan| plan.options.split(' '));
         let intervals = intervals.filter_map(|option| option.strip_prefix("interval=")?.parse::<f64>().ok());
         let stops = self.events.iter().map(|(_, event)| if let Event::Stop(_, ns) = event { *ns } else { 0 });
-        intervals.fold(0.0, f64::max) + (stops.sum::<u64>() + 2 * pass_ns) as f64 * 1e-9
+        let hangs = self.devices().map(Device::hangs_ns);
+        intervals.fold(0.0, f64::max) + (stops.chain(hangs).sum::<u64>() + 2 * pass_ns) as f64 * 1e-9
     }
 
     fn machine(&self, kernel: &Rc<Kernel>) -> Devices {

@@ -105,6 +105,23 @@ fn a_torn_line_is_skipped_and_the_next_line_is_whole() {
     });
 }
 
+/// A kill came in the middle of the first line, or a power cut left zeros.
+#[test]
+fn journal_without_a_whole_line_is_begun_anew() {
+    virtually(|_| {
+        for left in [&b""[..], b"{\"jour", b"{\"journal\":1,\"life\"", b"{\"jo\0\0\0\0", b"\0\0\0"] {
+            let folder = Folder::new("begun");
+            let journal = folder.0.join("run.jsonl");
+            fs::write(&journal, left).unwrap();
+            let tracker = make(&format!("{SIM} resume={}", journal.display()));
+            epochs(&tracker, 2, SHORT);
+            tracker.destroy();
+            let read = run_files::read(&journal).unwrap();
+            assert_eq!(number(&read.report, "/run/epochs_done"), 2.0, "{left:?}");
+        }
+    });
+}
+
 #[test]
 fn resume_by_folder_takes_the_newest_unfinished_run_of_this_name() {
     virtually(|_| {
