@@ -72,7 +72,7 @@ pub fn take(
     let mut others = others.filter(may_take);
     match holder {
         LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => {
-            // Among the processes that lose least, the lowest rank takes it, so that no later change of owner is needed.
+            // Among the processes that lose least, the lowest rank takes it. So no later change of owner is needed.
             let order = |member: &Member| (loss(member, settled), member.rank.unwrap_or(u64::MAX));
             let is_better = |other: Member| order(&other) < order(&requester.member) && is_alive(&other);
             (needs(settled) && !others.any(is_better)).then_some(settled)

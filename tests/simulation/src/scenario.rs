@@ -167,6 +167,17 @@ fn longest_epoch(rng: &mut Rng) -> u64 {
     }
 }
 
+/// The interval of the option, s. Long runs have long ones.
+fn interval(rng: &mut Rng, span_ns: u64) -> f64 {
+    let intervals = [0.1_f64, 1.0, 1.0, 10.0, 60.0];
+    let interval = intervals.get(rng.usize(..intervals.len())).copied().unwrap_or(1.0);
+    match span_ns {
+        ..=HOUR => interval,
+        ..=DAY => interval.max(10.0),
+        _ => interval.max(60.0),
+    }
+}
+
 impl Scenario {
     /// The world of a seed.
     pub fn new(seed: u64) -> Scenario {
@@ -198,13 +209,7 @@ impl Scenario {
         let gpus = (0..if one_in(rng, 2) { rng.u32(1..=3) } else { 0 })
             .map(|n| device(rng, DeviceKind::Gpu, format!("GPU-{n}"), &traits, span_ns))
             .collect();
-        let interval = [0.1_f64, 1.0, 1.0, 10.0, 60.0];
-        let interval = interval.get(rng.usize(..interval.len())).copied().unwrap_or(1.0);
-        let interval = match span_ns {
-            ..=HOUR => interval,
-            ..=DAY => interval.max(10.0),
-            _ => interval.max(60.0),
-        };
+        let interval = interval(rng, span_ns);
         let mut options = format!("interval={interval} location=DK epochs={}", if rng.bool() { epochs } else { 0 });
         if ranks == 1 && rng.bool() {
             options += " job=off";
