@@ -129,7 +129,7 @@ test:
 	$(RUN_TESTS) fast
 
 # These programs call neither the libraries nor an installed tree.
-WITHOUT_LIB := test-house test-library test-live test-unit test-unit-cli test-unit-nolive
+WITHOUT_LIB := test-concurrency test-house test-library test-live test-unit test-unit-cli test-unit-nolive
 .PHONY: test-all faults $(WITHOUT_LIB)
 $(WITHOUT_LIB): test-%:
 	$(RUN_TESTS) $*

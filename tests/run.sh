@@ -15,7 +15,7 @@ cores=$(nproc)
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
 # The longest program starts first. `alone` measures the whole process or machine, so it runs last.
-fast="library virtual_time gpu unit live fuzz house unit-cli"
+fast="library virtual_time gpu unit live concurrency fuzz house unit-cli"
 rest="bindings applications jobs cli packaging unit-nolive readme alone"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
@@ -54,8 +54,8 @@ build_all() { # PROGRAM...
     done
     : >"$LOGS/built"
     # All packages are named, so that each choice of programs shares one build of their crates.
-    [[ ${#parts[@]} -eq 0 ]] || build -p carbontracker -p carbontracker-cli -p carbontracker-fuzz -p carbontracker-simulation \
-        "${parts[@]}" >>"$LOGS/built" || return
+    [[ ${#parts[@]} -eq 0 ]] || build -p carbontracker -p carbontracker-cli -p carbontracker-concurrency \
+        -p carbontracker-fuzz -p carbontracker-simulation "${parts[@]}" >>"$LOGS/built" || return
     [[ " $* " != *" unit-nolive "* ]] ||
         build -p carbontracker --lib --no-default-features | sed 's/^unit/unit-nolive/' >>"$LOGS/built"
 }

@@ -256,7 +256,8 @@ impl Meter {
             return self.fail(Fault::Implausible);
         };
         let hole = reset_at.s_since(since);
-        let joules = if hole <= BRIDGE_S { self.watts * hole } else { 0.0 };
+        // A power known from a few steps of the counter is too uncertain.
+        let joules = if hole <= BRIDGE_S && self.watched_s >= MIN_KNOWN_S { self.watts * hole } else { 0.0 };
         credit(EnergyInterval { from: since, to: reset_at, joules, measured: false });
         self.faults.resets += 1;
         self.faults.bridged_j += joules;
@@ -299,8 +300,10 @@ impl Meter {
         self.power_check.count(step.joules, to.ns_since(from));
         self.faults.wraps += step.wraps;
         self.last = Some((to, Value::Count(count)));
-        self.has_moved = true;
-        self.moved_at = to;
+        // A reset may be confirmed by a count that has not moved since.
+        if step.joules > 0.0 {
+            (self.has_moved, self.moved_at) = (true, to);
+        }
         self.still_until = None;
         self.suspect = None;
         self.misses = 0;

@@ -119,7 +119,7 @@ mod tests {
         let (failed, is_failed) = mpsc::channel();
         let worker =
             Worker::start("ct-test", WorkerExit::Left, |_| panic!("as planned"), move || failed.send(()).unwrap());
-        assert!(is_failed.recv_timeout(Duration::from_secs(10)).is_ok());
-        worker.expect("a thread").end_within(Duration::from_secs(10));
+        assert!(is_failed.recv_timeout(Duration::from_secs(60)).is_ok());
+        worker.expect("a thread").end_within(Duration::from_secs(60));
     }
 }

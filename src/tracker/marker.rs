@@ -128,6 +128,13 @@ impl Marker {
         is_queued
     }
 
+    /// Queues the backlog for the last time. From now on no begin or end is published: the entry in the job's record
+    /// may soon belong to another process. Returns whether the backlog was queued.
+    pub fn leave(&mut self) -> bool {
+        self.state = None;
+        self.flush()
+    }
+
     /// Queues a mark. Returns whether the ring had room.
     pub fn push(&mut self, mark: Mark) -> bool {
         self.marks.push(mark).is_ok()

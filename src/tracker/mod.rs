@@ -34,6 +34,8 @@ use threads::{RunParts, Threads};
 
 /// Time that a report waits for the reading that closes the last epoch.
 const REPORT_READING_WAIT: Duration = Duration::from_secs(1);
+/// Time that a report waits for it after it has waited for other processes. This process may have been stopped meanwhile.
+const LEAST_READING_WAIT: Duration = Duration::from_millis(100);
 /// Time that a report inside the first epoch waits for the first forecast.
 const FIRST_FORECAST_WAIT: Duration = Duration::from_millis(300);
 /// Sections of the report that need no energy. A request for them takes over no energy from other processes.
@@ -222,7 +224,8 @@ impl Tracker {
         if is_open && with_forecast && self.parts.settings.planned > 0 {
             self.parts.shared.await_first_forecast(&self.sampler, FIRST_FORECAST_WAIT);
         }
-        let (state, whole) = self.parts.shared.settled_state(ended, deadline.left());
+        let patience = deadline.left().max(LEAST_READING_WAIT);
+        let (state, whole) = self.parts.shared.settled_state(ended, patience);
         let open = is_open.then(|| OpenEpoch { share: self.parts.shared.marked_share() });
         Report::new(&self.parts.settings, &state, Now { at: os::monotonic_ns(), whole, open }, detail)
             .with_notes(|open_s| self.parts.shared.notes(open_s))

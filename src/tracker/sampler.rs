@@ -116,9 +116,9 @@ impl Sampler {
         self.leases.state()
     }
 
-    /// Samples until the tracker stops. `queue_backlog` queues the epochs that found the ring full. Whatever happens,
-    /// waiting threads are woken at the end.
-    pub fn run(mut self, shared: &SharedState, queue_backlog: impl Fn() -> bool) {
+    /// Samples until the tracker stops. `leave` queues the epochs that found the ring full, and publishes no further
+    /// epoch. Whatever happens, waiting threads are woken at the end.
+    pub fn run(mut self, shared: &SharedState, leave: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
             self.waker.wakes_this_thread();
             os::widen_affinity();
@@ -132,7 +132,7 @@ impl Sampler {
                 }
             }
             self.read_again(shared);
-            if queue_backlog() {
+            if leave() {
                 self.read_again(shared);
             }
             shared.state().finish();

@@ -63,7 +63,7 @@ impl Threads {
         let journal_reach = sampler.journal_reach();
         let RunParts { marker, shared, table, .. } = parts.clone();
         let sample = move |_| {
-            sampler.run(&shared, || lock_within(&marker, LOCK_WAIT).is_some_and(|mut marker| marker.flush()));
+            sampler.run(&shared, || lock_within(&marker, LOCK_WAIT).is_some_and(|mut marker| marker.leave()));
             drop(table);
         };
         // The sampler reports its own faults.

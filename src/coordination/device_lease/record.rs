@@ -285,26 +285,35 @@ impl LeaseRecord<'_> {
         amount(self.load(FIRST_ENTRY + index * ENTRY_NUMBERS + entry::USED))
     }
 
-    /// Energy of the members that have left and of those that are alive, J.
+    /// Energy of the members that have left and of those that are alive, J. No member is in it twice.
     pub fn sum(&self, is_alive: &dyn Fn(&Member) -> bool) -> Option<f64> {
-        let left = amount(self.load(head::LEFT)).filter(|joules| *joules > 0.0);
-        let living = self.members().filter(|(_, member)| is_alive(member)).map(|(index, _)| self.used(index));
-        living.chain([left]).flatten().reduce(|a, b| a + b)
+        const MAX_TRIES: usize = 8;
+        let with = |left: u64| {
+            let left = amount(left).filter(|joules| *joules > 0.0);
+            let living = self.members().filter(|(_, member)| is_alive(member)).map(|(index, _)| self.used(index));
+            living.chain([left]).flatten().reduce(|a, b| a + b)
+        };
+        let (mut left, mut sum) = (self.load(head::LEFT), None);
+        for _ in 0..MAX_TRIES {
+            sum = with(left);
+            let newer = self.load(head::LEFT);
+            if std::mem::replace(&mut left, newer) == newer {
+                break; // no member left meanwhile
+            }
+        }
+        sum
     }
 
     /// Frees the entry of a member. Its energy stays in the sum. True: no other member is alive, and the record
     /// is closed.
     pub fn release(&self, index: usize, is_alive: &dyn Fn(&Member) -> bool) -> bool {
         let used = self.used(index).unwrap_or(0.0);
-        loop {
-            let old = self.load(head::LEFT);
-            if self.swap(head::LEFT, old, (amount(old).unwrap_or(0.0) + used).to_bits()) {
-                break;
-            }
-        }
+        // First the entry: between the two changes the sum lacks this energy, and never has it twice.
         if let Some(member) = self.member(index) {
             self.clear(index, member.process);
         }
+        let more = |left: u64| Some((amount(left).unwrap_or(0.0) + used).to_bits());
+        let _ = self.0.get(head::LEFT).map(|left| left.fetch_update(SeqCst, SeqCst, more));
         self.close(is_alive)
     }
 
@@ -337,21 +346,13 @@ impl LeaseRecord<'_> {
         LeaseOwner::unpack(self.load(OWNERS + device.min(DEVICES - 1)))
     }
 
-    /// Makes `new` the owner of a device if `old` still is the owner. True: it is done. The begin of `old`'s
-    /// turn is kept.
+    /// Makes `new` the owner of a device if `old` still is the owner. True: it is done. The begin of `old`'s turn is
+    /// kept first. Until then it is the settled time of the owner, so no thread can be stopped between the two.
     pub fn replace(&self, device: usize, old: LeaseOwner, new: LeaseOwner) -> bool {
-        if old.turn != new.turn && self.remembered(device, old).is_none() {
-            self.remember(device, old);
+        if self.remembered(device, old).is_none() {
+            self.store(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(old.turn), old.pack());
         }
-        let is_done = self.swap(OWNERS + device.min(DEVICES - 1), old.pack(), new.pack());
-        if is_done && old.turn != new.turn {
-            self.remember(device, new);
-        }
-        is_done
-    }
-
-    fn remember(&self, device: usize, owner: LeaseOwner) {
-        self.store(BEGINS + device.min(DEVICES - 1) * KEPT_TURNS + usize::from(owner.turn), owner.pack());
+        self.swap(OWNERS + device.min(DEVICES - 1), old.pack(), new.pack())
     }
 
     fn kept_turn(&self, device: usize, turn: u8) -> LeaseOwner {

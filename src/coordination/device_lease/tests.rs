@@ -1,3 +1,4 @@
+use super::packed_owner::LeaseOwner;
 use super::participant::{DeviceTurn, Participant};
 use super::record::{LeaseRecord, Member, MemberState, NUMBERS};
 use super::{LeasePoll, LeaseState};
@@ -6,6 +7,7 @@ use crate::measurement::source_name::SourceName;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 
 const MS: u64 = 1_000_000;
 const START: MonoNs = MonoNs(1 << 60);
@@ -31,6 +33,26 @@ fn names_of_devices_stay() {
             Channel::new((kind, SourceName::Rapl), "device", "id", method, Quantity::Power { max_watts: 1.0 });
         assert_eq!(super::device(&channel, &job).as_deref(), Some(name));
     }
+}
+
+/// A tracker takes the device and is stopped before it keeps the begin of its turn. Another tracker of the process
+/// settles the turn meanwhile.
+#[test]
+fn turn_begins_where_it_was_taken_if_another_tracker_settles_it() {
+    let memory = memory();
+    let record = LeaseRecord(&memory);
+    assert!(record.is_of(7, START));
+    let before = LeaseOwner { member: Some(0), turn: 1, settled: 4 * MS };
+    let taken = before.next(Some(1), 12 * MS);
+    let no_owner = record.owner(0);
+    assert!(record.replace(0, no_owner, before));
+    // The owner changes without a note of the begin.
+    let owner = memory.iter().find(|number| number.load(SeqCst) == before.pack()).expect("the owner");
+    owner.store(taken.pack(), SeqCst);
+    let settled = LeaseOwner { settled: 40 * MS, ..taken };
+    assert!(record.replace(0, taken, settled));
+    assert_eq!(record.begun(0, settled), Some(START + 12 * MS));
+    assert_eq!(record.lost_at(0, before, settled), START + 12 * MS, "the process before counts no longer than that");
 }
 
 /// A simulated process.
@@ -130,7 +152,7 @@ impl World {
             MemberState::Open(_) => (),
         }
         if let Some(there) = self.record().state(index) {
-            there.store(state.pack(), std::sync::atomic::Ordering::SeqCst);
+            there.store(state.pack(), SeqCst);
         }
     }
 

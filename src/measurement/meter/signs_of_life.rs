@@ -163,9 +163,7 @@ impl Meter {
         };
         if let Some((since, Value::Count(count))) = self.last.filter(|(since, _)| to > *since) {
             let none = CounterStep { joules: 0.0, wraps: 0, ambiguous: false };
-            let (has_moved, moved_at) = (self.has_moved, self.moved_at);
             self.accept((since, to), (count, none), credit);
-            (self.has_moved, self.moved_at) = (has_moved, moved_at);
         }
     }
 }

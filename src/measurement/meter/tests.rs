@@ -117,6 +117,23 @@ fn several_unread_wraps_are_counted_by_the_power_before() {
     assert_eq!(m.faults.wraps, 2);
 }
 
+/// The counter moves once in 88 ms. A step soon after the reset is no second reset.
+#[test]
+fn a_reset_of_a_counter_of_long_steps_is_one_reset() {
+    let mut m = Meter::new(Quantity::Counter { joules_per_unit: 1e-3, range: None, max_watts: 700.0 });
+    let reset_at = 1.172;
+    let count = |at: f64| {
+        let moved_at = (at / 0.088).floor() * 0.088;
+        Ok((170e3 * if moved_at < reset_at { moved_at + 50.0 } else { moved_at - reset_at }) as u64)
+    };
+    let tenths = (0..=12).map(|tenth| f64::from(tenth) * 0.1);
+    let readings: Vec<_> = tenths.chain([1.31, 1.316, 1.322, 1.33, 1.5, 2.0, 3.0]).collect();
+    let readings: Vec<_> = readings.into_iter().map(|at| (at, count(at))).collect();
+    let (joules, _, events) = feed(&mut m, &readings);
+    assert_eq!((m.faults.resets, events), (1, vec![MeterEvent::Reset]));
+    assert!((joules - 510.0).abs() < 40.0, "{joules}");
+}
+
 #[test]
 fn a_reset_in_a_long_gap_is_no_wrap() {
     let mut m = package();

@@ -279,7 +279,13 @@ impl Scenario {
 
     /// The longest time from a process's start until all its meters are open and read, ns.
     pub fn opening_ns(&self) -> u64 {
-        self.driver_ns + self.discovery_ns + self.late_ns + self.devices().map(|device| device.latency_ns).sum::<u64>()
+        let latencies: u64 = self.devices().map(|device| device.latency_ns).sum();
+        self.driver_ns + self.discovery_ns + self.late_ns + self.stopped_ns() + latencies
+    }
+
+    /// The time in which processes are stopped, ns.
+    fn stopped_ns(&self) -> u64 {
+        self.events.iter().map(|(_, event)| if let Event::Stop(_, ns) = event { *ns } else { 0 }).sum()
     }
 
     /// Whether the operations of the disk may take more time than the end of a process has.
@@ -307,9 +313,8 @@ impl Scenario {
         let pass_ns: u64 = self.devices().map(|device| device.latency_ns).sum();
         let intervals = self.plans.iter().flat_map(|plan| plan.options.split(' '));
         let intervals = intervals.filter_map(|option| option.strip_prefix("interval=")?.parse::<f64>().ok());
-        let stops = self.events.iter().map(|(_, event)| if let Event::Stop(_, ns) = event { *ns } else { 0 });
-        let hangs = self.devices().map(Device::hangs_ns);
-        intervals.fold(0.0, f64::max) + (stops.chain(hangs).sum::<u64>() + 2 * pass_ns) as f64 * 1e-9
+        let hangs_ns: u64 = self.devices().map(Device::hangs_ns).sum();
+        intervals.fold(0.0, f64::max) + (self.stopped_ns() + hangs_ns + 2 * pass_ns) as f64 * 1e-9
     }
 
     fn machine(&self, kernel: &Rc<Kernel>) -> Devices {

@@ -1,0 +1,152 @@
+//! The state that the application's threads and the sampling thread share: each request is answered.
+
+use carbontracker::attribution::ledger::Ledger;
+use carbontracker::carbon::select;
+use carbontracker::coordination::standby_ledger::StandbyLedger;
+use carbontracker::forecast::first_epoch::PackedMark;
+use carbontracker::options::Options;
+use carbontracker_concurrency::explore::{finds, holds};
+use carbontracker_concurrency::faults::Fault;
+use carbontracker_concurrency::os::{self, Instant, JoinHandle, monotonic_ns};
+use carbontracker_concurrency::state::RunState;
+use carbontracker_concurrency::state::shared::SharedState;
+use carbontracker_concurrency::sync::Arc;
+use carbontracker_concurrency::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn new_shared() -> Arc<SharedState> {
+    let options = Options::parse("intensity=200", |_| None).expect("options");
+    let grid = select::choose(&options.carbon, |_| None).expect("a grid").grid;
+    Arc::new(SharedState::new(RunState::new(grid, 1.0)))
+}
+
+fn start(shared: &Arc<SharedState>, body: impl FnOnce(&SharedState) + Send + 'static) -> JoinHandle {
+    let shared = Arc::clone(shared);
+    os::spawn_quiet("", move || body(&shared)).expect("a thread")
+}
+
+fn end(threads: impl IntoIterator<Item = JoinHandle>) {
+    assert!(threads.into_iter().all(|thread| os::join_within(thread, LONG)));
+}
+
+/// The end of the sampling thread, in the order of `Sampler::run`.
+fn finish(shared: &SharedState) {
+    shared.state().lifecycle.finished = true;
+    shared.notify();
+}
+
+fn reports_get_settled_epochs() {
+    let shared = new_shared();
+    let reports = [1, 2, 9].map(|epochs| {
+        start(&shared, move |shared| {
+            let (state, is_whole) = shared.settled_state(epochs, LONG);
+            assert!(is_whole && (state.attribution.settled >= epochs || state.lifecycle.finished));
+        })
+    });
+    let sampler = start(&shared, |shared| {
+        for settled in 1..=2 {
+            shared.state().attribution.settled = settled;
+            shared.notify();
+        }
+        finish(shared);
+    });
+    end(reports.into_iter().chain([sampler]));
+}
+
+#[test]
+fn report_sees_that_its_epochs_are_settled() {
+    holds(reports_get_settled_epochs);
+    finds(Fault::LostNotify, reports_get_settled_epochs);
+}
+
+/// `Writer::run` beside `RunFiles::stop`.
+fn the_log_ends_on_request() {
+    let (shared, stop) = (new_shared(), Arc::new(AtomicBool::new(false)));
+    let asked = Arc::clone(&stop);
+    let log = start(&shared, move |shared| {
+        while !asked.load(Ordering::SeqCst) {
+            shared.await_epochs(0, LONG, || asked.load(Ordering::SeqCst));
+        }
+    });
+    stop.store(true, Ordering::SeqCst);
+    shared.wake_waiting();
+    end([log]);
+}
+
+/// Without the lock the wake-up may come between the log's look and its sleep.
+#[test]
+fn log_does_not_sleep_past_its_end() {
+    holds(the_log_ends_on_request);
+    finds(Fault::LostNotify, the_log_ends_on_request);
+    finds(Fault::DeniedTryLock, the_log_ends_on_request);
+}
+
+/// The sampling thread: it sleeps until it is woken, and answers what was requested before a pass. The order is that of
+/// `Sampler::run` and `Sampler::pass`.
+fn sample(shared: &SharedState) {
+    while !shared.is_stopping() {
+        let is_requested = shared.is_forecast_requested();
+        let takeovers = shared.takeovers_requested();
+        if !is_requested && takeovers <= shared.takeovers_done() {
+            os::park_timeout(LONG);
+            continue;
+        }
+        let state = shared.state();
+        if is_requested {
+            shared.finish_forecast_request();
+        }
+        if takeovers > shared.takeovers_done() {
+            shared.finish_takeovers(takeovers, monotonic_ns());
+        }
+        drop(state);
+    }
+    finish(shared);
+}
+
+fn requests_are_answered() {
+    let shared = new_shared();
+    let standby = StandbyLedger::new("the node".into(), "the node".into(), &Ledger::default());
+    shared.state().metering.standby.push(standby);
+    shared.set_progress(PackedMark::new(1, 2, monotonic_ns()));
+    let sampler = start(&shared, sample);
+    let requests = [false, true, true].map(|is_takeover| {
+        let thread = sampler.thread();
+        start(&shared, move |shared| {
+            if is_takeover {
+                shared.await_takeover(&thread, 1, Instant::now() + LONG);
+            } else {
+                shared.await_first_forecast(&thread, LONG);
+            }
+        })
+    });
+    end(requests);
+    assert!(!shared.is_forecast_requested() && shared.takeovers_requested() == shared.takeovers_done());
+    shared.stop(&sampler.thread());
+    end([sampler]);
+}
+
+#[test]
+fn sampling_thread_answers_each_request() {
+    holds(requests_are_answered);
+    finds(Fault::LostUnpark, requests_are_answered);
+    finds(Fault::LostNotify, requests_are_answered);
+}
+
+/// Requests that come while the sampling thread ends.
+fn requests_at_the_end_return() {
+    let shared = new_shared();
+    shared.set_progress(PackedMark::new(1, 2, monotonic_ns()));
+    let sampler = start(&shared, sample);
+    let thread = sampler.thread();
+    let request = start(&shared, move |shared| shared.await_first_forecast(&thread, LONG));
+    shared.stop(&sampler.thread());
+    end([request, sampler]);
+}
+
+#[test]
+fn request_at_the_end_returns() {
+    holds(requests_at_the_end_return);
+    finds(Fault::LostNotify, requests_at_the_end_return);
+}
