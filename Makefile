@@ -2,6 +2,7 @@
 # make test      the fast tests: no network, no root, no tools but Rust and a C compiler
 # make check     format, lints and all tests; as root on Debian it first installs the tools they call, after it has asked
 # make test-NAME runs one test program, a folder of tests/; ONLY=TEXT: only its tests with this text in their name
+# make faults    puts old faults back, one by one, and runs simulated worlds until one finds it: about 20 minutes
 # make lint      checks format, lints and the house: layout, names, language, documents (tests/house)
 # make docs      builds the book in docs and the crate's documentation
 # make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
@@ -129,7 +130,7 @@ test:
 
 # These programs call neither the libraries nor an installed tree.
 WITHOUT_LIB := test-concurrency test-house test-library test-live test-unit test-unit-cli test-unit-nolive
-.PHONY: test-all $(WITHOUT_LIB)
+.PHONY: test-all faults $(WITHOUT_LIB)
 $(WITHOUT_LIB): test-%:
 	$(RUN_TESTS) $*
 
@@ -143,6 +144,9 @@ test-all:
 # A fault in one part hides no fault of another.
 check: tools
 	$(MAKE) --keep-going --no-print-directory fmt clippy test-all
+
+faults:
+	tests/simulation/faults.sh $(ONLY)
 
 docs:
 	mdbook build docs

@@ -44,7 +44,7 @@ impl AppendFile {
     pub fn create(path: &Path) -> io::Result<AppendFile> {
         disk::open(path)?;
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(path)?;
+        let file = options.read(true).append(true).create_new(true).custom_flags(os::NO_FOLLOW).open(path)?;
         AppendFile::hold(file, path, HeldLock::take(&std::fs::symlink_metadata(path)?)?)
     }
 
@@ -67,7 +67,7 @@ impl AppendFile {
     fn open_with(path: &Path, flags: i32) -> io::Result<AppendFile> {
         disk::open(path)?;
         let held = HeldLock::take(&std::fs::metadata(path)?)?;
-        AppendFile::hold(OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?, path, held)
+        AppendFile::hold(OpenOptions::new().read(true).append(true).custom_flags(flags).open(path)?, path, held)
     }
 
     fn hold(file: File, path: &Path, held: HeldLock) -> io::Result<AppendFile> {
@@ -110,9 +110,8 @@ impl AppendFile {
         if self.has_rest {
             file.set_len(self.whole)?;
         }
-        let written = file
-            .seek(SeekFrom::Start(self.whole))
-            .and_then(|_| disk::write_all(&mut file, &self.path, text.as_bytes()));
+        // Opened to append: if another program cuts the file now, the lines leave no hole, and the file is too short.
+        let written = disk::write_all(&mut file, &self.path, text.as_bytes());
         // Also a full disk can shorten a file.
         let has_rest = written.is_err() && file.set_len(self.whole).is_err();
         self.has_rest = has_rest;
@@ -137,7 +136,7 @@ impl AppendFile {
     /// Opens the file again by its path, after the application has closed its descriptor. Fails with `NotFound` if
     /// another file is at the path.
     pub fn reopen(&mut self) -> io::Result<()> {
-        let file = OpenOptions::new().read(true).write(true).custom_flags(os::NO_WAIT).open(&self.path)?;
+        let file = OpenOptions::new().read(true).append(true).custom_flags(os::NO_WAIT).open(&self.path)?;
         let file = HeldFile::hold(file)?;
         if identity(&file.metadata()?) != self._held.0 {
             return Err(ErrorKind::NotFound.into());
@@ -269,6 +268,9 @@ mod tests {
         growing.append("one\n").unwrap();
         assert_eq!(growing.state(true), AppendState::Whole);
         OpenOptions::new().write(true).open(&path).unwrap().set_len(2).unwrap();
+        assert_eq!(growing.state(true), AppendState::Truncated);
+        growing.append("two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "ontwo\n", "no hole, though it was cut unnoticed");
         assert_eq!(growing.state(true), AppendState::Truncated);
         growing.restart().unwrap();
         growing.append("two\n").unwrap();

@@ -5,6 +5,7 @@
 
 mod commits;
 mod documents;
+mod faults;
 mod finding;
 mod imports;
 mod language;
@@ -37,6 +38,7 @@ fn findings(root: &Path) -> Vec<Finding> {
         documents::links(&tree),
         layout::test_programs(&tree),
         commits::subjects(root),
+        faults::patches(root),
     ]);
     findings
 }

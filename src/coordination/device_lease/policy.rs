@@ -23,6 +23,19 @@ pub enum LeaseHolder {
     Living(Member, MonoNs, MonoNs),
 }
 
+impl LeaseHolder {
+    /// The energy up to here is in a report or in an epoch of a process.
+    fn settled(&self) -> MonoNs {
+        match *self {
+            LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => settled,
+            LeaseHolder::Living(holder, _, settled) => match holder.state {
+                MemberState::Ended(ended) => settled.max(ended.unwrap_or_default()),
+                MemberState::Open(_) => settled,
+            },
+        }
+    }
+}
+
 /// The process that may take the device.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseRequester {
@@ -47,10 +60,19 @@ pub fn take(
     let needs = |settled: MonoNs| is_open || requester.ended > Some(settled + MIN_GAIN_NS);
     // A process that has read the device since the settled instant loses nothing.
     let loss = |member: &Member, settled: MonoNs| member.since.ns_since(settled) / SAME_START_NS;
-    let mut others = others.filter(|other| matches!(other.state, MemberState::Open(_)));
+    // A process that is not in an epoch may look no more. If its epoch has just ended, it takes the device by its next
+    // report, unless this process needs it now.
+    let may_take = |other: &Member| match other.state {
+        MemberState::Open(_) => true,
+        MemberState::Ended(ended) => {
+            let just_ended = ended.is_some_and(|ended| now <= ended + MAX_IDLE_NS);
+            just_ended && ended > Some(holder.settled() + MIN_GAIN_NS) && !requester.is_requested
+        }
+    };
+    let mut others = others.filter(may_take);
     match holder {
         LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => {
-            // Among the processes that lose least, the lowest rank takes it, so that no later change of owner is needed.
+            // Among the processes that lose least, the lowest rank takes it. So no later change of owner is needed.
             let order = |member: &Member| (loss(member, settled), member.rank.unwrap_or(u64::MAX));
             let is_better = |other: Member| order(&other) < order(&requester.member) && is_alive(&other);
             (needs(settled) && !others.any(is_better)).then_some(settled)
@@ -61,8 +83,8 @@ pub fn take(
             let is_lower = requester.member.rank.zip(holder.rank).is_some_and(|(ours, theirs)| ours < theirs);
             let is_before = is_lower && settled <= begun.max(requester.member.since) + MAX_UNSETTLED_NS;
             match holder.state {
-                MemberState::Ended(ended) => {
-                    let settled = settled.max(ended.unwrap_or_default());
+                MemberState::Ended(_) => {
+                    let settled = LeaseHolder::Living(holder, begun, settled).settled();
                     let from = settled.max(requester.member.since);
                     let ours = loss(&requester.member, settled);
                     let is_due = requester.is_requested && needs(from);
@@ -176,6 +198,23 @@ mod tests {
         assert_eq!(take(early, false), Some(MonoNs(3 * S)), "it is dead");
         assert_eq!(take(Member { state: MemberState::Ended(Some(MonoNs(S))), ..early }, true), Some(MonoNs(3 * S)));
         assert_eq!(take(Member { since: MonoNs(3 * S), ..early }, true), Some(MonoNs(3 * S)), "both lose it");
+    }
+
+    #[test]
+    fn process_waits_a_second_for_the_report_of_one_that_has_read_earlier() {
+        let late = Member { since: MonoNs(3 * S), state: MemberState::Open(MonoNs(3 * S)), ..Member::default() };
+        let late = LeaseRequester { member: late, ended: None, is_requested: false };
+        let end = 2 * S + S / 2;
+        let early =
+            Member { since: MonoNs(S), state: MemberState::Ended(Some(MonoNs(end))), rank: Some(3), ..late.member };
+        let take = |requester, other, now| {
+            take(&requester, LeaseHolder::Vacant(MonoNs(2 * S)), [other].into_iter(), &|_| true, MonoNs(now))
+        };
+        let taken = Some(MonoNs(2 * S));
+        assert_eq!((take(late, early, 3 * S), take(late, early, end + S + 1)), (None, taken));
+        assert_eq!(take(LeaseRequester { is_requested: true, ..late }, early, 3 * S), taken, "it needs it now");
+        let settled = Member { state: MemberState::Ended(Some(MonoNs(2 * S))), ..early };
+        assert_eq!(take(late, settled, 3 * S), taken, "all of its epochs are settled");
     }
 
     #[test]

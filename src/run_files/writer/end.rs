@@ -19,6 +19,11 @@ impl Writer {
         let (mut report, power) = self.report(Detail::Since(self.plan.written));
         self.kept.see(&report);
         self.write_journal(&mut report, power, true);
+        if self.is_cut() {
+            self.make_journal(true);
+            let (mut report, power) = self.report(Detail::Since(self.plan.written));
+            self.write_journal(&mut report, power, true);
+        }
         self.keep_report();
         self.end_logs(&report);
         self.renew(&report, true);

@@ -115,6 +115,11 @@ impl Writer {
         ));
     }
 
+    /// Whether another program has cut the journal since the last write.
+    pub(super) fn is_cut(&self) -> bool {
+        self.plan.journal.as_ref().is_some_and(|journal| journal.state(false) == AppendState::Truncated)
+    }
+
     /// Whether the path of the journal is due for a check. Checks become rare over time, because each may be a request
     /// to a server.
     fn is_path_due(&self) -> bool {

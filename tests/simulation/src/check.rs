@@ -1,7 +1,9 @@
 //! What must be true of every world, whatever happened in it.
 
+mod kept;
+
 use crate::application::Truth;
-use crate::check_more::{calls, misplaced_j, survivors};
+use crate::check_more::{calls, misplaced_j};
 use crate::device::{Device, Meter};
 use crate::disk::is_journal;
 use crate::grid_check;
@@ -30,12 +32,15 @@ pub fn all(world: &Running) -> Checked {
     }
     if world.scenario.traits.ranks > 1 {
         job(world, &lives)?;
-        survivors(world, &lives)?;
+        kept::survivors(world, &lives)?;
     }
-    if world.scenario.traits.resumes {
-        resumed(world, &lives)?;
+    match &world.scenario.traits {
+        traits if traits.has_rival => kept::rivals(&lives)?,
+        traits if traits.resumes => resumed(world, &lives)?,
+        _ => (),
     }
-    files(world)
+    files(world)?;
+    kept::journals(world, &lives)
 }
 
 fn number(report: &Value, pointer: &str) -> Option<f64> {
@@ -225,15 +230,35 @@ pub fn opening_j(world: &Running, truth: &Truth, device: &Device) -> f64 {
 
 /// The ranks of a job count each device once.
 fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
+    let ended = || lives.iter().map(|(_, truth)| truth).filter(|truth| truth.has_ended);
+    no_energy_twice(world, lives, "the ranks", |device| ended().filter_map(|truth| counted(truth, device)).sum())?;
+    // Without shared memory only the first rank counts. A killed process takes joules with it. What a rank cancels, no
+    // rank counts. A device that hangs keeps the driver from reading the others.
+    let all_end = lives.iter().all(|(_, truth)| truth.has_ended && truth.refused.is_none() && !truth.has_cancelled);
+    if !all_end || world.scenario.traits.has_meter_faults || world.scenario.traits.refused.is_some() {
+        return Ok(());
+    }
+    let all_inside = union(lives.iter().flat_map(|(_, truth)| truth.epochs.iter().copied()).collect());
+    for device in world.scenario.devices().filter(|device| device.power.len() == 1) {
+        let sum: f64 = ended().filter_map(|truth| counted(truth, device)).sum();
+        let opening: f64 = ended().map(|truth| opening_j(world, truth, device)).sum();
+        let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
+        let inside: f64 = all_inside.iter().map(|(begin, end)| device.joules(*end) - device.joules(*begin)).sum();
+        if sum < inside - error - opening {
+            return Err(format!("{}: the ranks count {sum} J, but their epochs have {inside} J", device.name));
+        }
+    }
+    Ok(())
+}
+
+/// The sum over a job counts no energy of a device twice. `of` has the sum.
+fn no_energy_twice(world: &Running, lives: &[(usize, Truth)], what: &str, of: impl Fn(&Device) -> f64) -> Checked {
     let begins = lives.iter().filter_map(|(_, truth)| truth.first_begin);
     let ends = lives.iter().filter_map(|(_, truth)| Some(truth.epochs.last()?.1));
     let (Some(first), Some(last)) = (begins.min(), ends.max()) else { return Ok(()) };
-    let ended = || lives.iter().map(|(_, truth)| truth).filter(|truth| truth.has_ended);
-    let all_end = lives.iter().all(|(_, truth)| truth.has_ended && truth.refused.is_none() && !truth.has_cancelled);
-    let all_inside = union(lives.iter().flat_map(|(_, truth)| truth.epochs.iter().copied()).collect());
     for device in world.scenario.devices() {
-        let sum: f64 = ended().filter_map(|truth| counted(truth, device)).sum();
-        let opening: f64 = ended().map(|truth| opening_j(world, truth, device)).sum();
+        let sum = of(device);
+        let opening: f64 = lives.iter().map(|(_, truth)| opening_j(world, truth, device)).sum();
         let true_j = device.joules(last) - device.joules(first);
         let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
         // Each rank fills in the time until its meters are open, at the power after it. After a fault the time is
@@ -246,14 +271,7 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
         let limits = Some(Limits::new(world, device, (first, last))).filter(|_| !is_steady);
         let unsteady_j = limits.map_or(0.0, |limits| limits.error + limits.fill_in_watts * filled_in_s);
         if sum > true_j + error + FILL_IN_ERROR * opening + unsteady_j {
-            return Err(format!("{}: the ranks count {sum} J of {true_j} J", device.name));
-        }
-        // A killed process takes joules with it. What a rank cancels, no rank counts. A device that hangs keeps the
-        // driver from reading the others.
-        let is_exact = device.power.len() == 1 && !world.scenario.traits.has_meter_faults && all_end;
-        let inside: f64 = all_inside.iter().map(|(begin, end)| device.joules(*end) - device.joules(*begin)).sum();
-        if is_exact && sum < inside - error - opening {
-            return Err(format!("{}: the ranks count {sum} J, but their epochs have {inside} J", device.name));
+            return Err(format!("{}: {what} count {sum} J of {true_j} J", device.name));
         }
     }
     Ok(())
@@ -277,7 +295,7 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let Some((_, last)) = lives.last() else { return Ok(()) };
     let Some((_, report)) = last.report.as_ref().filter(|_| last.has_ended) else { return Ok(()) };
     let traits = &world.scenario.traits;
-    let is_safe = !traits.has_disk_faults && !traits.has_power_cut;
+    let is_safe = !traits.has_disk_faults && !traits.has_power_cut && traits.refused.is_none();
     let lives = if is_safe { of_last_run(report, lives) } else { lives };
     let done = number(report, "/run/epochs_done").unwrap_or(0.0) as usize;
     let ended_in = |lives: &[(usize, Truth)]| lives.iter().map(|(_, truth)| truth.epochs.len()).sum::<usize>();
@@ -336,15 +354,17 @@ fn files(world: &Running) -> Checked {
     if !world.has_files() {
         return Ok(());
     }
+    let may_be_empty = world.has_deaths() || world.scenario.has_slow_disk();
     let entries = std::fs::read_dir(&world.disk.folder).map_err(|error| error.to_string())?;
     for entry in entries.flatten() {
         let path = entry.path();
-        // A kill may come in the middle of the first line.
-        let is_cut_short = world.scenario.traits.has_kills || !world.deaths.borrow().is_empty();
+        // A kill or an exec may come in the middle of the first line. So may an exit, if the disk is slow.
         let is_opened = std::fs::read(&path).is_ok_and(|text| text.contains(&b'\n'));
-        if is_journal(&path) && (is_opened || !is_cut_short) {
+        if is_journal(&path) && (is_opened || !may_be_empty) {
             match run_files::read(&path) {
                 Ok(read) => finite(&read.report)?,
+                // The process ended before it could write the journal again.
+                Err(_) if world.scenario.traits.has_cuts && world.scenario.has_slow_disk() => (),
                 Err(_) if world.scenario.traits.has_power_cut || world.scenario.traits.has_disk_faults => (),
                 Err(why) => return Err(why),
             }

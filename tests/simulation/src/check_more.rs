@@ -1,17 +1,13 @@
-//! What must be true of the time of calls, of memory, and of the ranks that outlive others.
+//! What must be true of the time of calls and of memory.
 
 use crate::application::Truth;
-use crate::check::{Checked, counted, opening_j, step_error, union};
+use crate::check::Checked;
 use crate::device::Device;
 use crate::scenario::Running;
 
 const S: u64 = 1_000_000_000;
 
-/// After this time the ranks that live count the devices of a process whose program ended, ns: no poll for 5 s, and the
-/// next poll.
-const TAKEOVER_NS: u64 = 12 * S;
-
-/// The most memory that a world holds for each life of a process, bytes.
+/// The most memory that a world holds for each life of a process, beside the journals that it reads, bytes.
 const MAX_BYTES: u64 = 8 << 20;
 
 /// No call waits for a service, a meter or the disk for long.
@@ -23,34 +19,10 @@ pub fn calls(world: &Running, truth: &Truth) -> Checked {
 }
 
 /// A tracker's memory is bounded, however long it runs.
-pub fn memory(most_bytes: u64) -> Checked {
-    if most_bytes > MAX_BYTES { Err(format!("{most_bytes} bytes for each life of a process")) } else { Ok(()) }
-}
-
-/// Soon after the last death of a program, the ranks that live count each device in their epochs.
-pub fn survivors(world: &Running, lives: &[(usize, Truth)]) -> Checked {
-    let Some(death) = world.deaths.borrow().iter().max().copied() else { return Ok(()) };
-    let ended = || lives.iter().map(|(_, truth)| truth).filter(|truth| truth.has_ended);
-    let is_disturbed = world.scenario.stops_ns() + world.scenario.late_ns() > 0;
-    let is_odd = |(_, truth): &(usize, Truth)| truth.refused.is_some() || truth.has_cancelled;
-    if is_disturbed || world.scenario.traits.has_meter_faults || lives.iter().any(is_odd) {
-        return Ok(());
-    }
-    let epochs = union(ended().flat_map(|truth| truth.epochs.iter().copied()).collect());
-    let after =
-        epochs.into_iter().map(|(begin, end)| (begin.max(death + TAKEOVER_NS), end)).filter(|one| one.0 < one.1);
-    let after: Vec<(u64, u64)> = after.collect();
-    for device in world.scenario.devices().filter(|device| device.power.len() == 1) {
-        let sum: f64 = ended().filter_map(|truth| counted(truth, device)).sum();
-        let opening: f64 = ended().map(|truth| opening_j(world, truth, device)).sum();
-        let inside: f64 = after.iter().map(|(begin, end)| device.joules(*end) - device.joules(*begin)).sum();
-        let error = 2.0 * step_error(device) * (1 + lives.len()) as f64;
-        if sum < inside - error - opening {
-            return Err(format!(
-                "{}: the ranks count {sum} J, but after the last death they have {inside} J",
-                device.name
-            ));
-        }
+pub fn memory(world: &Running, most_bytes: u64) -> Checked {
+    let read_bytes: usize = world.disk.journals().iter().map(String::len).sum();
+    if most_bytes > MAX_BYTES + 2 * read_bytes as u64 {
+        return Err(format!("{most_bytes} bytes for each life of a process"));
     }
     Ok(())
 }

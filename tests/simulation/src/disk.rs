@@ -106,6 +106,18 @@ impl Disk {
         Ok(taken as usize)
     }
 
+    /// Cuts a journal short, as another program may do.
+    pub fn cut_journal(&self, kernel: &Kernel) {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_journal(path)) {
+            let Ok(content) = std::fs::read(&path) else { continue };
+            let mut rng = kernel.rng.borrow_mut();
+            let kept = if rng.bool() { 0 } else { rng.usize(0..=content.len()) };
+            let file = std::fs::OpenOptions::new().write(true).open(&path);
+            let _ = file.and_then(|file| file.set_len(kept as u64));
+        }
+    }
+
     /// Loses what was not synced, as a power cut does: files end earlier, have zeros at the end, or are gone.
     pub fn cut_power(&self, kernel: &Kernel) -> io::Result<()> {
         let _ = std::fs::remove_dir_all(self.folder.join("memory"));

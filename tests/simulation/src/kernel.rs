@@ -110,6 +110,8 @@ pub struct Kernel {
     switches: Cell<u64>,
     /// The longest time that a thread which can run waits for a processor, ns. 0: it does not wait.
     pub late_ns: Cell<u64>,
+    /// Segments are refused with this error of the system.
+    pub refused: Cell<Option<i32>>,
     /// The first panic of a thread.
     failure: RefCell<Option<String>>,
 }
@@ -135,6 +137,7 @@ impl Kernel {
             next_segment: Cell::new(1),
             switches: Cell::new(0),
             late_ns: Cell::new(0),
+            refused: Cell::new(None),
             failure: RefCell::default(),
         }
     }

@@ -1,8 +1,10 @@
 //! A world from one seed: its machine, processes and events.
 
 mod events;
+mod hazards;
+mod running;
 
-use crate::application::{self, End, Noted, Plan, Truth};
+use crate::application::{End, Plan, Truth};
 use crate::check;
 use crate::check_more;
 use crate::device::{Device, Devices, Meter, SharedKernel};
@@ -14,12 +16,11 @@ use crate::world::Simulated;
 use crate::{END, Removed, new_folder};
 use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::measurement::source_name::SourceName;
-use carbontracker::options::Options;
 use carbontracker::os::world::enter;
-use carbontracker::tracker::Tracker;
 use fastrand::Rng;
 use std::rc::Rc;
-use std::sync::Arc;
+
+pub use running::Running;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000_000_000;
@@ -43,6 +44,12 @@ pub struct Traits {
     pub ranks: u32,
     /// The run is resumed after a kill.
     pub resumes: bool,
+    /// Segments of shared memory are refused with this error of the system from the start.
+    pub refused: Option<i32>,
+    /// Another program cuts the journal short.
+    pub has_cuts: bool,
+    /// A second process asks for the run while the first works on it.
+    pub has_rival: bool,
 }
 
 /// An event of the world.
@@ -66,6 +73,14 @@ enum Event {
     Fail(bool),
     /// The power is cut. The machine boots again.
     CutPower,
+    /// Segments are refused with this error of the system, or given again.
+    Refuse(Option<i32>),
+    /// Another program cuts the journal short.
+    CutFile,
+    /// A second process of the run starts.
+    Rival,
+    /// The application closes its files: the locks on the journals are gone.
+    LoseLocks,
 }
 
 /// A generated world.
@@ -161,6 +176,17 @@ fn longest_epoch(rng: &mut Rng) -> u64 {
     }
 }
 
+/// The interval of the option, s. Long runs have long ones.
+fn interval(rng: &mut Rng, span_ns: u64) -> f64 {
+    let intervals = [0.1_f64, 1.0, 1.0, 10.0, 60.0];
+    let interval = intervals.get(rng.usize(..intervals.len())).copied().unwrap_or(1.0);
+    match span_ns {
+        ..=HOUR => interval,
+        ..=DAY => interval.max(10.0),
+        _ => interval.max(60.0),
+    }
+}
+
 impl Scenario {
     /// The world of a seed.
     pub fn new(seed: u64) -> Scenario {
@@ -181,6 +207,7 @@ impl Scenario {
             has_kills: (ranks > 1 || resumes) && rng.bool(),
             ranks,
             resumes,
+            ..Traits::default()
         };
         let most_epochs = if one_in(rng, 8) { 40 } else { 12 };
         let epochs = rng.u64(1..=most_epochs);
@@ -191,13 +218,7 @@ impl Scenario {
         let gpus = (0..if one_in(rng, 2) { rng.u32(1..=3) } else { 0 })
             .map(|n| device(rng, DeviceKind::Gpu, format!("GPU-{n}"), &traits, span_ns))
             .collect();
-        let interval = [0.1_f64, 1.0, 1.0, 10.0, 60.0];
-        let interval = interval.get(rng.usize(..interval.len())).copied().unwrap_or(1.0);
-        let interval = match span_ns {
-            ..=HOUR => interval,
-            ..=DAY => interval.max(10.0),
-            _ => interval.max(60.0),
-        };
+        let interval = interval(rng, span_ns);
         let mut options = format!("interval={interval} location=DK epochs={}", if rng.bool() { epochs } else { 0 });
         if ranks == 1 && rng.bool() {
             options += " job=off";
@@ -248,7 +269,7 @@ impl Scenario {
             add(rng, Event::CutPower);
         }
         events::finish(&mut events, events::exec(rng, seed, &traits, (longest, span_ns)));
-        Scenario {
+        let mut scenario = Scenario {
             seed,
             parts,
             gpus,
@@ -263,13 +284,30 @@ impl Scenario {
             grid,
             events,
             traits,
-        }
+        };
+        hazards::add(&mut scenario, span_ns);
+        scenario
     }
 
     /// The longest time from a process's start until all its meters are open and read, ns.
     pub fn opening_ns(&self) -> u64 {
         let latencies: u64 = self.devices().map(|device| device.latency_ns).sum();
         self.driver_ns + self.discovery_ns + self.late_ns + self.stops_ns() + latencies
+    }
+
+    /// Whether the operations of the disk may take more time than the end of a process has.
+    pub fn has_slow_disk(&self) -> bool {
+        self.latency_ns > 20 * MS
+    }
+
+    /// How a rank ends.
+    pub fn end(&self, rank: usize) -> Option<End> {
+        self.plans.get(rank).map(|plan| plan.end)
+    }
+
+    /// Whether a rank is stopped for a while.
+    pub fn stops(&self) -> bool {
+        self.events.iter().any(|(_, event)| matches!(event, Event::Stop(..)))
     }
 
     /// All devices.
@@ -309,9 +347,10 @@ impl Scenario {
         let (of_kernel, of_disk, of_web) = (Rc::clone(&kernel), Rc::clone(&disk), Rc::clone(&web));
         let _entered = enter(Rc::new(Simulated { kernel: of_kernel, disk: of_disk, web: of_web }));
         kernel.late_ns.set(self.late_ns);
+        kernel.refused.set(self.traits.refused);
         let began = kernel.now();
-        let (lives, deaths) = Default::default();
-        let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, web, lives, deaths });
+        let lives = Default::default();
+        let world = Rc::new(Running { scenario: self, kernel: Rc::clone(&kernel), disk, web, lives });
         for rank in 0..world.scenario.plans.len() {
             world.start(rank);
         }
@@ -320,128 +359,9 @@ impl Scenario {
         kernel.run(END);
         let most_bytes = watch.most() / world.lives.borrow().len().max(1) as u64;
         let failure =
-            kernel.failure().or_else(|| check::all(&world).and_then(|()| check_more::memory(most_bytes)).err());
+            kernel.failure().or_else(|| check::all(&world).and_then(|()| check_more::memory(&world, most_bytes)).err());
         let lives = world.lives.borrow().iter().map(|(rank, noted)| (*rank, noted.borrow().clone())).collect();
         let journals = if failure.is_some() { world.disk.journals() } else { Vec::new() };
         Outcome { failure, simulated_ns: kernel.now() - began, most_bytes, lives, journals }
-    }
-}
-
-/// A world that runs.
-pub struct Running {
-    pub scenario: Scenario,
-    pub kernel: Rc<Kernel>,
-    pub disk: Rc<Disk>,
-    pub web: Rc<Web>,
-    /// When processes were killed or ran another program, ns since the world's boot.
-    pub deaths: std::cell::RefCell<Vec<u64>>,
-    /// The lives of each rank, in order.
-    pub lives: std::cell::RefCell<Vec<(usize, Noted)>>,
-}
-
-impl Running {
-    /// The program of a rank, and the notes about its life, which begins.
-    fn program(self: &Rc<Self>, rank: usize) -> Option<(impl FnOnce() + 'static, Noted)> {
-        let plan = self.scenario.plans.get(rank)?;
-        let noted = Noted::default();
-        noted.borrow_mut().finds_journal = self.disk.has_journal();
-        self.lives.borrow_mut().push((rank, Rc::clone(&noted)));
-        let mut plan = plan.clone();
-        plan.options = plan.options.replace("FOLDER", &self.disk.folder.display().to_string());
-        let (world, of_program) = (Rc::clone(self), Rc::clone(&noted));
-        let main = move || {
-            application::run(&world.kernel, &plan, |options| world.create(options), &of_program);
-            world.kernel.exit(world.kernel.process());
-        };
-        Some((main, noted))
-    }
-
-    /// Starts the process of a rank.
-    fn start(self: &Rc<Self>, rank: usize) {
-        let Some((main, noted)) = self.program(rank) else { return };
-        let ranks = self.scenario.traits.ranks;
-        let mut variables = Vec::new();
-        if ranks > 1 {
-            let number = rank.to_string();
-            let of_job = [
-                ("SLURM_JOB_ID", self.scenario.seed.to_string()),
-                ("SLURM_PROCID", number.clone()),
-                ("SLURM_LOCALID", number),
-                ("SLURM_STEP_NUM_TASKS", ranks.to_string()),
-            ];
-            variables.extend(of_job.map(|(name, value)| (name.to_owned(), value)));
-        }
-        let process = self.kernel.start(variables, main);
-        noted.borrow_mut().process = process;
-    }
-
-    fn create(&self, options: &str) -> Result<Tracker, String> {
-        let variable = |name: &str| self.kernel.variable(name);
-        let options = Options::parse(options, variable).map_err(|error| error.to_string())?;
-        let machine = Arc::new(self.scenario.machine(&self.kernel));
-        Tracker::start_on(Some(machine), options).map_err(|error| error.to_string())
-    }
-
-    /// The process of a rank's last life.
-    fn process(&self, rank: usize) -> Option<u32> {
-        self.lives.borrow().iter().rev().find(|(of, _)| *of == rank).map(|(_, noted)| noted.borrow().process)
-    }
-
-    /// Makes the events happen.
-    fn supervise(self: &Rc<Self>) {
-        let begin = self.kernel.now();
-        for (at, event) in self.scenario.events.clone() {
-            self.kernel.sleep_until(begin + at);
-            self.happen(&event);
-            self.restart_dead();
-        }
-        // A kill in the middle of a write may come later than all events.
-        while self.lives.borrow().iter().any(|(_, noted)| self.kernel.process_start(noted.borrow().process).is_some()) {
-            self.kernel.sleep(600 * S);
-            self.restart_dead();
-        }
-    }
-
-    fn happen(self: &Rc<Self>, event: &Event) {
-        match *event {
-            Event::Kill(rank) => {
-                self.deaths.borrow_mut().push(self.kernel.now());
-                self.process(rank).into_iter().for_each(|process| self.kernel.kill(process));
-            }
-            Event::Exec(rank, tracks) => self.exec(rank, tracks),
-            Event::Stop(rank, ns) => {
-                self.process(rank).into_iter().for_each(|process| self.kernel.stop(process, ns));
-            }
-            Event::SetDate(by_s) => self.kernel.set_date(by_s),
-            Event::Suspend(ns) => self.kernel.suspend_machine(ns),
-            Event::Fill => self.disk.room.set(0),
-            Event::Free => self.disk.room.set(u64::MAX),
-            Event::Fail(fails) => self.disk.has_failed.set(fails),
-            Event::CutPower => {
-                self.kernel.reboot();
-                if let Err(error) = self.disk.cut_power(&self.kernel) {
-                    self.kernel.fail(format!("power cut: {error}"));
-                }
-            }
-        }
-    }
-
-    /// Starts a run again that was killed, if it resumes.
-    fn restart_dead(self: &Rc<Self>) {
-        if !self.scenario.traits.resumes || self.lives.borrow().len() >= 5 {
-            return;
-        }
-        let is_over = self.lives.borrow().last().is_some_and(|(_, noted)| {
-            let noted = noted.borrow();
-            !noted.has_ended && self.kernel.process_start(noted.process).is_none()
-        });
-        if is_over {
-            self.start(0);
-        }
-    }
-
-    /// Whether the run writes files.
-    pub fn has_files(&self) -> bool {
-        self.scenario.has_files
     }
 }

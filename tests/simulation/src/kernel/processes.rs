@@ -88,15 +88,8 @@ impl Kernel {
     /// Ends all threads of a process. If the current one is among them, this call does not return.
     fn end_threads(&self, process: u32) {
         let (task, current) = self.current.get();
-        let tasks: Vec<Task> = self
-            .threads
-            .borrow()
-            .iter()
-            .filter(|(_, thread)| thread.process == process)
-            .map(|(task, _)| *task)
-            .collect();
         let mut own = None;
-        for other in tasks {
+        for other in self.threads_of(process) {
             let Some(thread) = self.threads.borrow_mut().remove(&other) else { continue };
             if other == task {
                 own = Some(thread.yielder);
@@ -110,8 +103,17 @@ impl Kernel {
         }
     }
 
-    /// Ends a process whose last thread has ended.
+    fn threads_of(&self, process: u32) -> Vec<Task> {
+        let threads = self.threads.borrow();
+        threads.iter().filter(|(_, thread)| thread.process == process).map(|(task, _)| *task).collect()
+    }
+
+    /// Ends the current process, with its other threads.
     pub fn exit(&self, process: u32) {
+        for other in self.threads_of(process).into_iter().filter(|task| *task != self.current()) {
+            let thread = self.threads.borrow_mut().remove(&other);
+            thread.and_then(|thread| thread.fiber).into_iter().for_each(|fiber| self.discard(fiber));
+        }
         let ended = self.processes.borrow_mut().remove(&process);
         self.release(process, ended.map_or(Vec::new(), |ended| ended.attached));
     }

@@ -8,6 +8,11 @@ impl Kernel {
     /// The segment of a key.
     pub fn segment(&self, key: i32, count: usize, creates: bool) -> std::io::Result<i32> {
         let mut segments = self.segments.borrow_mut();
+        match self.refused.get() {
+            Some(libc::ENOSPC) if !creates => (), // what exists takes no room
+            Some(error) => return Err(std::io::Error::from_raw_os_error(error)),
+            None => (),
+        }
         let there = segments.iter().find(|(_, segment)| segment.key == Some(key));
         match there {
             Some(_) if creates => Err(std::io::ErrorKind::AlreadyExists.into()),
@@ -68,6 +73,11 @@ impl Kernel {
     /// Number of segments.
     pub fn segments(&self) -> usize {
         self.segments.borrow().len()
+    }
+
+    /// Releases all locks of files, as a close of another descriptor of the file does.
+    pub fn lose_locks(&self) {
+        self.locks.borrow_mut().clear();
     }
 
     /// Locks a file for the current process. Returns another holder.

@@ -1,8 +1,7 @@
-//! What the events of a world are to its checks, and the exec of a process.
+//! The exec of a process, and what the events of a world are to its checks.
 
-use super::{Event, Running, S, Scenario, Traits};
+use super::{Event, S, Scenario, Traits};
 use fastrand::Rng;
-use std::rc::Rc;
 
 /// The event of a world in which a process runs another program. It matters most in long epochs, and early.
 pub(super) fn exec(
@@ -39,26 +38,5 @@ impl Scenario {
     /// Whether the date changes, or the machine sleeps.
     pub fn changes_date(&self) -> bool {
         self.events.iter().any(|(_, event)| matches!(event, Event::SetDate(_) | Event::Suspend(_) | Event::CutPower))
-    }
-}
-
-impl Running {
-    /// The process of a rank runs another program. Without a tracker, it only waits for a while.
-    pub(super) fn exec(self: &Rc<Self>, rank: usize, tracks: bool) {
-        let process = self.process(rank).filter(|process| self.kernel.process_start(*process).is_some());
-        let Some(process) = process else { return };
-        self.deaths.borrow_mut().push(self.kernel.now());
-        if !tracks {
-            let kernel = Rc::clone(&self.kernel);
-            return self.kernel.exec(process, move || {
-                let ns = kernel.rng.borrow_mut().u64(0..60 * S);
-                kernel.sleep(ns);
-                kernel.exit(process);
-            });
-        }
-        if let Some((main, noted)) = self.program(rank) {
-            noted.borrow_mut().process = process;
-            self.kernel.exec(process, main);
-        }
     }
 }

@@ -1,0 +1,31 @@
+//! Hazards that few worlds have: no shared memory, a journal that another program cuts, a second process of one run.
+
+use super::{Event, Scenario};
+use fastrand::Rng;
+
+/// Adds the hazards of the seed. They have a generator of their own, so they change no other part of a world.
+pub fn add(world: &mut Scenario, span_ns: u64) {
+    let mut rng = Rng::with_seed(world.seed ^ 0x4a7a4d);
+    let rng = &mut rng;
+    let one_in = |rng: &mut Rng, of: u8| rng.u8(..of) == 0;
+    let mut add = |rng: &mut Rng, event: Event| world.events.push((rng.u64(0..span_ns.max(2)), event));
+    let traits = &mut world.traits;
+    if one_in(rng, 8) {
+        traits.refused = Some(if rng.bool() { libc::ENOSPC } else { libc::ENOSYS });
+        // A job whose ranks find memory only later counts twice: its first rank counts alone already.
+        if traits.ranks == 1 && rng.bool() {
+            add(rng, Event::Refuse(None));
+        }
+    }
+    let is_quiet = !traits.has_kills && !traits.has_disk_faults && !traits.has_power_cut && traits.ranks == 1;
+    if world.has_files && is_quiet && !traits.resumes && one_in(rng, 3) {
+        traits.has_cuts = true;
+        (0..rng.u32(1..=3)).for_each(|_| add(rng, Event::CutFile));
+    }
+    if is_quiet && traits.resumes && traits.refused.is_none() && one_in(rng, 3) {
+        traits.has_rival = true;
+        (0..rng.u32(1..=2)).for_each(|_| add(rng, Event::Rival));
+        (0..rng.u32(0..=2)).for_each(|_| add(rng, Event::LoseLocks));
+    }
+    world.events.sort_by_key(|(at, _)| *at);
+}
