@@ -98,8 +98,8 @@ impl ChannelAccount {
         }
     }
 
-    /// Keeps an interval that a later mark may divide. If there are many, two neighbours are joined; a late mark divides
-    /// a joined interval evenly in time.
+    /// Keeps an interval that a later mark may divide. If there are many, two neighbours are joined; a late mark
+    /// divides a joined interval evenly in time.
     pub fn remember(&mut self, interval: EnergyInterval) {
         const MAX_RECENT: usize = 32;
         // An interval that is filled in later comes before those read since.

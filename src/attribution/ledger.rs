@@ -103,8 +103,8 @@ impl Ledger {
         Ledger { accounts, history, timeline, carried_over: Vec::new(), ..self.clone() }
     }
 
-    /// Adds a channel's account from another ledger of the same run. This ledger's held interval is assigned, because the
-    /// next reading is in the other ledger.
+    /// Adds a channel's account from another ledger of the same run. This ledger's held interval is assigned, because
+    /// the next reading is in the other ledger.
     pub fn take_over(&mut self, channel: usize, from: &Ledger) {
         self.release(channel);
         if let Some((ours, theirs)) = self.accounts.get_mut(channel).zip(from.accounts.get(channel)) {

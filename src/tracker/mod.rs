@@ -34,7 +34,8 @@ use threads::{RunParts, Threads};
 
 /// Time that a report waits for the reading that closes the last epoch.
 const REPORT_READING_WAIT: Duration = Duration::from_secs(1);
-/// Time that a report waits for it after it has waited for other processes. This process may have been stopped meanwhile.
+/// Time that a report waits for it after it has waited for other processes. This process may have been stopped
+/// meanwhile.
 const LEAST_READING_WAIT: Duration = Duration::from_millis(100);
 /// Time that a report inside the first epoch waits for the first forecast.
 const FIRST_FORECAST_WAIT: Duration = Duration::from_millis(300);

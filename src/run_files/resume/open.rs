@@ -123,7 +123,8 @@ fn whole(journal: &mut Option<AppendFile>, path: &Path) -> io::Result<Vec<u8>> {
     if has_more { read(u64::MAX) } else { Ok(head) }
 }
 
-/// Whether a journal has no whole line. A kill may come in the middle of the first line, and a power cut may leave zeros.
+/// Whether a journal has no whole line. A kill may come in the middle of the first line, and a power cut may leave
+/// zeros.
 fn is_unwritten(text: &[u8]) -> bool {
     let zeros = text.iter().rev().take_while(|&&byte| byte == 0).count();
     let (written, _) = text.split_at(text.len() - zeros);

@@ -52,8 +52,8 @@ pub struct Truth {
     pub report: Option<(u64, serde_json::Value)>,
     /// The application has made its last report and begins to end the tracker.
     pub has_reported: bool,
-    /// The process was killed at this instant, unless a write or a power cut ended it. After an exec: other ranks notice
-    /// by then that the program is gone.
+    /// The process was killed at this instant, unless a write or a power cut ended it. After an exec: other ranks
+    /// notice by then that the program is gone.
     pub killed_at: Option<u64>,
     /// The process has come to its end.
     pub has_ended: bool,
