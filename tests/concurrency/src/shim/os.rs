@@ -72,6 +72,11 @@ pub fn is_alive(process: u32, _: u64) -> bool {
     process::is_alive(process)
 }
 
+/// Whether a process has a thread of the library. No process replaces its program here.
+pub fn has_own_thread(process: u32) -> bool {
+    is_alive(process, 0)
+}
+
 /// Threads that an exit waits for.
 pub mod exit {
     pub struct Counted;
