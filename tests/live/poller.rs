@@ -239,26 +239,6 @@ fn failure_is_shared_and_reported_by_all_ranks() {
 }
 
 #[test]
-fn next_job_continues_the_delays_of_a_failing_provider() {
-    for pause in [20, 300] {
-        let folder = Scratch::new("again");
-        let server = Server::start(Behaviour::status(500));
-        let job = || start(PollTask::Grid(target(&server.url())), Some(&folder), PATIENCE);
-        let (first, _news) = job();
-        server.await_requests(3);
-        std::thread::sleep(Duration::from_millis(pause)); // it rests for 120
-        first.end_within(PATIENCE);
-        let asked_first = server.requests().len();
-        let (_next, news) = job();
-        assert!(matches!(next(&news), PollUpdate::Failed(words) if words.contains("500")));
-        let asked = server.await_requests(asked_first + 2);
-        let gaps: Vec<Duration> = asked.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
-        let least = Duration::from_millis(30 << asked_first);
-        assert!(gaps[asked_first] >= least, "{pause}: {gaps:?}");
-    }
-}
-
-#[test]
 fn end_does_not_wait_for_a_hanging_request() {
     for behaviour in [Behaviour::Silent, Behaviour::Deaf, Behaviour::Slow(vec![b' '; 9999], Duration::from_millis(100))]
     {

@@ -262,6 +262,8 @@ pub struct Web {
     got: RefCell<BTreeMap<u64, Got>>,
     /// The first reply with figures, ns since the world's boot.
     first: RefCell<Option<u64>>,
+    /// The instants of all requests, ns since the world's boot.
+    asked: RefCell<Vec<u64>>,
 }
 
 impl Web {
@@ -280,8 +282,14 @@ impl Web {
         *self.first.borrow()
     }
 
+    /// The instants of all requests, ns since the world's boot.
+    pub fn asked(&self) -> Vec<u64> {
+        self.asked.borrow().clone()
+    }
+
     /// The reply to a request, or why there is none.
     pub fn fetch(&self, kernel: &Kernel, url: &str, within: Duration) -> io::Result<WebReply> {
+        self.asked.borrow_mut().push(kernel.now());
         let Some(grid) = &self.grid else { return Err(ErrorKind::ConnectionRefused.into()) };
         let mood = grid.mood(kernel.now());
         let within = within.as_nanos() as u64;

@@ -58,20 +58,19 @@ pub fn on_a_machine<R: 'static>(
     variables: Vec<(String, String)>,
     body: impl FnOnce(&Rc<Kernel>, &Rc<Disk>) -> R + 'static,
 ) -> R {
-    on_the_web(seed, variables, Web::default(), body)
+    on_the_web(seed, variables, Rc::default(), body)
 }
 
 /// Like [`on_a_machine`], with these web services.
 pub fn on_the_web<R: 'static>(
     seed: u64,
     variables: Vec<(String, String)>,
-    web: Web,
+    web: Rc<Web>,
     body: impl FnOnce(&Rc<Kernel>, &Rc<Disk>) -> R + 'static,
 ) -> R {
     let kernel = Rc::new(Kernel::new(seed));
     let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
     let _removed = Removed(disk.folder.clone());
-    let web = Rc::new(web);
     let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk), web }));
     let result = Rc::new(RefCell::new(None));
     let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));

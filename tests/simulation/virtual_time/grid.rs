@@ -7,13 +7,14 @@ use carbontracker_simulation::grid::{Grid, Mood, Service, Web};
 use carbontracker_simulation::kernel::BEGIN;
 use carbontracker_simulation::on_the_web;
 use serde_json::Value;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A run of 20 minutes. The service replies in this way for the first 100 s.
 fn run(service: Service, mood: Mood) {
     let grid = Grid::with(service, vec![(0, mood), (BEGIN + 100_000_000_000, Mood::Works)]);
     let options = format!("sim_cpu=A:3600 job=off {}", grid.options());
-    on_the_web(1, Vec::new(), Web::new(Some(grid)), move |_, _| {
+    on_the_web(1, Vec::new(), Rc::new(Web::new(Some(grid))), move |_, _| {
         let tracker = Tracker::create(&options).unwrap().unwrap();
         let since = os::monotonic_ns();
         tracker.begin().unwrap();
@@ -53,4 +54,32 @@ fn figures_of_a_service_that_recovers_are_used() {
         run(Service::ElectricityMaps, mood);
     }
     run(Service::EnergyCharts, Mood::Silent);
+}
+
+/// Each failure doubles the delay, whichever job asks.
+#[test]
+fn next_job_continues_the_delays_of_a_failing_provider() {
+    let grid = Grid::with(Service::CarbonIntensityGb, vec![(0, Mood::Status(500, None))]);
+    let options = format!("sim_cpu=A:3600 job=off {}", grid.options());
+    let web = Rc::new(Web::new(Some(grid)));
+    let asked = Rc::clone(&web);
+    on_the_web(1, Vec::new(), web, move |_, _| {
+        let run = |seconds: u64| {
+            let tracker = Tracker::create(&options).unwrap().unwrap();
+            tracker.begin().unwrap();
+            pause(Duration::from_secs(seconds));
+            tracker.end().unwrap();
+            tracker.destroy();
+        };
+        run(120);
+        let by_first = asked.asked().len();
+        pause(Duration::from_secs(20));
+        run(1000);
+        let asked = asked.asked();
+        let gaps: Vec<u64> = asked.windows(2).map(|pair| (pair[1] - pair[0]) / 1_000_000_000).collect();
+        assert!(by_first == 3 && asked.len() > 4, "{gaps:?}");
+        for (failures, gap) in gaps.iter().enumerate() {
+            assert!((30 << failures..=(30 << failures) * 2).contains(gap), "{gaps:?}");
+        }
+    });
 }
