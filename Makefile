@@ -112,8 +112,10 @@ tools:
 fmt:
 	$(CARGO) fmt --all --check
 
+# Also without live services: select.rs has the tests of both.
 clippy:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p carbontracker -p carbontracker-capi -p carbontracker-cli --no-default-features -- -D warnings
 
 lint: fmt clippy test-house
 
@@ -129,7 +131,7 @@ test:
 	$(RUN_TESTS) fast
 
 # These programs call neither the libraries nor an installed tree.
-WITHOUT_LIB := test-concurrency test-house test-library test-live test-unit test-unit-cli test-unit-nolive
+WITHOUT_LIB := test-concurrency test-house test-library test-live test-unit test-unit-cli
 .PHONY: test-all faults $(WITHOUT_LIB)
 $(WITHOUT_LIB): test-%:
 	$(RUN_TESTS) $*

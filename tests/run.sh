@@ -4,7 +4,7 @@
 #
 #   tests/run.sh fast           no network, no root, no installed tools, no C library
 #   tests/run.sh all            everything; builds the C library meanwhile
-#   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), unit-nolive, readme
+#   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), readme
 #
 # Variables: ONLY     runs only the tests with this text in their name, and shows all output
 #            THREADS  tests at a time in one program
@@ -12,11 +12,13 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 cores=$(nproc)
+# Property tests try this many cases each. tests/fuzz and simulated worlds try more.
+export PROPTEST_CASES=${PROPTEST_CASES:-64}
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
 # The longest program starts first. `alone` measures the whole process or machine, so it runs last.
 fast="library virtual_time gpu unit live concurrency fuzz house unit-cli"
-rest="bindings applications jobs cli packaging unit-nolive readme alone"
+rest="bindings applications jobs cli packaging readme alone"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -25,8 +27,6 @@ choice_of() {
     # These two compile C programs against the C library.
     library) echo --skip compiles_and_runs ;;
     readme) echo compiles_and_runs ;;
-    # Without live services only the code of carbon intensity differs.
-    unit-nolive) echo carbon:: ;;
     esac
 }
 
@@ -48,7 +48,7 @@ build_all() { # PROGRAM...
         case $program in
         unit) parts+=(--lib) ;;
         unit-cli) parts+=(--bins) ;;
-        unit-nolive | concurrency) ;;
+        concurrency) ;;
         *) parts+=(--test "$(executable_of "$program")") ;;
         esac
     done
@@ -57,9 +57,7 @@ build_all() { # PROGRAM...
     [[ ${#parts[@]} -eq 0 ]] || build -p carbontracker -p carbontracker-cli -p carbontracker-fuzz -p carbontracker-simulation \
         "${parts[@]}" >>"$LOGS/built" || return
     # Its library compiles files of the core, whose unit tests need the real std.
-    [[ " $* " != *" concurrency "* ]] || build -p carbontracker-concurrency --test concurrency >>"$LOGS/built" || return
-    [[ " $* " != *" unit-nolive "* ]] ||
-        build -p carbontracker --lib --no-default-features | sed 's/^unit/unit-nolive/' >>"$LOGS/built"
+    [[ " $* " != *" concurrency "* ]] || build -p carbontracker-concurrency --test concurrency >>"$LOGS/built"
 }
 
 # Runs a program and prints its result in one line: name, time, time of processors, what libtest prints.

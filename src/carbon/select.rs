@@ -111,6 +111,15 @@ impl Location<'_> {
 /// Selects the grid and its feeds. Errors: an unknown zone; the message lists similar ones. `variable` looks up an
 /// environment variable.
 pub fn choose(options: &CarbonConfig, variable: impl Fn(&str) -> Option<String>) -> Result<IntensityChoice> {
+    choose_with(cfg!(feature = "live"), options, variable)
+}
+
+/// As [`choose`], in a build with or without live services.
+fn choose_with(
+    has_live: bool,
+    options: &CarbonConfig,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<IntensityChoice> {
     let location = Location::of(options, variable);
     let credentials = ApiCredentials { key: options.api_key.clone(), url: options.intensity_url.clone() };
     let mut choice = match &options.intensity {
@@ -120,7 +129,9 @@ pub fn choose(options: &CarbonConfig, variable: impl Fn(&str) -> Option<String>)
         None => average(&location, credentials)?,
     };
     choice.add_marginal(options)?;
-    choice.without_network();
+    if !has_live {
+        choice.drop_live();
+    }
     choice.facility = Facility::new(options.by_region, choice.at(&location));
     Ok(choice)
 }
@@ -252,10 +263,10 @@ impl IntensityChoice {
         self.grid.caveats().chain(failures).chain(self.facility.lacks().iter().cloned())
     }
 
-    /// Without the `live` feature, drops live providers and adds a message.
-    fn without_network(&mut self) {
+    /// Drops live providers and adds a message.
+    fn drop_live(&mut self) {
         const WITHOUT: &str = "this library was built without live services: no figures are requested; build it with make LIVE=1, or use intensity=FILE";
-        if cfg!(feature = "live") || self.feeds.iter().all(|feed| matches!(feed, Feed::File(..))) {
+        if self.feeds.iter().all(|feed| matches!(feed, Feed::File(..))) {
             return;
         }
         let is_location_sought = self.feeds.iter().any(|feed| matches!(feed, Feed::Location(..)));

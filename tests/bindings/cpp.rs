@@ -51,11 +51,6 @@ fn programs_run_as_cxx11() {
 }
 
 #[test]
-fn programs_run_as_cxx17() {
-    programs_run("c++17");
-}
-
-#[test]
 fn programs_run_as_cxx23() {
     programs_run("c++23");
 }

@@ -33,35 +33,39 @@ fn cloud_comes_from_firmware_and_its_region_from_the_environment() {
     assert_eq!((known.zone.as_deref(), known.caveat), (Some("aws:eu-north-1"), None));
     let halls = choose(&options("pue=region"), region).unwrap();
     assert_eq!((halls.facility.pue(), halls.caveats().count()), (Some((1.1, 2024)), 0));
-    let sought = choose(&options("pue=region"), |_| None).unwrap();
-    let why = if cfg!(feature = "live") { "is not found yet" } else { "location=cloud is not a cloud region" };
-    assert!(sought.caveats().any(|text| text.contains(why)));
-    let asked = choose(&options(""), |_| None).unwrap();
-    let is_requested = matches!(asked.feeds[..], [Feed::Location(Seek::Cloud(cloud::CloudProvider::Aws), None, _)]);
-    assert_eq!(is_requested, cfg!(feature = "live"));
+    for (has_live, why) in [(true, "is not found yet"), (false, "location=cloud is not a cloud region")] {
+        let choose = |options: &CarbonConfig| choose_with(has_live, options, |_| None).unwrap();
+        assert!(choose(&options("pue=region")).caveats().any(|text| text.contains(why)));
+        let feeds = choose(&options("")).feeds;
+        let is_requested = matches!(feeds[..], [Feed::Location(Seek::Cloud(cloud::CloudProvider::Aws), None, _)]);
+        assert_eq!(is_requested, has_live);
+    }
     assert!(choose(&options("intensity=50"), |_| None).unwrap().feeds.is_empty(), "nothing to ask for");
     std::fs::remove_dir_all(sysroot).unwrap();
 }
 
 #[test]
 fn live_figures_need_a_location_and_a_key() {
-    let chosen = |text: &str| choose(&carbon(text), |_| None).unwrap();
-    let gb = chosen("intensity=carbonintensity_gb");
-    assert_eq!((gb.grid.flat.zone.as_deref(), gb.grid.flat.caveat), (Some("GB"), None));
-    let feeds = |choice: &IntensityChoice| choice.feeds.len();
-    let all = usize::from(cfg!(feature = "live"));
-    assert_eq!(feeds(&chosen("intensity=electricitymaps location=DK-DK1 api_key=k")), all);
-    assert_eq!(feeds(&chosen("intensity=energycharts location=ip")), all);
-    let keyless = chosen("intensity=electricitymaps location=DK-DK1");
-    assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK-DK1")));
-    assert!(keyless.caveats().any(|text| text.contains("CARBONTRACKER_API_KEY")) || all == 0);
-    let marginal = chosen("intensity=100 marginal=watttime:caiso_north marginal_key=me:word");
-    let warnings = marginal.caveats().filter(|text| text.contains("without live services")).count();
-    assert_eq!(warnings, 1 - all, "once, in a library without live providers");
-    assert_eq!((feeds(&marginal), marginal.marginal.unwrap().about.basis), (all, Some(EmissionsBasis::Marginal)));
-    let keyless = chosen("intensity=100 marginal=watttime:CAISO_NORTH");
-    assert_eq!(feeds(&keyless), 0);
-    assert!(keyless.caveats().any(|text| text.contains("marginal_key=")) || all == 0);
+    for has_live in [true, false] {
+        let chosen = |text: &str| choose_with(has_live, &carbon(text), |_| None).unwrap();
+        let gb = chosen("intensity=carbonintensity_gb");
+        assert_eq!((gb.grid.flat.zone.as_deref(), gb.grid.flat.caveat), (Some("GB"), None));
+        let feeds = |choice: &IntensityChoice| choice.feeds.len();
+        let all = usize::from(has_live);
+        assert_eq!(feeds(&chosen("intensity=electricitymaps location=DK-DK1 api_key=k")), all);
+        assert_eq!(feeds(&chosen("intensity=energycharts location=ip")), all);
+        let keyless = chosen("intensity=electricitymaps location=DK-DK1");
+        assert_eq!((feeds(&keyless), keyless.grid.flat.zone.as_deref()), (0, Some("DK-DK1")));
+        assert!(keyless.caveats().any(|text| text.contains("CARBONTRACKER_API_KEY")) || !has_live);
+        let marginal = chosen("intensity=100 marginal=watttime:caiso_north marginal_key=me:word");
+        let warnings = marginal.caveats().filter(|text| text.contains("without live services")).count();
+        assert_eq!(warnings, 1 - all, "once, in a library without live providers");
+        let basis = marginal.marginal.as_ref().map(|marginal| marginal.about.basis);
+        assert_eq!((feeds(&marginal), basis), (all, Some(Some(EmissionsBasis::Marginal))));
+        let keyless = chosen("intensity=100 marginal=watttime:CAISO_NORTH");
+        assert_eq!(feeds(&keyless), 0);
+        assert!(keyless.caveats().any(|text| text.contains("marginal_key=")) || !has_live);
+    }
     let refused = |text: &str| choose(&carbon(text), |_| None).err().unwrap().message;
     assert!(refused("marginal=watttime:x").starts_with("marginal='watttime:x': "));
     assert!(refused("marginal=watttime:CAISO_NORTH marginal_key='a\nb'").starts_with("marginal_key='…': "));

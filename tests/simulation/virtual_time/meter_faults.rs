@@ -1,7 +1,7 @@
 //! The report of each source that reads files, for each fault of a meter. `--nocapture` prints the table.
 
 use crate::fake_machine::{Machine, Moving, Outcome};
-use crate::virtually;
+use crate::virtually_once;
 use std::fmt::Write as _;
 
 const WATTS: f64 = 100.0;
@@ -202,7 +202,7 @@ fn judge(meter: &Meter, fault: Fault, run: &Outcome) -> String {
 
 #[test]
 fn faults_of_a_meter_never_give_a_number_without_a_status() {
-    virtually(|_| {
+    virtually_once(|_| {
         let mut table = String::new();
         for meter in &METERS {
             for fault in FAULTS {
