@@ -149,9 +149,10 @@ impl<'a> EmissionFactors<'a> {
         let mut flat_j = 0.0;
         emissions.sums.push(sum);
         for step in ledger.timeline().steps().take_while(|step| step.from < ended) {
-            // The last step may reach beyond the end of the run. That part is not counted.
+            // The last step may reach beyond the end of the run. That part is not counted. Where another process took
+            // energy over, rounding is left, which may be negative.
             let used = step.energy.total().unwrap_or(0.0);
-            let joules = if step.to < ended { used } else { total - sum.joules };
+            let joules = if step.to < ended { used } else { total - sum.joules }.max(0.0);
             let (from, to) = (step.from.max(began), step.to.min(ended));
             let from_s = self.clock.unix_s(from).0;
             let to_s = self.clock.unix_s(to).0.max(from_s + MIN_STEP_S);

@@ -250,6 +250,34 @@ proptest! {
 }
 
 /// One epoch may be the whole job, with a reading each second or minute: more than the ledger keeps undivided.
+/// Another process counts the energy. What is left in the steps of the timeline is rounding.
+#[test]
+fn mean_intensity_is_within_the_figures_if_all_energy_was_taken_out() {
+    let curve = curve((0..24).map(|hour| slot(hour, 100.0 + hour as f64)).collect());
+    for odd in 1..40 {
+        let mut ledger = Ledger::default();
+        ledger.add_channel(DeviceKind::Gpu);
+        ledger.mark(Mark::Begin(MonoNs(10 * S)));
+        for minute in 0..300 {
+            let at = |minute: u64| MonoNs(10 * S + minute * (60 * S + 7_654_321 * odd));
+            let (from, to, joules) = (at(minute), at(minute + 1), 0.1 * (odd + minute) as f64);
+            ledger.credit(0, EnergyInterval { from, to, joules, measured: true });
+        }
+        ledger.take_unsettled(0);
+        let now = MonoNs(10 * S + 301 * 60 * S);
+        ledger.mark(Mark::End(now));
+        let factors = EmissionFactors {
+            flat: FLAT,
+            curve: Some(&curve),
+            clock: &clock(),
+            pue: 1.0,
+            carried_over: CarriedEmissions::default(),
+        };
+        let g_per_kwh = factors.emissions(&ledger, now).g_per_kwh;
+        assert!((100.0..=FLAT).contains(&g_per_kwh), "{odd}: {g_per_kwh}");
+    }
+}
+
 #[test]
 fn epoch_of_a_day_is_converted_hour_by_hour() {
     let hourly = curve((0..48).map(|hour| slot(hour, germany(hour * HOUR))).collect());
