@@ -16,9 +16,9 @@ cores=$(nproc)
 export PROPTEST_CASES=${PROPTEST_CASES:-64}
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
-# The longest program starts first.
+# The longest program starts first. `alone` measures the whole process or machine, so it runs last.
 fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
-rest="bindings cli jobs applications packaging readme alone"
+rest="bindings applications jobs cli packaging readme alone"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -84,11 +84,11 @@ run_one() { # PROGRAM
 }
 export -f executable_of choice_of run_one
 
-# Runs programs side by side. `alone` measures the whole process or machine, so it runs by itself.
+# Runs the fast programs side by side. The others start many processes themselves, so they run one after another.
 run_all() { # PROGRAM...
     local program beside=() alone=()
     for program; do
-        [[ $program == alone ]] && alone+=("$program") || beside+=("$program")
+        [[ " $rest " == *" $program "* ]] && alone+=("$program") || beside+=("$program")
     done
     printf '%s\n' "${beside[@]}" | grep . | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
     for program in "${alone[@]}"; do (run_one "$program"); done
