@@ -60,16 +60,17 @@ pub fn take(
     let needs = |settled: MonoNs| is_open || requester.ended > Some(settled + MIN_GAIN_NS);
     // A process that has read the device since the settled instant loses nothing.
     let loss = |member: &Member, settled: MonoNs| member.since.ns_since(settled) / SAME_START_NS;
+    let known_until = holder.settled();
     // A process that is not in an epoch may look no more. If its epoch has just ended, it takes the device by its next
     // report, unless this process needs it now.
-    let may_take = |other: &Member| match other.state {
+    let may_follow = |other: &Member| match other.state {
         MemberState::Open(_) => true,
         MemberState::Ended(ended) => {
             let just_ended = ended.is_some_and(|ended| now <= ended + MAX_IDLE_NS);
-            just_ended && ended > Some(holder.settled() + MIN_GAIN_NS) && !requester.is_requested
+            just_ended && ended > Some(known_until + MIN_GAIN_NS) && !requester.is_requested
         }
     };
-    let mut others = others.filter(may_take);
+    let mut others = others.filter(may_follow);
     match holder {
         LeaseHolder::Vacant(settled) | LeaseHolder::Dead(settled) => {
             // Among the processes that lose least, the lowest rank takes it. So no later change of owner is needed.
@@ -84,13 +85,12 @@ pub fn take(
             let is_before = is_lower && settled <= begun.max(requester.member.since) + MAX_UNSETTLED_NS;
             match holder.state {
                 MemberState::Ended(_) => {
-                    let settled = LeaseHolder::Living(holder, begun, settled).settled();
-                    let from = settled.max(requester.member.since);
-                    let ours = loss(&requester.member, settled);
+                    let from = known_until.max(requester.member.since);
+                    let ours = loss(&requester.member, known_until);
                     let is_due = requester.is_requested && needs(from);
                     let may_take = is_due || is_open && (is_before || now > from + MAX_IDLE_NS);
                     // The energy before `from` would be in no report.
-                    let is_better = |other: Member| loss(&other, settled) < ours && is_alive(&other);
+                    let is_better = |other: Member| loss(&other, known_until) < ours && is_alive(&other);
                     (may_take && !others.any(is_better)).then_some(from)
                 }
                 // No epoch of the owner has the energy since its last end.
