@@ -22,7 +22,7 @@ fn whole(planned: u64, seen: &[EpochSummary], between: (f64, f64)) -> Option<For
         ..*epoch
     };
     let between = InterEpoch { duration_s: between.0, energy_j: Some(between.1) };
-    forecast(planned, 0.9, seen.iter().enumerate().map(with_gap), between, &FirstEpoch::default())
+    forecast(planned, 0.9, seen.iter().enumerate().map(with_gap), between, &FirstEpoch::default(), &History::default())
 }
 
 fn energy(planned: u64, joules: &[f64]) -> Estimate {
@@ -47,13 +47,6 @@ fn a_warm_up_is_counted_once() {
     assert!((total.duration_s.unwrap().value / (3.0 + 99.0) - 1.0).abs() < 1e-2, "{total:?}");
 }
 
-/// With equal times, either of the two may be the outlier.
-#[test]
-fn a_first_epoch_that_took_as_long_is_no_warm_up() {
-    let total = energy(4, &[100.0, 50.0]);
-    assert!((total.value - 300.0).abs() < 1e-9, "{total:?}");
-}
-
 /// The first epoch of 100 s at 1 kW, its first tenth nine times slower, marked each 100th.
 fn warming_up(until: f64) -> FirstEpoch {
     let mut first_epoch = FirstEpoch::default();
@@ -68,7 +61,7 @@ fn warming_up(until: f64) -> FirstEpoch {
 }
 
 fn with_progress(seen: &[(f64, f64)], until: f64) -> Option<Forecast> {
-    forecast(10, 0.9, epochs(seen).into_iter(), InterEpoch::default(), &warming_up(until))
+    forecast(10, 0.9, epochs(seen).into_iter(), InterEpoch::default(), &warming_up(until), &History::default())
 }
 
 #[test]
@@ -142,7 +135,7 @@ fn a_partly_measured_epoch_does_not_move_the_forecast() {
 #[test]
 fn progress_to_the_end_closes_the_interval() {
     let total = |until: f64| {
-        forecast(1, 0.9, std::iter::empty(), InterEpoch::default(), &warming_up(until)).unwrap().duration_s.unwrap()
+        forecast(1, 0.9, std::iter::empty(), InterEpoch::default(), &warming_up(until), &History::default()).unwrap().duration_s.unwrap()
     };
     assert!(total(0.99).high < 185.0, "{:?}", total(0.99));
     assert_eq!((total(1.0).low, total(1.0).value, total(1.0).high), (180.0, 180.0, 180.0));
@@ -177,7 +170,7 @@ fn a_single_long_gap_is_not_projected_but_regular_gaps_are() {
         let seen = seen.iter().zip([0.0].iter().chain(gaps)).map(|(epoch, &gap_s)| EpochSummary { gap_s, ..*epoch });
         let sum: f64 = gaps.iter().sum();
         let between = InterEpoch { duration_s: sum, energy_j: Some(sum * 5.0) };
-        let total = forecast(100, 0.9, seen, between, &FirstEpoch::default()).unwrap();
+        let total = forecast(100, 0.9, seen, between, &FirstEpoch::default(), &History::default()).unwrap();
         (total.duration_s.unwrap().value - 10_000.0, total.energy_j.unwrap().value - 100_000.0)
     };
     let near = |(seconds, joules): (f64, f64), gaps_s: f64| {

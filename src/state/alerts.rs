@@ -5,6 +5,7 @@ use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::EmissionFactors;
 use crate::clock::MonoNs;
 use crate::forecast::first_epoch::FirstEpoch;
+use crate::forecast::history::History;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
 use crate::units::{self, Amount, J_PER_KWH};
@@ -138,7 +139,7 @@ impl Alerts {
     pub fn review(&mut self, run: &AlertInput) -> Review {
         let AlertInput { ledger, settled, first_epoch, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch);
+        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, &History::default());
         let mut messages = Vec::new();
         let reportable = self.config.forecast_after..self.planned;
         if let Some(forecast) = forecast

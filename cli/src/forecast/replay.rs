@@ -5,6 +5,7 @@ use super::{PointArgs, RECORDING};
 use crate::console::{Done, print};
 use carbontracker::attribution::ledger::InterEpoch;
 use carbontracker::forecast::first_epoch::FirstEpoch;
+use carbontracker::forecast::history::History;
 use carbontracker::forecast::{Forecast, Metric, forecast};
 use carbontracker::sanitize;
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ pub fn name(metric: Metric) -> &'static str {
 /// The library's forecast of a run after its first `seen` epochs. The run's own length is the plan.
 pub fn after(run: &RecordedRun, seen: u64, level: f64) -> Option<Forecast> {
     let epochs = run.epochs.iter().take(seen as usize).copied();
-    forecast(run.epochs.len() as u64, level, epochs, InterEpoch::default(), &FirstEpoch::default())
+    forecast(run.epochs.len() as u64, level, epochs, InterEpoch::default(), &FirstEpoch::default(), &History::default())
 }
 
 /// The forecasts as CSV, one row each.
