@@ -1,7 +1,8 @@
 //! Options of the run's files.
 
 use super::key::{OptionKey, key};
-use super::value::{put_some, some_text};
+use super::value::{put, put_some, some_text};
+use crate::run_files::config::HistoryOption;
 
 pub const KEYS: &[OptionKey] = &[
     key("log_dir", "a folder", |o, v| put_some(&mut o.files.log_dir, o.folder.path(v))),
@@ -11,5 +12,9 @@ pub const KEYS: &[OptionKey] = &[
     }),
     key("prometheus", "a file (NAME.prom), or a folder for it", |o, v| {
         put_some(&mut o.files.prometheus, o.folder.path(v))
+    }),
+    key("history", "off, or a folder with the files of earlier runs", |o, v| {
+        let folder = if v == "off" { Some(HistoryOption::Off) } else { o.folder.path(v).map(HistoryOption::Folder) };
+        put(&mut o.files.history, folder)
     }),
 ];

@@ -12,6 +12,7 @@ use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::unavailable::Unavailable;
+use crate::state::EarlierRuns;
 use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
@@ -180,12 +181,18 @@ fn forecast(report: &Report) -> Value {
         "duration_s": forecast.duration_s.map(estimate),
         "energy_j": report.forecast_j().map(estimate),
         "co2eq_g": report.forecast_co2eq_g().map(estimate),
+        "history": report.earlier.as_ref().map(earlier_runs),
         "remaining": {
             "duration_s": report.remaining_s().map(estimate),
             "energy_j": report.remaining_j().map(estimate),
             "co2eq_g": report.remaining_g().map(estimate),
         },
     })
+}
+
+/// The earlier runs that the forecast rests on.
+fn earlier_runs(earlier: &EarlierRuns) -> Value {
+    json!({"runs": earlier.runs, "name": earlier.name, "newest": earlier.newest})
 }
 
 fn estimate(e: Estimate) -> Value {

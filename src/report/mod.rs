@@ -45,7 +45,7 @@ use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
 use crate::measurement::unavailable::Unavailable;
-use crate::state::{CountedElsewhere, RunState};
+use crate::state::{CountedElsewhere, EarlierRuns, RunState};
 use crate::units::J_PER_KWH;
 use carbon_section::Marginal;
 use serde_json::Value;
@@ -132,6 +132,8 @@ pub struct Report {
     uncertainty: Uncertainty,
     forecast: Option<Forecast>,
     forecast_g: Option<Estimate>,
+    /// The earlier runs that the forecast rests on; None: there are none.
+    earlier: Option<EarlierRuns>,
     components: Vec<ComponentReport>,
     epochs: Vec<EpochRow>,
     /// Time since the open epoch's begin, s, and its energy, J.

@@ -35,6 +35,7 @@ impl Report {
             uncertainty: state.uncertainty(),
             forecast,
             forecast_g: forecast.and_then(|forecast| factors.forecast(&emissions, &forecast)),
+            earlier: state.forecasting.earlier.clone(),
             components: components(state),
             epochs: epoch_rows(state, detail, &emissions),
             open_epoch: begin.map(|begin| (now.at.s_since(begin), state.attribution.ledger.open_j(now.at))),

@@ -104,12 +104,19 @@ fn forecast(report: &Report) -> Vec<String> {
         return Vec::new();
     };
     let after = match forecast.after_epochs {
-        0 => "from inside the first".to_owned(),
+        0 if report.open_epoch.is_some() => "from inside the first".to_owned(),
+        0 => "before the first".to_owned(),
         epochs => format!("after {epochs}"),
     };
     let percent = forecast.level * 100.0;
+    let earlier = report.earlier.as_ref().map_or(0, |earlier| earlier.runs);
+    let by = match earlier {
+        0 => String::new(),
+        1 => ", with 1 earlier run".to_owned(),
+        runs => format!(", with {runs} earlier runs"),
+    };
     let mut lines =
-        vec![format!("forecast of all {} epochs {after}, {percent:.0} % intervals:", report.settings.planned)];
+        vec![format!("forecast of all {} epochs {after}{by}, {percent:.0} % intervals:", report.settings.planned)];
     lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
     let is_estimated = report.uncertainty.is_any();
     lines.extend(report.forecast_j().map(|e| format!("  energy  {}", e.amount(Amount::Energy, is_estimated))));

@@ -15,4 +15,18 @@ pub struct RunFilesConfig {
     pub resume: Option<PathBuf>,
     /// Text file for Prometheus, or a folder for it.
     pub prometheus: Option<PathBuf>,
+    /// Where earlier runs are.
+    pub history: HistoryOption,
+}
+
+/// The option `history`: the folder with the files of earlier runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum HistoryOption {
+    /// The folder of the run's own files.
+    #[default]
+    OwnFolder,
+    /// No earlier run is read.
+    Off,
+    /// This folder.
+    Folder(PathBuf),
 }

@@ -21,7 +21,7 @@ use crate::report::{ComponentStatus, Report, named};
 use serde_json::{Map, Value, json};
 
 /// Version of the format. It grows when a name or meaning changes, not when a field is added.
-const VERSION: u64 = 1;
+pub const VERSION: u64 = 1;
 /// The first bytes of a journal.
 pub const OPENING: &[u8] = b"{\"journal\":";
 
@@ -85,7 +85,7 @@ pub fn so_far(report: &Report, at: UnixS, power: Option<CarriedInterval>) -> Val
         "unix_s": at.0,
         "run": some_of(report, "run", &["last_end_unix_s", "state", "epochs_done", "progress"]),
         "usage": some_of(report, "usage", &["duration_s", "energy_j", "co2eq_g", "coverage", "epochs", "between"]),
-        "forecast": some_of(report, "forecast", &["after_epochs", "level", "duration_s", "energy_j", "co2eq_g"]),
+        "forecast": some_of(report, "forecast", &["after_epochs", "level", "duration_s", "energy_j", "co2eq_g", "history"]),
         "g_per_kwh": report.section("intensity").get("g_per_kwh"),
         "marginal_g": report.section("extras").pointer("/marginal/co2eq_g"),
         "open": report.open_epoch().map(|(duration_s, energy_j)| json!({"duration_s": duration_s, "energy_j": energy_j})),

@@ -9,6 +9,7 @@
 //! - `writer` writes all files on a thread of its own. `resume` finds and reads the journal of a run.
 //! - `attempt` decides whether another process still writes a journal. `crash_counter` keeps a count that
 //!   survives a kill.
+//! - `history` reads the earlier runs of a folder, for the forecast.
 //! - `run_identity` has the identifier and the paths of a run; `paths` has the names.
 //! - `atomic_replace` and `file_io` are the two ways to write. `carbontracker_log` has Carbontracker's two logs.
 
@@ -18,6 +19,7 @@ pub mod carbontracker_log;
 pub mod config;
 pub mod crash_counter;
 pub mod file_io;
+pub mod history;
 pub mod journal;
 mod journal_report;
 pub mod paths;

@@ -131,7 +131,7 @@ impl IdentityFiles {
 }
 
 /// The beginning of the file names of a run of this name.
-fn prefix<'a>(options: &'a RunFilesConfig, name: &'a Option<String>) -> &'a str {
+pub fn prefix<'a>(options: &'a RunFilesConfig, name: &'a Option<String>) -> &'a str {
     options.log_prefix.as_ref().or(name.as_ref()).map_or("run", String::as_str)
 }
 
@@ -154,7 +154,8 @@ fn first(carried_over: &CarriedOver, epochs: u64) -> Epoch {
     all.fold(none, |all, epoch| all.joined(epoch))
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
+/// Whether two paths lead to one folder.
+pub fn is_same(one: &Path, other: &Path) -> bool {
     one == other || one.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(one, other)| one == other)
 }
 

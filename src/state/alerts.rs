@@ -28,6 +28,8 @@ pub struct AlertInput<'a> {
     pub settled: u64,
     /// Progress inside its first epoch.
     pub first_epoch: &'a FirstEpoch,
+    /// Earlier runs.
+    pub history: &'a History,
     /// What converts its energy into emissions.
     pub factors: EmissionFactors<'a>,
     /// Error interval of its energy.
@@ -137,9 +139,9 @@ impl Alerts {
     /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress
     /// inside the first one.
     pub fn review(&mut self, run: &AlertInput) -> Review {
-        let AlertInput { ledger, settled, first_epoch, .. } = *run;
+        let AlertInput { ledger, settled, first_epoch, history, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, &History::default());
+        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, history);
         let mut messages = Vec::new();
         let reportable = self.config.forecast_after..self.planned;
         if let Some(forecast) = forecast
@@ -209,6 +211,7 @@ mod tests {
             ledger,
             settled,
             first_epoch: &FirstEpoch::default(),
+            history: &History::default(),
             factors,
             uncertainty,
             now: MonoNs::NEVER,

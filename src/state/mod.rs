@@ -26,12 +26,14 @@ use crate::coordination::device_lease::OnNode;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::FirstEpoch;
+use crate::forecast::history::History;
 use crate::measurement::channel::Channel;
 use crate::measurement::meter::Meter;
 use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
 use crate::units::ErrorBand;
 use alerts::AlertInput;
+use std::sync::Arc;
 
 pub use events::{cure, disagreement};
 pub use leases::CountedElsewhere;
@@ -87,8 +89,23 @@ pub struct Attribution {
 pub struct Forecasting {
     /// Progress inside the first epoch.
     pub first_epoch: FirstEpoch,
-    /// The forecast from settled epochs, or from progress inside the first epoch.
+    /// The forecast from settled epochs, or from progress inside the first epoch, or from earlier runs.
     pub forecast: Option<Forecast>,
+    /// Earlier runs; empty: none are known yet.
+    pub history: Arc<History>,
+    /// What these earlier runs are; None: there are none.
+    pub earlier: Option<EarlierRuns>,
+}
+
+/// The earlier runs that a forecast rests on, as a report names them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EarlierRuns {
+    /// Number of them.
+    pub runs: u64,
+    /// Their label; None: they have none.
+    pub name: Option<String>,
+    /// Begin of the newest one, RFC 3339; None: unknown.
+    pub newest: Option<String>,
 }
 
 /// What converts energy into emissions.
@@ -207,6 +224,7 @@ impl RunState {
             ledger: &self.attribution.ledger,
             settled: self.attribution.settled,
             first_epoch: &self.forecasting.first_epoch,
+            history: &self.forecasting.history,
             factors: self.factors(),
             uncertainty: self.uncertainty(),
             now,

@@ -1,18 +1,19 @@
 //! What the application's threads and the sampling thread share: the state under a lock that is held briefly, messages,
 //! and atomic flags.
 
-use super::RunState;
+use super::{EarlierRuns, RunState};
 use super::misuse::{Misuse, MisuseCounts};
 use crate::clock::MonoNs;
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
+use crate::forecast::history::History;
 use crate::os::memory;
 use crate::os::{self, Condvar, Instant, LOCK_WAIT, Thread, lock_within};
 use crate::sanitize;
 use crate::units;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What the application's threads and the sampling thread share.
@@ -33,6 +34,8 @@ pub struct SharedState {
     progress: AtomicU64,
     /// A thread waits for the first forecast inside the first epoch.
     forecast_requested: AtomicBool,
+    /// How far the earlier runs are: [`HISTORY_KNOWN`], [`HISTORY_AWAITED`] or [`HISTORY_NEW`].
+    history: AtomicU8,
     /// Number of requests to take over energy that idle processes have counted.
     takeovers_requested: AtomicU64,
     /// Number of these requests that are done.
@@ -40,6 +43,13 @@ pub struct SharedState {
     /// When the last of them was done, ns.
     taken_over_at: AtomicU64,
 }
+
+/// The forecast takes the earlier runs into account, or there are none.
+const HISTORY_KNOWN: u8 = 0;
+/// A thread reads the earlier runs.
+const HISTORY_AWAITED: u8 = 1;
+/// The earlier runs are in the state, and the forecast has to be made again.
+const HISTORY_NEW: u8 = 2;
 
 /// Time after a takeover in which another request gets the same result, ns.
 const TAKEOVER_VALID_NS: u64 = 100_000_000;
@@ -62,6 +72,7 @@ impl SharedState {
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
             forecast_requested: AtomicBool::new(false),
+            history: AtomicU8::new(HISTORY_KNOWN),
             takeovers_requested: AtomicU64::new(0),
             takeovers_done: AtomicU64::new(0),
             taken_over_at: AtomicU64::new(0),
@@ -167,6 +178,47 @@ impl SharedState {
                     .wait_timeout_while(&self.state, state, timeout, |state| is_missing(state) && is_coming(state)),
             );
         }
+    }
+
+    /// A thread begins to read the earlier runs.
+    pub fn expect_history(&self) {
+        self.history.store(HISTORY_AWAITED, Ordering::SeqCst);
+    }
+
+    /// Ends that reading: stores the earlier runs, if there are any. The caller wakes the sampling thread, which makes
+    /// the forecast again.
+    pub fn take_history(&self, found: Option<(History, EarlierRuns)>) {
+        let mut state = self.state();
+        let progress = if found.is_some() { HISTORY_NEW } else { HISTORY_KNOWN };
+        if let Some((history, earlier)) = found {
+            state.forecasting.history = Arc::new(history);
+            state.forecasting.earlier = Some(earlier);
+        }
+        self.history.store(progress, Ordering::SeqCst);
+        drop(state);
+        self.notify();
+    }
+
+    /// Whether the forecast has to be made again, because earlier runs became known.
+    pub fn has_new_history(&self) -> bool {
+        self.history.load(Ordering::SeqCst) == HISTORY_NEW
+    }
+
+    /// Notes that the forecast takes the earlier runs into account. The caller must hold the state's lock; otherwise a
+    /// waiting thread may miss it.
+    pub fn finish_history(&self) {
+        self.history.store(HISTORY_KNOWN, Ordering::SeqCst);
+        self.notify();
+    }
+
+    /// Waits for the forecast from earlier runs, before the first epoch has ended, until the time-out.
+    pub fn await_history(&self, timeout: Duration) {
+        let is_coming = |state: &mut RunState| {
+            self.history.load(Ordering::SeqCst) != HISTORY_KNOWN
+                && !state.lifecycle.finished
+                && state.attribution.settled == 0
+        };
+        drop(self.changed.wait_timeout_while(&self.state, self.state(), timeout, is_coming));
     }
 
     /// Queues a message for the user. If the queue is full, the oldest message is dropped.

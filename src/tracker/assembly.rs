@@ -2,6 +2,7 @@
 //!
 //! It runs on the thread `ct-start`, which has its own descriptor table. The caller of `ct_create` waits for it.
 
+use super::earlier_runs;
 use super::marker::{MarkRecord, Marker};
 use super::sampler::{Sampler, SamplerParts};
 use super::threads::{RunParts, Threads};
@@ -20,6 +21,7 @@ use crate::options::environment;
 use crate::os::{self, ForkMark, OwnTable, exit};
 use crate::report::ReportSettings;
 use crate::run_files::attempt::Process;
+use crate::run_files::history::HistoryRequest;
 use crate::run_files::run_identity::RunIdentity;
 use crate::state::RunState;
 use crate::state::alerts::Alerts;
@@ -41,8 +43,9 @@ pub fn assemble(options: Options, start: RunStart, table: Arc<OwnTable>) -> Resu
     let (run, alerts) = plan.restore(&shared);
     let intake = Intake::new(discovery, nvml, (plan.options.measurement.clone(), machine), waker.clone());
     let (sampler, marker) = plan.open(intake, waker, &run, alerts, &shared);
+    let history = plan.history(&run);
     let settings = Arc::new(plan.settings(&run));
-    spawn(RunParts { marker, shared, settings, table }, sampler, feeds, run)
+    spawn(RunParts { marker, shared, settings, table }, sampler, feeds, history, run)
 }
 
 /// What options and environment choose for this attempt.
@@ -127,6 +130,13 @@ impl RunPlan {
         self.job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone())
     }
 
+    /// The earlier runs to look for; None: none are wanted, or the run has no forecast.
+    fn history(&self, run: &RunIdentity) -> Option<HistoryRequest> {
+        let as_set = |text: String| self.options.text_as_set(text);
+        let request = earlier_runs::request(&self.options.files, run, self.rank, as_set);
+        request.filter(|_| run.planned > 0)
+    }
+
     /// The part of a report that does not change.
     fn settings(self, run: &RunIdentity) -> ReportSettings {
         ReportSettings {
@@ -157,9 +167,15 @@ fn resume(carried_over: CarriedOver, alerts: &mut Alerts, shared: &SharedState) 
 }
 
 /// Step 4: starts the threads.
-fn spawn(parts: RunParts, sampler: Sampler, feeds: Vec<Feed>, run: RunIdentity) -> Result<Tracker> {
+fn spawn(
+    parts: RunParts,
+    sampler: Sampler,
+    feeds: Vec<Feed>,
+    history: Option<HistoryRequest>,
+    run: RunIdentity,
+) -> Result<Tracker> {
     let counter = run.plan.as_ref().and_then(|files| files.crash_counter.clone());
-    let threads = Threads::start(sampler, feeds, run.plan, parts.clone());
+    let threads = Threads::start(sampler, feeds, history, run.plan, parts.clone());
     let threads = Arc::new(threads.inspect_err(|_| counter.into_iter().for_each(|counter| counter.remove()))?);
     exit::register(&threads);
     Ok(Tracker {

@@ -7,6 +7,7 @@
 //! the run's state.
 
 mod assembly;
+mod earlier_runs;
 pub mod intensity_feed;
 mod marker;
 pub mod sampler;
@@ -37,7 +38,7 @@ const REPORT_READING_WAIT: Duration = Duration::from_secs(1);
 /// Time that a report waits for it after it has waited for other processes. This process may have been stopped
 /// meanwhile.
 const LEAST_READING_WAIT: Duration = Duration::from_millis(100);
-/// Time that a report inside the first epoch waits for the first forecast.
+/// Time that a report waits for the first forecast: for earlier runs, or for progress inside the first epoch.
 const FIRST_FORECAST_WAIT: Duration = Duration::from_millis(300);
 /// Sections of the report that need no energy. A request for them takes over no energy from other processes.
 const WITHOUT_ENERGY: [&str; 5] = ["/run/", "/intensity/", "/job/agreed", "/job/record", "/job/processes"];
@@ -222,6 +223,9 @@ impl Tracker {
             self.parts.shared.await_takeover(&self.sampler, ended, deadline);
         }
         let is_open = self.is_open.load(Ordering::Relaxed);
+        if with_forecast {
+            self.parts.shared.await_history(FIRST_FORECAST_WAIT);
+        }
         if is_open && with_forecast && self.parts.settings.planned > 0 {
             self.parts.shared.await_first_forecast(&self.sampler, FIRST_FORECAST_WAIT);
         }

@@ -183,8 +183,12 @@ impl Sampler {
         self.replace_stalled(&mut state, report);
         state.settle(os::monotonic_ns());
         self.follow_state(&mut state, start);
-        if state.known_epochs() != known {
+        let has_new_history = shared.has_new_history();
+        if state.known_epochs() != known || has_new_history {
             self.review(&mut state, start, shared);
+        }
+        if has_new_history {
+            shared.finish_history();
         }
         if is_requested {
             shared.finish_forecast_request();

@@ -1,5 +1,6 @@
 //! The threads of a run: how they start and how they end.
 
+use super::earlier_runs;
 use super::intensity_feed::IntensityFeeds;
 use super::marker::Marker;
 use super::no_thread;
@@ -12,6 +13,7 @@ use crate::os::worker::{Worker, WorkerExit};
 use crate::os::{LOCK_WAIT, OwnTable, lock_within};
 use crate::report::ReportSettings;
 use crate::run_files::RunFiles;
+use crate::run_files::history::HistoryRequest;
 use crate::run_files::writer::Plan;
 use crate::state::shared::SharedState;
 use std::sync::{Arc, Mutex};
@@ -21,7 +23,8 @@ use std::time::Duration;
 const SAMPLER_WAIT: Duration = Duration::from_millis(200);
 /// Time that it waits for the last lines of the run's files. A disk may be slow; a device cannot block this thread.
 const FILES_WAIT: Duration = Duration::from_secs(2);
-/// Time that it waits for the intensity feeds. A thread that still waits for an answer is left behind.
+/// Time that it waits for the intensity feeds, and for the reader of earlier runs. A thread that still waits for an answer
+/// or a disk is left behind.
 const FEEDS_WAIT: Duration = Duration::from_millis(20);
 
 /// What the threads of a run share with the application's threads.
@@ -38,6 +41,8 @@ pub struct RunParts {
 pub struct Threads {
     pub sampler: Worker,
     feeds: IntensityFeeds,
+    /// Reads the earlier runs.
+    history: Option<Worker>,
     files: Option<RunFiles>,
     parts: RunParts,
 }
@@ -46,6 +51,7 @@ impl ExitHook for Threads {
     fn stop(&self) {
         self.parts.shared.stop(self.sampler.thread());
         self.feeds.stop();
+        self.history.iter().for_each(Worker::stop);
         self.files.iter().for_each(RunFiles::stop);
     }
 
@@ -57,9 +63,15 @@ impl ExitHook for Threads {
 }
 
 impl Threads {
-    /// Starts the sampling thread, then the log and the feeds. Only the first is needed: without the others a message
-    /// reports the failure, and the run continues.
-    pub fn start(sampler: Sampler, feeds: Vec<Feed>, files: Option<Plan>, parts: RunParts) -> Result<Threads> {
+    /// Starts the sampling thread, then the log, the feeds and the reader of earlier runs. Only the first is needed:
+    /// without the others a message reports the failure, and the run continues.
+    pub fn start(
+        sampler: Sampler,
+        feeds: Vec<Feed>,
+        history: Option<HistoryRequest>,
+        files: Option<Plan>,
+        parts: RunParts,
+    ) -> Result<Threads> {
         let journal_reach = sampler.journal_reach();
         let RunParts { marker, shared, table, .. } = parts.clone();
         let sample = move |_| {
@@ -71,7 +83,8 @@ impl Threads {
         let sampler = sampler.map_err(|error| no_thread(&error))?;
         let files = files.and_then(|plan| start_files(plan, &parts, journal_reach));
         let feeds = IntensityFeeds::start(feeds, &parts.shared);
-        Ok(Threads { sampler, feeds, files, parts })
+        let history = history.and_then(|request| earlier_runs::start(request, &parts, sampler.thread().clone()));
+        Ok(Threads { sampler, feeds, history, files, parts })
     }
 
     /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if
@@ -80,6 +93,9 @@ impl Threads {
         self.stop();
         self.sampler.end_within(SAMPLER_WAIT);
         self.feeds.end_within(FEEDS_WAIT);
+        if let Some(reader) = &self.history {
+            reader.end_within(FEEDS_WAIT);
+        }
         self.files.as_ref().and_then(|files| files.end_within(FILES_WAIT))
     }
 }

@@ -210,6 +210,7 @@ fn earlier_forecasts_equal_the_original_ones() {
             state.attribution.ledger.observed(k),
             state.attribution.ledger.between_first(k),
             &state.forecasting.first_epoch,
+            &state.forecasting.history,
         )
         .unwrap();
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();

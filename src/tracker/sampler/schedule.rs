@@ -33,7 +33,7 @@ impl Sampler {
             due = due.min(self.last_pass + LEASE_POLL_NS);
         }
         let is_requested = shared.is_forecast_requested() || shared.takeovers_requested() > shared.takeovers_done();
-        if !self.marks.is_empty() || is_requested {
+        if !self.marks.is_empty() || is_requested || shared.has_new_history() {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.is_wanted || slot.is_by_power) {

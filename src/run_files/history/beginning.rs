@@ -1,0 +1,68 @@
+//! Which run a file is of, from its beginning.
+
+use super::{Flaw, RunLabel, damaged, unreadable};
+use crate::run_files::journal::{OPENING, VERSION};
+use serde_json::{Deserializer, Value};
+use std::io::{self, Read};
+
+/// The beginning of a file that is read first, bytes. It holds the opening line of most journals.
+const FIRST_BYTES: u64 = 8 << 10;
+/// The opening line of a journal, or the section `run` of a report, ends within this many bytes.
+const MAX_BYTES: u64 = 256 << 10;
+/// Before the section `run` in a report.
+const RUN: &[u8] = b"\"run\":";
+const SCHEMA: &[u8] = b"\"schema\"";
+
+/// The label of the run; None: nothing is written yet. What was read is added to `text`.
+pub fn label(file: &mut impl Read, is_journal: bool, text: &mut Vec<u8>) -> Result<Option<RunLabel>, Flaw> {
+    let of = if is_journal { of_journal } else { of_report };
+    read(file, FIRST_BYTES, text).map_err(|error| unreadable(&error))?;
+    match of(text) {
+        Err(_) if text.len() as u64 == FIRST_BYTES => {
+            read(file, MAX_BYTES - FIRST_BYTES, text).map_err(|error| unreadable(&error))?;
+            of(text)
+        }
+        found => found,
+    }
+}
+
+fn read(file: &mut impl Read, most: u64, text: &mut Vec<u8>) -> io::Result<()> {
+    file.take(most).read_to_end(text).map(drop)
+}
+
+/// The label in the opening line of a journal.
+fn of_journal(text: &[u8]) -> Result<Option<RunLabel>, Flaw> {
+    if OPENING.starts_with(text) {
+        return Ok(None);
+    }
+    if !text.starts_with(OPENING) {
+        return Err(Flaw::foreign());
+    }
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line: Value = serde_json::from_slice(line).map_err(|_| damaged())?;
+    match line.get("journal").and_then(Value::as_u64) {
+        Some(VERSION) => (),
+        Some(version) => {
+            let what = format!("it has version {version} of the journal, and this version reads {VERSION}");
+            return Err(Flaw::new(what, "update carbontracker"));
+        }
+        None => return Err(damaged()),
+    }
+    let number = |name: &str| line.get(name).and_then(Value::as_u64);
+    let label = RunLabel::of(line.get("run").unwrap_or(&Value::Null));
+    Ok(Some(RunLabel { rank: number("rank"), ranks: number("ranks"), ..label }))
+}
+
+/// The label in the section `run` of a report.
+fn of_report(text: &[u8]) -> Result<Option<RunLabel>, Flaw> {
+    let is_object = text.trim_ascii_start().first() == Some(&b'{');
+    let at = position(text, RUN).filter(|_| is_object && position(text, SCHEMA).is_some()).ok_or_else(Flaw::foreign)?;
+    let section = text.get(at + RUN.len()..).unwrap_or_default();
+    let run = Deserializer::from_slice(section).into_iter::<Value>().next();
+    let run = run.and_then(Result::ok).filter(Value::is_object).ok_or_else(damaged)?;
+    Ok(Some(RunLabel::of(&run)))
+}
+
+fn position(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}

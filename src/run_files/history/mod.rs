@@ -1,0 +1,362 @@
+//! Reads the earlier runs of a folder: the journals and reports of runs of one name, as the history of a forecast.
+//!
+//! Others may write into the folder, and its files may be damaged. So only regular files of this user or root are read,
+//! with bounds. A file that is left out has one message.
+//!
+//! The newest files come first. Of each, only the beginning is read until its run has the name. So a folder of a
+//! thousand runs takes milliseconds.
+
+mod beginning;
+mod past_run;
+
+pub use past_run::{Flaw, PastRun, PowerPart, RunLabel};
+
+use super::file_io::AppendFile;
+use super::journal_report;
+use super::paths::{JOURNAL, REPORT, name_part};
+use crate::os::memory;
+use crate::os::text::{NO_FILE, open_ordinary};
+use crate::os::{self, Instant};
+use crate::report::unstated;
+use crate::sanitize;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Runs that a forecast can use (`forecast/history`).
+pub const USEFUL_RUNS: usize = 24;
+/// Most entries of the folder that are listed.
+const MAX_ENTRIES: usize = 1 << 16;
+/// Most files whose beginnings are read.
+const MAX_BEGINNINGS: usize = 4096;
+/// Largest file that is read whole, bytes. Journals grow by a few megabytes a day.
+const MAX_FILE_BYTES: u64 = 32 << 20;
+/// Most bytes of whole files, after the newest one. Older runs add little.
+const MAX_BYTES: u64 = 16 << 20;
+/// Memory that a file takes while it is read, in its lengths.
+const MEMORY_FACTOR: usize = 8;
+/// Most files that are named in messages of their own. Further ones are counted.
+const MAX_NAMED: usize = 5;
+/// Longest time of the search. A shared disk may be slow.
+const MAX_SEARCH_TIME: Duration = Duration::from_secs(10);
+const ROOT_UID: u32 = 0;
+
+/// Which earlier runs are asked for, and where.
+#[derive(Clone, Debug)]
+pub struct HistoryRequest {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The folder as the user named it, such as `history=FOLDER`; None: it is the default one, which may be missing.
+    pub named: Option<String>,
+    /// The label of the runs; None: runs without a label.
+    pub name: Option<String>,
+    /// How the file names of such runs begin. In a default folder, only such files have a message.
+    pub prefix: String,
+    /// The number in the job of the runs' processes.
+    pub rank: RankChoice,
+    /// Identifier of the run that asks; it is not an earlier one.
+    pub id: String,
+    /// The journal of the run that asks.
+    pub journal: Option<PathBuf>,
+    /// Most runs of one number in the job.
+    pub most: usize,
+}
+
+/// The numbers in the job whose runs are asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RankChoice {
+    /// This number; None: processes without a number.
+    Of(Option<u64>),
+    /// All numbers.
+    All,
+}
+
+/// Earlier runs, and messages about files that are left out.
+#[derive(Debug, Default)]
+pub struct PastRuns {
+    /// The runs, newest last.
+    pub runs: Vec<PastRun>,
+    /// Messages for the user.
+    pub messages: Vec<String>,
+}
+
+impl HistoryRequest {
+    /// Whether a run is asked for.
+    fn matches(&self, label: &RunLabel) -> bool {
+        let is_of_rank = match self.rank {
+            RankChoice::All => true,
+            RankChoice::Of(rank) => label.is_imported || label.rank == rank,
+        };
+        is_of_rank && label.id != self.id && self.has_name(label)
+    }
+
+    /// A log of Python's Carbontracker has no label, but its name may begin with one.
+    fn has_name(&self, label: &RunLabel) -> bool {
+        let Some(name) = self.name.as_ref().filter(|_| label.is_imported && label.name.is_none()) else {
+            return label.name == self.name;
+        };
+        let rest = [name.clone(), name_part(name)].into_iter().find_map(|name| Some(label.id.strip_prefix(&name)?.to_owned()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    }
+}
+
+/// Reads the earlier runs. It ends early once `is_stopping` is true.
+pub fn read(request: &HistoryRequest, is_stopping: &dyn Fn() -> bool) -> PastRuns {
+    let mut search = Search {
+        request,
+        left_out: Vec::new(),
+        ids: HashSet::new(),
+        counts: HashMap::new(),
+        bytes: 0,
+        deadline: Instant::now() + MAX_SEARCH_TIME,
+        is_stopping,
+        is_cut: false,
+    };
+    let mut runs = match search.list() {
+        Ok(files) => search.read(files),
+        Err(error) => {
+            let messages = request.unread(&error).into_iter().collect();
+            return PastRuns { runs: Vec::new(), messages };
+        }
+    };
+    runs.reverse();
+    // Copied files have the time of the copy.
+    runs.sort_by(|a, b| a.label.started.cmp(&b.label.started));
+    PastRuns { messages: search.messages(runs.is_empty()), runs }
+}
+
+impl HistoryRequest {
+    /// The message about a folder that cannot be read; None: the default folder does not exist yet.
+    fn unread(&self, error: &io::Error) -> Option<String> {
+        let without = "the forecast begins without earlier runs";
+        match &self.named {
+            Some(named) if error.kind() == ErrorKind::NotFound => {
+                Some(format!("{named}: there is no such folder; {without}; correct the path"))
+            }
+            Some(named) => Some(format!("{named}: {error}; {without}; name a folder that this user can read")),
+            None if error.kind() == ErrorKind::NotFound => None,
+            None => {
+                let folder = self.folder.display();
+                Some(format!("{folder}: {error}; {without}; let this user read the folder, or set history=off"))
+            }
+        }
+    }
+}
+
+/// A file that may be of an earlier run.
+struct Found {
+    path: PathBuf,
+    there: Metadata,
+    modified: SystemTime,
+}
+
+/// The search in a folder.
+struct Search<'a> {
+    request: &'a HistoryRequest,
+    left_out: Vec<(PathBuf, Flaw)>,
+    /// Identifiers of the runs that were read. A second file of a run is a copy.
+    ids: HashSet<String>,
+    /// Number of runs of each number in the job.
+    counts: HashMap<Option<u64>, usize>,
+    /// Bytes of whole files.
+    bytes: u64,
+    deadline: Instant,
+    is_stopping: &'a dyn Fn() -> bool,
+    /// The search ended before all files were looked at.
+    is_cut: bool,
+}
+
+impl Search<'_> {
+    /// The journals and reports of the folder, newest first.
+    fn list(&mut self) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for (n, entry) in std::fs::read_dir(&self.request.folder)?.enumerate() {
+            if n == MAX_ENTRIES || self.is_over() {
+                self.is_cut = true;
+                break;
+            }
+            let Ok(entry) = entry else { continue };
+            let name = entry.file_name();
+            let is_ours = [JOURNAL, REPORT].iter().any(|ending| name.as_encoded_bytes().ends_with(ending.as_bytes()));
+            if let Ok(there) = entry.metadata()
+                && is_ours
+            {
+                let modified = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                found.push(Found { path: entry.path(), there, modified });
+            }
+        }
+        found.sort_by(|a, b| (b.modified, &b.path).cmp(&(a.modified, &a.path)));
+        Ok(found)
+    }
+
+    /// The runs of these files. A report beside its journal is read only if the journal has a flaw.
+    fn read(&mut self, files: Vec<Found>) -> Vec<PastRun> {
+        let is_journal = |found: &Found| found.path.as_os_str().as_encoded_bytes().ends_with(JOURNAL.as_bytes());
+        let journals: HashSet<PathBuf> =
+            files.iter().filter(|found| is_journal(found)).map(|found| found.path.with_extension("")).collect();
+        let (beside, files): (Vec<Found>, Vec<Found>) = files
+            .into_iter()
+            .partition(|found| !is_journal(found) && journals.contains(&found.path.with_extension("")));
+        let beside: HashMap<PathBuf, Found> =
+            beside.into_iter().map(|found| (found.path.with_extension(""), found)).collect();
+        let mut runs = Vec::new();
+        for (n, found) in files.iter().enumerate() {
+            if n == MAX_BEGINNINGS || self.is_over() {
+                self.is_cut = true;
+                break;
+            }
+            if self.is_enough() {
+                break;
+            }
+            let report = beside.get(&found.path.with_extension(""));
+            let read = self.file(found).or_else(|flaw| report.map_or(Err(flaw), |report| self.file(report)));
+            match read {
+                Ok(run) => runs.extend(run),
+                Err(flaw) => self.leave_out(&found.path, flaw),
+            }
+        }
+        runs
+    }
+
+    /// Whether the time is up, or the run that asks has ended.
+    fn is_over(&self) -> bool {
+        (self.is_stopping)() || Instant::now() >= self.deadline
+    }
+
+    /// Whether enough runs were read.
+    fn is_enough(&self) -> bool {
+        let is_full = self.request.rank != RankChoice::All
+            && self.counts.values().sum::<usize>() >= self.request.most;
+        is_full || self.bytes >= MAX_BYTES
+    }
+
+    /// The run of a file; None: it is not asked for.
+    fn file(&mut self, found: &Found) -> Result<Option<PastRun>, Flaw> {
+        let is_own = self.request.journal.as_ref() == Some(&found.path);
+        // Closing a second descriptor would release the lock that this process has on a journal of its own.
+        if is_own || AppendFile::is_ours(&found.there) {
+            return Ok(None);
+        }
+        check_kind(&found.there)?;
+        let mut file = open_ordinary(&found.path).map_err(|error| unreadable(&error))?;
+        let there = file.metadata().map_err(|error| unreadable(&error))?;
+        check_kind(&there)?;
+        let read = self.opened(&found.path, &mut file, there.len());
+        if AppendFile::is_ours(&there) {
+            std::mem::forget(file); // another tracker of this process has begun to write it
+        }
+        read
+    }
+
+    fn opened(&mut self, path: &Path, file: &mut File, length: u64) -> Result<Option<PastRun>, Flaw> {
+        let is_journal = path.as_os_str().as_encoded_bytes().ends_with(JOURNAL.as_bytes());
+        let mut text = Vec::new();
+        let label = beginning::label(file, is_journal, &mut text)?;
+        let Some(label) = label.filter(|label| self.request.matches(label) && !self.ids.contains(&label.id)) else {
+            return Ok(None);
+        };
+        if self.counts.get(&label.rank).is_some_and(|count| *count >= self.request.most) {
+            return Ok(None);
+        }
+        if length > MAX_FILE_BYTES {
+            let what = format!("it is larger than {} MB", MAX_FILE_BYTES >> 20);
+            return Err(Flaw::new(what, "move it to another folder"));
+        }
+        if memory::check(MEMORY_FACTOR * length as usize, "an earlier run").is_err() {
+            return Ok(None); // the run that asks needs the memory
+        }
+        file.take(MAX_FILE_BYTES).read_to_end(&mut text).map_err(|error| unreadable(&error))?;
+        self.bytes += text.len() as u64;
+        let run = PastRun::of(&report(&text, is_journal)?)?;
+        // A later attempt may have another name.
+        if run.epochs_done == 0 || !self.request.matches(&run.label) {
+            return Ok(None);
+        }
+        self.ids.insert(run.label.id.clone());
+        *self.counts.entry(run.label.rank).or_default() += 1;
+        Ok(Some(run))
+    }
+
+    /// Notes a file that is left out. A default folder has files of other programs and runs.
+    fn leave_out(&mut self, path: &Path, flaw: Flaw) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if self.request.named.is_some() || (!flaw.is_foreign && name.starts_with(&self.request.prefix)) {
+            self.left_out.push((path.to_owned(), flaw));
+        }
+    }
+
+    /// One message for each file that is left out, up to [`MAX_NAMED`].
+    fn messages(&self, is_none_found: bool) -> Vec<String> {
+        let folder = self.request.folder.display();
+        let named = self.left_out.iter().take(MAX_NAMED);
+        let mut messages: Vec<String> = named
+            .map(|(path, Flaw { what, fix, .. })| {
+                format!("{}: {what}; its run is left out of the forecast; {fix}", path.display())
+            })
+            .collect();
+        let more = self.left_out.len().saturating_sub(MAX_NAMED);
+        if more > 0 {
+            messages.push(format!(
+                "{more} more files in {folder} cannot be read as runs; they are left out of the forecast; move them to another folder"
+            ));
+        }
+        if self.is_cut && !(self.is_stopping)() {
+            messages.push(format!(
+                "{folder} has more files than are looked at; older runs are left out of the forecast; name a smaller folder with history="
+            ));
+        }
+        if let Some(named) = self.request.named.as_ref().filter(|_| is_none_found) {
+            let of = self.request.name.as_ref().map_or("without a name".into(), |name| format!("of the name '{name}'"));
+            messages.push(format!(
+                "{named}: no earlier run {of} is in it; the forecast begins without earlier runs; check name= and the folder"
+            ));
+        }
+        messages
+    }
+}
+
+/// The report of a file.
+fn report(text: &[u8], is_journal: bool) -> Result<Value, Flaw> {
+    if is_journal {
+        let parsed = journal_report::parse(text);
+        return parsed.map(|parsed| parsed.report).map_err(|_| damaged());
+    }
+    let mut report: Value = serde_json::from_slice(text).map_err(|_| damaged())?;
+    sanitize::json(&mut report);
+    unstated::complete(&mut report);
+    Ok(report)
+}
+
+fn damaged() -> Flaw {
+    Flaw::new("it is damaged", "remove it, or copy it again")
+}
+
+fn unreadable(error: &io::Error) -> Flaw {
+    let fix = match error.kind() {
+        ErrorKind::PermissionDenied => "let this user read it",
+        _ => "remove it, or copy it again",
+    };
+    Flaw::new(error.to_string(), fix)
+}
+
+/// Refuses links, pipes and devices, and files of other users.
+fn check_kind(there: &Metadata) -> Result<(), Flaw> {
+    if there.is_symlink() {
+        return Err(Flaw::new("it is a link", "copy the file that it leads to"));
+    }
+    if !there.is_file() {
+        return Err(Flaw::new(NO_FILE, "remove it"));
+    }
+    if ![os::user(), ROOT_UID].contains(&there.uid()) {
+        let owner = os::user_name(there.uid());
+        return Err(Flaw::new(format!("it belongs to {owner}"), "copy it, if you trust it"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! Tests of the folder of earlier runs: what is read, and what is left out.
+
+use super::*;
+use crate::forecast::Metric;
+use serde_json::json;
+use std::os::unix::fs::{chown, symlink};
+
+/// A folder for one test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("carbontracker-history-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    /// Writes a file that was changed so many minutes after 1970.
+    fn put(&self, name: &str, text: &str, minutes: u64) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(60 * minutes)).unwrap();
+        path
+    }
+
+    fn request(&self) -> HistoryRequest {
+        HistoryRequest {
+            folder: self.0.clone(),
+            named: Some(format!("history={}", self.0.display())),
+            name: Some("net".into()),
+            prefix: "net".into(),
+            rank: RankChoice::Of(None),
+            id: "own".into(),
+            journal: None,
+            most: USEFUL_RUNS,
+        }
+    }
+
+    fn read(&self) -> PastRuns {
+        read(&self.request(), &|| false)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn ids(found: &PastRuns) -> Vec<&str> {
+    found.runs.iter().map(|run| run.label.id.as_str()).collect()
+}
+
+fn run_section(id: &str, name: Option<&str>, minute: u64) -> Value {
+    let started = format!("1970-01-01T00:{minute:02}:00Z");
+    json!({"id": id, "name": name, "started": started, "epochs_planned": 3, "rank": null})
+}
+
+/// A journal of three epochs of 2 s and 20 J, the first of 3 s, with 1 s between two.
+fn journal(id: &str, name: Option<&str>, minute: u64) -> String {
+    let mut lines =
+        vec![json!({"journal": 1, "life": 1, "before": 0, "rank": null, "schema": 1, "run": run_section(id, name, minute), "pue": 1.2, "intensity": {"zone": "DK"}})];
+    for index in 0..3 {
+        let duration_s = if index == 0 { 3.0 } else { 2.0 };
+        let done_s = 2.0 * f64::from(index + 1) + 1.0;
+        let usage = json!({"duration_s": done_s + f64::from(index), "energy_j": 20.0 * f64::from(index + 1),
+            "epochs": {"duration_s": done_s, "energy_j": 20.0 * f64::from(index + 1)}, "between": {"duration_s": index, "energy_j": 0.0}});
+        let power = json!({"from": 100.0 + done_s, "to": 102.0 + done_s, "cpu_j": 20.0});
+        lines.push(json!({"index": index, "count": 1, "duration_s": duration_s, "cpu_j": 20.0, "coverage": 1.0, "gap_s": 1.0,
+            "so_far": {"unix_s": 100.0 + done_s, "run": {"epochs_done": index + 1}, "usage": usage, "power": power}}));
+    }
+    let last = lines.last().unwrap().get("so_far").unwrap().clone();
+    lines.push(json!({"end": "done", "epochs_planned": 3, "so_far": last}));
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// A report of two epochs of 5 s and 50 J.
+fn report(id: &str, name: Option<&str>, minute: u64) -> Value {
+    let mut run = run_section(id, name, minute);
+    run["state"] = json!("between");
+    let row = |index: u64| json!({"index": index, "count": 1, "duration_s": 5.0, "energy_j": 50.0, "coverage": 1.0});
+    json!({"schema": 1, "run": run,
+        "usage": {"energy_j": 100.0, "energy_kwh": 100.0 / 3.6e6, "epochs": {"duration_s": 10.0, "energy_j": 100.0}},
+        "pue": 1.0, "epochs": [row(0), row(1)]})
+}
+
+#[test]
+fn runs_of_the_name_are_read_newest_last() {
+    let folder = Folder::new("names");
+    folder.put("net_b.jsonl", &journal("b", Some("net"), 2), 2);
+    folder.put("net_a.jsonl", &journal("a", Some("net"), 1), 9);
+    folder.put("old.json", &serde_json::to_string_pretty(&report("c", Some("net"), 0)).unwrap(), 3);
+    folder.put("copy.jsonl", &journal("a", Some("net"), 1), 1);
+    folder.put("own.jsonl", &journal("own", Some("net"), 3), 4);
+    folder.put("other.jsonl", &journal("d", Some("other"), 3), 5);
+    folder.put("none.jsonl", &journal("e", None, 3), 6);
+    folder.put("rank.jsonl", &journal("f", Some("net"), 3).replace("\"rank\":null", "\"rank\":2"), 7);
+    folder.put("empty.jsonl", "", 8);
+    folder.put("notes.txt", "no run", 8);
+    let found = folder.read();
+    assert_eq!((ids(&found), &found.messages), (vec!["c", "a", "b"], &vec![]));
+    let newest = &found.runs[2];
+    let seconds: Vec<_> = newest.run.epochs.iter().map(|epoch| Metric::Duration.of(epoch)).collect();
+    assert_eq!(seconds, [Some(3.0), Some(2.0), Some(2.0)]);
+    assert!(newest.run.epochs.iter().all(|epoch| epoch.energy_j == Some(20.0) && epoch.fully_measured));
+    assert_eq!((newest.run.is_whole, newest.run.between.duration_s), (true, 2.0));
+    assert_eq!((newest.pue, newest.zone.as_deref(), newest.label.planned), (Some(1.2), Some("DK"), 3));
+    assert_eq!(newest.power[1], PowerPart { from: 2.0, to: 4.0, watts: 10.0 });
+    assert!(!found.runs[0].run.is_whole, "it was stopped after two of three epochs");
+    let of = |name: Option<&str>, rank| HistoryRequest { name: name.map(str::to_owned), rank, ..folder.request() };
+    assert_eq!(ids(&read(&of(None, RankChoice::Of(None)), &|| false)), ["e"]);
+    assert_eq!(ids(&read(&of(Some("net"), RankChoice::Of(Some(2))), &|| false)), ["f"]);
+    assert_eq!(read(&of(Some("net"), RankChoice::All), &|| false).runs.len(), 4);
+    assert_eq!(ids(&read(&HistoryRequest { most: 1, ..folder.request() }, &|| false)), ["a"], "by the time of the file");
+    assert!(read(&folder.request(), &|| true).runs.is_empty());
+}
+
+#[test]
+fn torn_journal_is_an_unfinished_run_and_a_report_beside_it_counts_once() {
+    let folder = Folder::new("torn");
+    let text = journal("a", Some("net"), 1);
+    let third = text.match_indices('\n').nth(2).unwrap().0;
+    folder.put("net.jsonl", &text[..third + 40], 1);
+    folder.put("net.json", &report("a", Some("net"), 1).to_string(), 2);
+    let found = folder.read();
+    assert_eq!((found.runs.len(), found.runs[0].epochs_done, found.runs[0].run.is_whole), (1, 2, false));
+    assert_eq!(found.runs[0].run.epochs[0].duration_s, Some(3.0), "that of the journal");
+    folder.put("net.jsonl", "{\"journal\":1, torn", 3);
+    let found = folder.read();
+    assert_eq!((found.runs[0].run.epochs[0].duration_s, found.messages.len()), (Some(5.0), 0), "that of the report");
+}
+
+#[test]
+fn imported_log_is_matched_by_the_beginning_of_its_name() {
+    let folder = Folder::new("imported");
+    for (minute, id) in ["net_12_2026", "network_12_2026", "net", "12_net"].into_iter().enumerate() {
+        let mut report = report(id, None, minute as u64);
+        report["run"]["imported"] = json!(true);
+        report["epochs"].as_array_mut().unwrap().iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("coverage")));
+        folder.put(&format!("{id}.json"), &report.to_string(), minute as u64);
+    }
+    let found = folder.read();
+    assert_eq!(ids(&found), ["net_12_2026", "net"]);
+    assert!(found.runs[0].run.epochs[0].fully_measured);
+}
+
+/// Each file has one message, and the good run is still read.
+#[test]
+fn damaged_and_foreign_files_are_left_out_by_name() {
+    let of = |change: fn(&mut Value)| {
+        let mut report = report("x", Some("net"), 1);
+        change(&mut report);
+        report.to_string()
+    };
+    let cases: [(&str, String, &str); 10] = [
+        ("a.json", "{\"weights\": [1, 2]}".into(), "neither a report nor a journal"),
+        ("a.json", "no JSON \"schema\" \"run\":".into(), "neither a report nor a journal"),
+        ("a.jsonl", "{\"loss\": 1}\n".into(), "neither a report nor a journal"),
+        ("a.jsonl", journal("x", Some("net"), 1).replace("{\"journal\":1", "{\"journal\":2"), "version 2 of the journal"),
+        ("a.json", of(|report| report["schema"] = json!(2)), "schema 2"),
+        ("a.json", of(|report| report["epochs"][0]["energy_j"] = json!(1e300)), "impossible numbers"),
+        ("a.json", of(|report| report["epochs"][0]["count"] = json!(0)), "impossible numbers"),
+        ("a.json", of(|report| report["usage"]["epochs"]["energy_j"] = json!(100.0 / 3.6e6)), "different units"),
+        ("a.json", of(|report| report["usage"]["energy_kwh"] = json!(100.0)), "in J and in kWh"),
+        ("a.json", of(|_| ()).replace("]", ""), "damaged"),
+    ];
+    for (name, text, reason) in cases {
+        let folder = Folder::new("damaged");
+        let path = folder.put(name, &text, 5);
+        folder.put("net.jsonl", &journal("good", Some("net"), 2), 2);
+        let found = folder.read();
+        assert_eq!((ids(&found), found.messages.len()), (vec!["good"], 1), "{text}: {:?}", found.messages);
+        let message = &found.messages[0];
+        assert!(message.starts_with(&path.display().to_string()) && message.contains(reason), "{message}");
+        assert_eq!(message.matches("; ").count(), 2, "{message}");
+    }
+}
+
+#[test]
+fn pipes_links_folders_and_huge_files_are_left_out() {
+    let folder = Folder::new("odd");
+    symlink("loop.json", folder.0.join("loop.json")).unwrap();
+    std::fs::create_dir(folder.0.join("folder.jsonl")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.0.join("pipe.jsonl")).status();
+    assert!(made.unwrap().success());
+    let huge = folder.put("net_huge.jsonl", &journal("huge", Some("net"), 1), 1);
+    File::options().append(true).open(huge).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+    folder.put("net.jsonl", &journal("good", Some("net"), 2), 2);
+    let found = folder.read();
+    assert_eq!((ids(&found), found.messages.len()), (vec!["good"], 4), "{:?}", found.messages);
+    for reason in ["loop.json: it is a link", "pipe.jsonl: it is not a regular", "larger than 32 MB", "folder.jsonl: it is"] {
+        assert!(found.messages.iter().any(|message| message.contains(reason)), "{reason}: {:?}", found.messages);
+    }
+}
+
+#[test]
+fn files_of_another_user_are_left_out() {
+    if os::user() != ROOT_UID {
+        return println!("skipped: only root can make another user's file");
+    }
+    let folder = Folder::new("user");
+    let path = folder.put("net.jsonl", &journal("theirs", Some("net"), 1), 1);
+    chown(&path, Some(12345), None).unwrap();
+    let found = folder.read();
+    assert_eq!((found.runs.len(), found.messages.len()), (0, 2), "{:?}", found.messages);
+    assert!(found.messages[0].contains("belongs to user 12345"), "{:?}", found.messages);
+}
+
+#[test]
+fn messages_are_bounded_and_a_default_folder_has_files_of_others() {
+    let folder = Folder::new("bounded");
+    for n in 0..20 {
+        folder.put(&format!("metrics-{n}.json"), "{\"loss\": 1}", n);
+    }
+    let messages = folder.read().messages;
+    assert_eq!(messages.len(), MAX_NAMED + 2, "{messages:?}");
+    assert!(messages[MAX_NAMED].starts_with("15 more files") && messages[MAX_NAMED + 1].contains("no earlier run of the name 'net'"));
+    folder.put("net_a.json", "{\"schema\": 1, \"run\": ", 30);
+    let default = HistoryRequest { named: None, ..folder.request() };
+    let messages = read(&default, &|| false).messages;
+    assert!(messages.len() == 1 && messages[0].contains("net_a.json: it is damaged"), "{messages:?}");
+    let missing = |named: Option<&str>| {
+        let named = named.map(str::to_owned);
+        read(&HistoryRequest { folder: folder.0.join("none"), named, ..folder.request() }, &|| false).messages
+    };
+    assert_eq!(missing(None), Vec::<String>::new());
+    assert!(missing(Some("history=none"))[0].starts_with("history=none: there is no such folder; "));
+}

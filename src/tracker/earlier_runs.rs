@@ -1,0 +1,86 @@
+//! Reads the earlier runs of the same name on a thread of its own, and hands them to the forecast.
+//!
+//! No thread waits for it at the start or at the end, because a shared disk may be slow.
+
+use super::threads::RunParts;
+use crate::coordination::job::Rank;
+use crate::error::THREAD_FIX;
+use crate::forecast::history::{EarlierRun, History};
+use crate::os::Thread;
+use crate::os::worker::{Stop, Worker, WorkerExit};
+use crate::run_files::config::{HistoryOption, RunFilesConfig};
+use crate::run_files::history::{self, HistoryRequest, PastRun, RankChoice, USEFUL_RUNS};
+use crate::run_files::paths::{JOURNAL, RunPaths, name_part};
+use crate::run_files::run_identity::{self, RunIdentity};
+use crate::state::EarlierRuns;
+use std::sync::Arc;
+
+/// The message after a panic of the thread.
+const FAULT: &str =
+    "internal error: earlier runs are not read; the forecast begins without them; please report this bug";
+
+/// The earlier runs that a run looks for; None: none are wanted, or there is no folder. `as_set` names an option as the
+/// user set it.
+///
+/// Runs without a label are alike only if they share the folder.
+pub fn request(
+    options: &RunFilesConfig,
+    run: &RunIdentity,
+    rank: Rank,
+    as_set: impl Fn(String) -> String,
+) -> Option<HistoryRequest> {
+    let paths = run.plan.as_ref().and_then(|plan| plan.paths.as_ref());
+    let own = paths.map(RunPaths::folder);
+    let (folder, named) = match &options.history {
+        HistoryOption::Off => return None,
+        HistoryOption::OwnFolder => (own?.to_owned(), None),
+        HistoryOption::Folder(folder) => (folder.clone(), Some(as_set(format!("history={}", folder.display())))),
+    };
+    let is_shared = own.is_some_and(|own| run_identity::is_same(own, &folder));
+    (run.name.is_some() || is_shared).then(|| HistoryRequest {
+        folder,
+        named,
+        prefix: name_part(run_identity::prefix(options, &run.name)),
+        name: run.name.clone(),
+        rank: RankChoice::Of(rank.number),
+        id: run.id.clone(),
+        journal: paths.map(|paths| paths.file(JOURNAL)),
+        most: USEFUL_RUNS,
+    })
+}
+
+/// Starts the thread. If it cannot start, a message reports it and the run continues.
+pub fn start(request: HistoryRequest, parts: &RunParts, sampler: Thread) -> Option<Worker> {
+    let RunParts { shared, table, .. } = parts;
+    let (of_thread, of_failure, table) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(table));
+    shared.expect_history();
+    let read = move |stop: Stop| {
+        let found = history::read(&request, &|| stop.is_set());
+        found.messages.into_iter().for_each(|message| of_thread.queue_message(message));
+        of_thread.take_history(prepared(&request, &found.runs));
+        sampler.unpark();
+        drop(table);
+    };
+    let failed = move || {
+        of_failure.queue_message(FAULT.into());
+        of_failure.take_history(None);
+    };
+    let worker = Worker::start("ct-history", WorkerExit::Left, read, failed);
+    let worker = worker.inspect_err(|error| {
+        shared.take_history(None);
+        shared.queue_message(format!(
+            "the thread that reads earlier runs cannot start ({error}); the forecast begins without them; {THREAD_FIX}"
+        ));
+    });
+    worker.ok()
+}
+
+/// The runs as the forecast takes them; None: there are none.
+fn prepared(request: &HistoryRequest, runs: &[PastRun]) -> Option<(History, EarlierRuns)> {
+    let newest = runs.last()?;
+    let earlier: Vec<EarlierRun> = runs.iter().map(|past| past.run.clone()).collect();
+    let history = History::new(&earlier);
+    let started = Some(newest.label.started.clone()).filter(|started| !started.is_empty());
+    let named = EarlierRuns { runs: runs.len() as u64, name: request.name.clone(), newest: started };
+    (!history.is_empty()).then_some((history, named))
+}
