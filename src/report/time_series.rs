@@ -155,7 +155,14 @@ fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
     let ends: Vec<u64> = counts.take_while(|count| *count <= state.attribution.settled.min(planned)).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
-        forecast::forecast(planned, level, ledger.observed(epochs), between, &state.forecasting.first_epoch, &History::default())
+        forecast::forecast(
+            planned,
+            level,
+            ledger.observed(epochs),
+            between,
+            &state.forecasting.first_epoch,
+            &History::default(),
+        )
     };
     ever_wider(&ends, MAX_FORECASTS).filter_map(after).collect()
 }

@@ -139,7 +139,8 @@ impl Alerts {
     pub fn review(&mut self, run: &AlertInput) -> Review {
         let AlertInput { ledger, settled, first_epoch, .. } = *run;
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, &History::default());
+        let forecast =
+            forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, &History::default());
         let mut messages = Vec::new();
         let reportable = self.config.forecast_after..self.planned;
         if let Some(forecast) = forecast
