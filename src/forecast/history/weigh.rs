@@ -47,6 +47,8 @@ pub struct Seen<'a> {
 /// An earlier run beside a number of planned epochs, with the scatter of the runs like it.
 #[derive(Clone, Copy, Debug)]
 pub struct Template<'a> {
+    /// The place of the run in the history.
+    run: usize,
     /// Its costs.
     pub profile: &'a Profile,
     /// Logarithm of the mean cost of an epoch.
@@ -82,8 +84,11 @@ struct Weighed {
 
 /// The earlier runs, for a run of so many epochs.
 pub fn templates(history: &History, metric: Metric, planned: f64) -> Vec<Template<'_>> {
-    let profiles: Vec<&Profile> = history.runs.iter().filter_map(|run| run.profile(metric)).collect();
-    of_profiles(&profiles, &history.tuning, metric, planned)
+    let known = history.runs.iter().enumerate().filter_map(|(n, run)| Some((n, run.profile(metric)?)));
+    let (places, profiles): (Vec<usize>, Vec<&Profile>) = known.unzip();
+    let mut templates = of_profiles(&profiles, &history.tuning, metric, planned);
+    templates.iter_mut().zip(places).for_each(|(template, run)| template.run = run);
+    templates
 }
 
 /// The same for these profiles.
@@ -136,6 +141,7 @@ impl<'a> Template<'a> {
         let own_warm_up = WARM_UP_SHARE * warm_up / SQRT_2;
         let stalls = near.iter().map(|one| one.profile.stalls.powi(2)).sum::<f64>() / count;
         Template {
+            run: 0,
             profile,
             level,
             alike: near.len(),
@@ -209,6 +215,8 @@ impl<'a> Template<'a> {
 
 /// The parts of the remaining cost of one quantity, and how likely each makes the epochs seen.
 pub struct Comparison {
+    /// The places of the earlier runs in the history.
+    runs: Vec<usize>,
     all: Vec<Weighed>,
     log_likelihoods: Vec<f64>,
     /// Prior of another level or shape.
@@ -221,12 +229,13 @@ impl Comparison {
         let all = weighed(templates, seen, tuning, alone);
         let alike = templates.iter().map(|one| one.alike as f64).sum::<f64>() / templates.len() as f64;
         let other = (tuning.other / (tuning.other + alike)).max(MIN_OTHER);
-        Comparison { log_likelihoods: log_likelihoods(&all), all, other }
+        let runs = templates.iter().map(|one| one.run).collect();
+        Comparison { runs, log_likelihoods: log_likelihoods(&all), all, other }
     }
 
-    /// The parts with their weights. `twin` is the other quantity, if as much is known of it.
+    /// The parts with their weights. `twin` is the other quantity. It counts if as much is known of it.
     pub fn parts(&self, twin: Option<&Comparison>) -> Vec<Part> {
-        let twin = twin.filter(|twin| twin.all.len() == self.all.len()).unwrap_or(self);
+        let twin = twin.filter(|twin| twin.runs == self.runs && twin.all.len() == self.all.len()).unwrap_or(self);
         let runs = self.all.iter().filter(|one| one.case == Case::Alike).count() as f64;
         let likelihoods = self.log_likelihoods.iter().zip(&twin.log_likelihoods);
         let weigh = |(one, (own, other)): (&Weighed, (&f64, &f64))| {
