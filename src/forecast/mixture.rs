@@ -90,7 +90,8 @@ fn quantile(parts: &[(f64, Part)], share: f64) -> f64 {
     let total: f64 = parts.iter().map(|(weight, _)| weight).sum();
     let least = parts.iter().map(|(_, one)| one.cost.ln() - RANGE_SCALES * one.down).fold(f64::INFINITY, f64::min);
     let most = parts.iter().map(|(_, one)| one.cost.ln() + RANGE_SCALES * one.up).fold(f64::NEG_INFINITY, f64::max);
-    bisect(least, most, |at| parts.iter().map(|(weight, one)| weight * one.below(at)).sum::<f64>() < share * total).exp()
+    bisect(least, most, |at| parts.iter().map(|(weight, one)| weight * one.below(at)).sum::<f64>() < share * total)
+        .exp()
 }
 
 /// The distance from the centre below which this share is, in scales.

@@ -3,22 +3,14 @@
 //! In: epochs, the time and energy between them, and progress in the first epoch. Out: the total of the run with an
 //! interval. Never: it reads no clock, no device and no file.
 //!
-//! Epochs that ended keep their values; only the rest is projected. Each remaining epoch takes the present level and
-//! drift of the epochs (`trend.rs`), and each gap the usual gap. The weight of the first epoch depends on its agreement
-//! with the others, so a warm-up counts once. If the application marks progress, `first_epoch.rs` separates warm-up and
-//! steady work, and there is a forecast before the first epoch ends.
+//! Epochs that ended keep their values; only the rest is projected. Without earlier runs, each remaining epoch takes
+//! the present level and drift of the epochs after the first (`alone.rs`, `trend.rs`), and each gap the usual gap. If
+//! the application marks progress, `first_epoch.rs` separates warm-up and steady work, and there is a forecast before
+//! the first epoch ends. With earlier runs (`history/`), this run may be like one of them. Then there is a forecast
+//! before the first epoch.
 //!
-//! The interval is rest × exp(±q × uncertainty). The uncertainty has two parts, added as squares.
-//!
-//! - The error of the mean: for epochs of spread s (a share of the level), the mean of r future epochs differs from the
-//!   mean of m past epochs by √(s²/m + s²/r).
-//! - The model's uncertainty: events that past epochs do not show, such as a late evaluation, a full disk or a shared
-//!   node. Such events lengthen a run more often than they shorten it, so the shares up and down differ. This part
-//!   fades as the rest gets small.
-//!
-//! q is the quantile of Student's t with 3 degrees of freedom. The tail and the model's uncertainty are chosen so that
-//! the interval of level 0.9 holds 90 % of recorded runs. At level 0.5 it holds 58 to 70 % of them, at 0.99 it holds
-//! 97 to 99 %.
+//! The remaining cost has a distribution (`mixture.rs`). Its median is the forecast, its quantiles are the interval. A
+//! part of its width comes from the scatter of the epochs, another from events that past epochs do not show.
 
 mod alone;
 pub mod first_epoch;
@@ -165,12 +157,14 @@ impl Forecast {
 /// Newest epochs that a forecast uses, besides the first. Older ones add little, and each end of an epoch makes a
 /// forecast.
 const MAX_EPOCHS: usize = 64;
+/// Largest excess of the first epoch over the steady work of its marks, as a share. With more, its warm-up is unknown.
+const MAX_UNMARKED_SHARE: f64 = 0.2;
 /// Before the first epoch, the ends of the 90 % interval differ by this factor at most. Otherwise the earlier runs are
 /// too different for a forecast.
 const MAX_RATIO: f64 = 4.0;
 
-/// Forecasts a run of `planned` epochs from the ended ones, the time and energy between them, progress in the first, and
-/// earlier runs. None: the number of epochs is unknown, or there is not enough data.
+/// Forecasts a run of `planned` epochs from the ended ones, the time and energy between them, progress in the first,
+/// and earlier runs. None: the number of epochs is unknown, or there is not enough data.
 pub fn forecast(
     planned: u64,
     level: f64,
@@ -363,9 +357,6 @@ fn ends(used: f64, rest: Interval, gaps: f64) -> Estimate {
     let [value, low, high] = [rest.middle, rest.low, rest.high].map(|end| used + end * with_gaps);
     Estimate { used, value, low, high }
 }
-
-/// Largest excess of the first epoch over the steady work of its marks, as a share. With more, its warm-up is unknown.
-const MAX_UNMARKED_SHARE: f64 = 0.2;
 
 /// Quantile of Student's t: the distance on either side that holds `level`, in scales.
 pub fn quantile(level: f64) -> f64 {

@@ -11,8 +11,9 @@
 //!    level is the mean.
 //!
 //! An odd epoch seen once in n is expected once in n + 3: most odd epochs do not come again. A stall is not expected
-//! again. Odd epochs that were seen often are expected as often. The spread includes four epochs with a spread of 2 % (like a scaled inverse χ² prior),
-//! so two equal epochs do not give a spread of 0. The constants are the same for all kinds of runs.
+//! again. Odd epochs that were seen often are expected as often. The spread includes four epochs with a spread of 2 %
+//! (like a scaled inverse χ² prior), so two equal epochs do not give a spread of 0. The constants are the same for all
+//! kinds of runs.
 
 /// Spread by which the parts of an epoch may differ and still agree, as a share.
 pub const AGREEMENT_SPREAD: f64 = 0.03;
@@ -153,8 +154,7 @@ impl Trend {
         let count: f64 = taken.iter().map(|one| one.count).sum();
         let times = times(taken);
         let timed = times.iter().copied().zip(taken.iter().copied());
-        let (odd, regular): (Vec<_>, Vec<_>) =
-            timed.enumerate().partition(|(n, (_, one))| is_odd(*one, taken, *n));
+        let (odd, regular): (Vec<_>, Vec<_>) = timed.enumerate().partition(|(n, (_, one))| is_odd(*one, taken, *n));
         let (odd, regular) = if regular.is_empty() { (regular, odd) } else { (odd, regular) };
         let regular: Vec<(f64, EpochCost)> = regular.into_iter().map(|(_, one)| one).collect();
         let line = Line::through(&regular)?;
@@ -176,11 +176,15 @@ impl Trend {
         let (least, most) = ends(&mut regular.iter().map(|(_, one)| one));
         let (least_of_all, _) = ends(&mut taken.iter());
         let level = ((line.mean + drifted).max(least).min(most) + odd_share).max(least_of_all);
-        let square: f64 = times.iter().zip(taken).map(|(t, one)| {
-            let on_line = line.mean + drift * (t - line.middle);
-            let off = clipped(one.each - on_line, MAX_OFF * line.mean);
-            one.count * off * off
-        }).sum();
+        let square: f64 = times
+            .iter()
+            .zip(taken)
+            .map(|(t, one)| {
+                let on_line = line.mean + drift * (t - line.middle);
+                let off = clipped(one.each - on_line, MAX_OFF * line.mean);
+                one.count * off * off
+            })
+            .sum();
         let prior = PRIOR_EPOCHS * (PRIOR_SPREAD * line.mean).powi(2);
         let spread = ((prior + square) / (PRIOR_EPOCHS + count)).sqrt();
         let spread = if line.mean > 0.0 { spread / line.mean } else { 0.0 };

@@ -9,7 +9,7 @@ use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::{MonoNs, WallClock};
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
-use crate::state::RunState;
+use crate::state::{Forecasting, RunState};
 
 /// Most entries of mean power in a report.
 const MAX_POWER: usize = 512;
@@ -154,7 +154,8 @@ fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
     let ends: Vec<u64> = counts.take_while(|count| *count <= state.attribution.settled.min(planned)).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
-        forecast::forecast(planned, level, ledger.observed(epochs), between, &state.forecasting.first_epoch, &state.forecasting.history)
+        let Forecasting { first_epoch, history, .. } = &state.forecasting;
+        forecast::forecast(planned, level, ledger.observed(epochs), between, first_epoch, history)
     };
     ever_wider(&ends, MAX_FORECASTS).filter_map(after).collect()
 }

@@ -95,8 +95,14 @@ impl Staged {
         state.attribution.settled = settled;
         let (epochs, between) =
             (state.attribution.ledger.observed(settled), state.attribution.ledger.between_first(settled));
-        state.forecasting.forecast =
-            forecast(options.epochs, options.alerts.level, epochs, between, &state.forecasting.first_epoch, &History::default());
+        state.forecasting.forecast = forecast(
+            options.epochs,
+            options.alerts.level,
+            epochs,
+            between,
+            &state.forecasting.first_epoch,
+            &History::default(),
+        );
         let open = (self.open_s > 0.0).then_some(OpenEpoch { share: Some(0.4) });
         Report::new(&settings(options), &state, Now { at, whole: true, open }, Detail::Epochs)
     }

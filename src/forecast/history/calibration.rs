@@ -1,8 +1,8 @@
 //! The scale of the interval, from the errors of earlier runs. Pure.
 //!
-//! Each earlier run of one level is forecast after as many epochs by the others. The error, in half widths, that a share
-//! `level` of them does not exceed is the scale. This is the jackknife of Barber, Candès, Ramdas and Tibshirani (Ann.
-//! Stat. 49, 2021): it is calibrated as far as runs are exchangeable, but has no guarantee, unlike their jackknife+.
+//! Each earlier run of one level is forecast by the others, after as many epochs. A share `level` of them does not exceed
+//! some error, in half widths: that is the scale. This is the jackknife of Barber, Candès, Ramdas and Tibshirani (Ann.
+//! Stat. 49, 2021). Unlike their jackknife+, it has no guarantee. It is right as far as runs are exchangeable.
 
 use super::profile::Profile;
 use super::weigh::{Comparison, Seen, Template, of_profiles};
@@ -35,11 +35,8 @@ pub fn calibrated(
 /// The scale; None: too few earlier runs are of one level.
 fn scale(level: f64, history: &History, metric: Metric, templates: &[Template], seen: &Seen) -> Option<f64> {
     let most = templates.iter().max_by_key(|one| one.alike).filter(|one| one.alike >= MIN_RUNS)?;
-    let alike: Vec<&Profile> = templates
-        .iter()
-        .filter(|one| (one.level - most.level).abs() < ALIKE)
-        .map(|one| one.profile)
-        .collect();
+    let alike: Vec<&Profile> =
+        templates.iter().filter(|one| (one.level - most.level).abs() < ALIKE).map(|one| one.profile).collect();
     let entries = seen.entries.get(..seen.entries.len().min(MAX_EPOCHS))?;
     let miss = |(n, one): (usize, &&Profile)| {
         let others: Vec<&Profile> =

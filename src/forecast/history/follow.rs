@@ -76,7 +76,7 @@ impl Prior {
             return self.fit_from(start, offs);
         }
         let near = self.fit_from(0.0, offs);
-        let is_far = (start - near.offset).abs() > FAR_SCALES * (near.variance + self.noise).sqrt();
+        let is_far = (start - near.offset).abs() > FAR_SCALES * (near.variance + self.noise / offs.len() as f64).sqrt();
         // One epoch beside the first is too little to leave the prior.
         if !is_far || offs.len() < MIN_EPOCHS {
             return near;

@@ -8,8 +8,8 @@ const OTHER_LEVEL: f64 = 1.0;
 /// Prior of another configuration.
 const OTHER: f64 = 0.3;
 
-/// The parts of the remaining cost of a run of `planned` epochs. `alone` is the part by the marks: an epoch costs `steady`
-/// and `share` of the first one is done. If the pace is unlike an earlier run's, that run counts less.
+/// The parts of the remaining cost of a run of `planned` epochs. `alone` is the part by the marks: `share` of the first
+/// epoch is done, and an epoch costs `steady`. If the pace is unlike an earlier run's, that run counts less.
 pub fn inside(templates: &[Template], alone: Part, steady: f64, share: f64, planned: f64) -> Vec<Part> {
     let runs = templates.len() as f64;
     let like = |template: &Template| {

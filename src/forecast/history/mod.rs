@@ -98,7 +98,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Tuning {
-        Tuning { time_scatter: 0.003, energy_scatter: 0.006, noise: 0.004, shape: 0.5, first: 0.05, other: 0.4 }
+        Tuning { time_scatter: 0.003, energy_scatter: 0.005, noise: 0.003, shape: 0.5, first: 0.05, other: 0.4 }
     }
 }
 
@@ -162,3 +162,6 @@ impl Prepared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,9 +60,8 @@ impl Profile {
         let known: Vec<f64> = run.epochs.iter().filter(|epoch| epoch.count > 0).filter_map(amount).collect();
         let median = median(&known)?;
         let entries = run.epochs.iter().filter(|epoch| epoch.count > 0);
-        let entries: Vec<Entry> = entries
-            .map(|epoch| Entry { count: epoch.count as f64, each: amount(epoch).unwrap_or(median) })
-            .collect();
+        let entries: Vec<Entry> =
+            entries.map(|epoch| Entry { count: epoch.count as f64, each: amount(epoch).unwrap_or(median) }).collect();
         let inner = entries.get(1..entries.len().max(3) - 1).unwrap_or_default();
         let (core, all) = noise(inner, prior_noise);
         let (first, last) = (entries.first()?.each, entries.last()?.each);
@@ -74,7 +73,17 @@ impl Profile {
             ends.push((count, cost));
         }
         let logs = entries.iter().take(MAX_COMPARED).map(|one| one.each.ln()).collect();
-        let mut profile = Profile { ends, first, steady: median, last, typical: median.ln(), logs, core, noise: all, stalls: stalls(inner, core) };
+        let mut profile = Profile {
+            ends,
+            first,
+            steady: median,
+            last,
+            typical: median.ln(),
+            logs,
+            core,
+            noise: all,
+            stalls: stalls(inner, core),
+        };
         if run.is_whole && count > 1.0 {
             profile.drop_last(last);
         }

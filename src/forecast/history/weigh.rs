@@ -1,8 +1,8 @@
 //! The parts of a forecast with earlier runs, and their weights after the epochs seen. Pure.
 //!
-//! A part's weight is its prior times its likelihood (Bayes' rule). The likelihood is the geometric mean of those of time
-//! and energy: both have the same cause, so they are not independent. An epoch changes a likelihood by a factor of e⁶ at
-//! most, so one odd epoch, or one gap in a recording, does not decide.
+//! A part's weight is its prior times its likelihood (Bayes' rule). Time and energy have the same cause, so they are not
+//! independent: the likelihood is the geometric mean of both. An epoch changes a likelihood by a factor of e⁶ at most.
+//! So one odd epoch, or one gap in a recording, does not decide.
 
 use super::follow::{Fit, Off, Prior};
 use super::profile::Profile;
@@ -10,13 +10,14 @@ use super::{ALIKE, History, Metric, Tuning};
 use crate::forecast::alone::{self, First, Skew};
 use crate::forecast::mixture::Part;
 use crate::forecast::trend::EpochCost;
+use std::f64::consts::SQRT_2;
 
 /// Weight of the prior scatter, in runs.
 const PRIOR_RUNS: f64 = 2.0;
 /// Scatter of the level where the configuration differs, as a logarithm: a factor of e.
 const OTHER_LEVEL: f64 = 1.0;
 /// Of the prior of another level or shape, the share of another level with a known shape.
-const KNOWN_SHAPE: f64 = 0.65;
+const KNOWN_SHAPE: f64 = 0.5;
 /// Least prior of another level or shape.
 const MIN_OTHER: f64 = 0.08;
 /// Part of an earlier run's warm-up by which this run's may differ, as a logarithm.
@@ -46,6 +47,8 @@ pub struct Seen<'a> {
 /// An earlier run beside a number of planned epochs, with the scatter of the runs like it.
 #[derive(Clone, Copy, Debug)]
 pub struct Template<'a> {
+    /// The place of the run in the history.
+    run: usize,
     /// Its costs.
     pub profile: &'a Profile,
     /// Logarithm of the mean cost of an epoch.
@@ -81,17 +84,15 @@ struct Weighed {
 
 /// The earlier runs, for a run of so many epochs.
 pub fn templates(history: &History, metric: Metric, planned: f64) -> Vec<Template<'_>> {
-    let profiles: Vec<&Profile> = history.runs.iter().filter_map(|run| run.profile(metric)).collect();
-    of_profiles(&profiles, &history.tuning, metric, planned)
+    let known = history.runs.iter().enumerate().filter_map(|(n, run)| Some((n, run.profile(metric)?)));
+    let (places, profiles): (Vec<usize>, Vec<&Profile>) = known.unzip();
+    let mut templates = of_profiles(&profiles, &history.tuning, metric, planned);
+    templates.iter_mut().zip(places).for_each(|(template, run)| template.run = run);
+    templates
 }
 
 /// The same for these profiles.
-pub fn of_profiles<'a>(
-    profiles: &[&'a Profile],
-    tuning: &Tuning,
-    metric: Metric,
-    planned: f64,
-) -> Vec<Template<'a>> {
+pub fn of_profiles<'a>(profiles: &[&'a Profile], tuning: &Tuning, metric: Metric, planned: f64) -> Vec<Template<'a>> {
     let prior = match metric {
         Metric::Energy => tuning.energy_scatter,
         Metric::Duration => tuning.time_scatter,
@@ -137,15 +138,16 @@ impl<'a> Template<'a> {
         // narrower, like the kernels of a density (Silverman, Density Estimation, 1986, ch. 3).
         let is_single = near.len() == 1;
         let kernel = if is_single { 2.0 } else { 1.06 * count.powf(-0.4) };
-        let own_warm_up = (WARM_UP_SHARE * warm_up).powi(2);
+        let own_warm_up = WARM_UP_SHARE * warm_up / SQRT_2;
         let stalls = near.iter().map(|one| one.profile.stalls.powi(2)).sum::<f64>() / count;
         Template {
+            run: 0,
             profile,
             level,
             alike: near.len(),
             scatter: kernel * variance(prior, |one| one.typical),
-            first: 2.0 * variance(tuning.first, |one| one.warm_up) + own_warm_up,
-            first_shown: 2.0 * variance(0.0, |one| one.warm_up) + own_warm_up,
+            first: 2.0 * variance(own_warm_up.hypot(tuning.first), |one| one.warm_up),
+            first_shown: 2.0 * variance(own_warm_up, |one| one.warm_up),
             stalls: if is_single { 2.0 * stalls } else { stalls },
         }
     }
@@ -206,13 +208,15 @@ impl<'a> Template<'a> {
     /// earlier run did not have. That is likelier if epochs are short.
     fn first_variance(&self, seen: &Seen, off: f64) -> f64 {
         let seconds = seen.first.and_then(|first| first.seconds).map(|seconds| seconds * (-off).exp());
-        let more = if off > 0.0 { alone::after_one(seconds).down } else { 0.0 };
+        let more = off.clamp(0.0, alone::after_one(seconds).down);
         self.first + more * more
     }
 }
 
 /// The parts of the remaining cost of one quantity, and how likely each makes the epochs seen.
 pub struct Comparison {
+    /// The places of the earlier runs in the history.
+    runs: Vec<usize>,
     all: Vec<Weighed>,
     log_likelihoods: Vec<f64>,
     /// Prior of another level or shape.
@@ -225,12 +229,13 @@ impl Comparison {
         let all = weighed(templates, seen, tuning, alone);
         let alike = templates.iter().map(|one| one.alike as f64).sum::<f64>() / templates.len() as f64;
         let other = (tuning.other / (tuning.other + alike)).max(MIN_OTHER);
-        Comparison { log_likelihoods: log_likelihoods(&all), all, other }
+        let runs = templates.iter().map(|one| one.run).collect();
+        Comparison { runs, log_likelihoods: log_likelihoods(&all), all, other }
     }
 
-    /// The parts with their weights. `twin` is the other quantity, if as much is known of it.
+    /// The parts with their weights. `twin` is the other quantity. It counts if as much is known of it.
     pub fn parts(&self, twin: Option<&Comparison>) -> Vec<Part> {
-        let twin = twin.filter(|twin| twin.all.len() == self.all.len()).unwrap_or(self);
+        let twin = twin.filter(|twin| twin.runs == self.runs && twin.all.len() == self.all.len()).unwrap_or(self);
         let runs = self.all.iter().filter(|one| one.case == Case::Alike).count() as f64;
         let likelihoods = self.log_likelihoods.iter().zip(&twin.log_likelihoods);
         let weigh = |(one, (own, other)): (&Weighed, (&f64, &f64))| {

@@ -12,6 +12,7 @@ mod run_files;
 
 mod burst;
 mod carbon;
+mod earlier_runs;
 mod exec;
 #[path = "../../common/fake_machine.rs"]
 mod fake_machine;

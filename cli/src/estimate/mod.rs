@@ -1,0 +1,99 @@
+//! Runs that have not begun: the subcommands `estimate` and `when`, by the earlier runs of a name.
+
+mod amounts;
+mod grid;
+mod like;
+pub mod when;
+
+use crate::console::{Done, print, refuse};
+use amounts::Amounts;
+use grid::GridAhead;
+use like::{LikeArgs, RunAhead};
+use serde_json::{Value, json};
+
+const HELP: &str = "\
+The earlier runs are journals (*.jsonl) and reports (*.json) with this label: the option name, or --name of 'run'. Runs of
+another length count too: their warm-up and last epoch stay, and the epochs between are stretched. Of a job, the energies
+of all processes are added, and the longest time counts.
+
+  carbontracker estimate --like resnet --in logs
+  carbontracker estimate --like resnet --in logs --epochs 90 --location SE -o price=0.2EUR
+  carbontracker estimate --like resnet --in logs --runs 200     a sweep of 200 runs
+
+The interval of a sum of runs is narrower than that of one run: runs scatter independently. What the earlier runs do not
+show is shared by all runs, and does not get narrower. See docs/src/how-to/forecast-before-the-run.md.
+
+Exit status: 0 done; 1 no run fits, or the runs are too different: the message has the fix; 2 wrong arguments or options.";
+
+/// Estimate energy, CO2e, time and cost of a run before it begins, by earlier runs
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub struct EstimateArgs {
+    #[command(flatten)]
+    like: LikeArgs,
+    /// Number of such runs still to come: estimate their sum too
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    runs: u64,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl EstimateArgs {
+    /// Prints the estimate.
+    pub fn call(self) -> Done {
+        let ahead = match self.like.find(&[])? {
+            Ok(ahead) => ahead,
+            Err(refused) => return refuse(&refused),
+        };
+        let one = ahead.forecast()?;
+        let grid = GridAhead::find(&ahead.options)?;
+        let (earlier, _) = ahead.history();
+        let one_run = Amounts::of(&one, &grid, &ahead);
+        let sum = (self.runs > 1).then(|| Amounts::of(&amounts::sum_of(one, self.runs, earlier), &grid, &ahead));
+        let estimate = Shown { ahead: &ahead, grid: &grid, one: one_run, runs: self.runs, sum, level: one.level };
+        print(&if self.json { format!("{}\n", estimate.json()) } else { estimate.text() })
+    }
+}
+
+/// An estimate as it is printed.
+struct Shown<'a> {
+    ahead: &'a RunAhead,
+    grid: &'a GridAhead,
+    one: Amounts,
+    runs: u64,
+    sum: Option<Amounts>,
+    level: f64,
+}
+
+impl Shown<'_> {
+    fn text(&self) -> String {
+        let epochs = self.ahead.epochs;
+        let s = if epochs == 1 { "" } else { "s" };
+        let mut text = format!(
+            "{epochs} epoch{s}, {}; {:.0} % intervals:\n{}",
+            self.ahead.basis(),
+            self.level * 100.0,
+            self.one.text(self.grid)
+        );
+        if let Some(sum) = &self.sum {
+            text += &format!("{} such runs, one after the other:\n{}", self.runs, sum.text(self.grid));
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let flat = self.grid.intensity.hourly.as_ref().map_or(&self.grid.intensity.flat, |hourly| &hourly.about);
+        json!({
+            "name": self.ahead.name,
+            "epochs": self.ahead.epochs,
+            "level": self.level,
+            "history": self.ahead.history_json(),
+            "intensity": {"g_per_kwh": self.one.g_per_kwh, "kind": flat.kind.as_str(), "zone": flat.zone},
+            "pue": self.grid.pue,
+            "run": self.one.json(),
+            "runs": self.runs,
+            "sum": self.sum.as_ref().map(Amounts::json),
+        })
+    }
+}
