@@ -8,6 +8,7 @@ mod aggregate;
 mod completion;
 mod console;
 mod doctor;
+mod estimate;
 mod forecast;
 mod import;
 mod man;
@@ -43,6 +44,8 @@ struct Command {
 enum Task {
     Run(run::RunArgs),
     Doctor(doctor::DoctorArgs),
+    Estimate(estimate::EstimateArgs),
+    When(estimate::when::WhenArgs),
     Replay(forecast::replay::ReplayArgs),
     Score(forecast::score::ScoreArgs),
     Watch(watch::WatchArgs),
@@ -54,8 +57,9 @@ enum Task {
 }
 
 /// The groups in the list of subcommands. Each subcommand is in one group.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Measure", &["run", "doctor"]),
+    ("Plan a run by earlier ones", &["estimate", "when"]),
     ("Read the files of runs", &["watch", "report", "aggregate", "import"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Set up the command", &["completion", "man"]),
@@ -79,6 +83,8 @@ fn main() -> ExitCode {
     let done = match Command::from_arg_matches(&matches).map(|command| command.task) {
         Ok(Task::Run(args)) => args.call(),
         Ok(Task::Doctor(args)) => args.call(),
+        Ok(Task::Estimate(args)) => args.call(),
+        Ok(Task::When(args)) => args.call(),
         Ok(Task::Replay(args)) => args.call(),
         Ok(Task::Score(args)) => args.call(),
         Ok(Task::Watch(args)) => watch::follow(&args).map(|()| ExitCode::SUCCESS),

@@ -14,6 +14,11 @@ pub struct OptionArgs {
 }
 
 impl OptionArgs {
+    /// These options alone.
+    pub fn of(options: Vec<String>) -> OptionArgs {
+        OptionArgs { options, log_dir: None }
+    }
+
     /// The option string for the library. An option in `more` wins over one of the same key.
     pub fn with(&self, more: &[(&str, Option<&str>)]) -> String {
         let mut text = self.options.join(" ");

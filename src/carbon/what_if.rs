@@ -9,6 +9,7 @@ use crate::error::Result;
 use std::sync::LazyLock;
 
 mod alike;
+pub mod profile;
 
 /// The zones compared by default: the world, and large grids with many data centres, from low intensity (hydro,
 /// nuclear) to high (coal).
