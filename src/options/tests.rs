@@ -1,4 +1,5 @@
 use super::*;
+use crate::run_files::config::HistoryOption;
 use crate::carbon::impacts::{Price, Rates};
 use crate::carbon::select;
 use crate::measurement::config::SimulatedDevice;
@@ -104,6 +105,7 @@ fn error_has_key_value_and_allowed_values() {
         "log_prefix=''",
         "resume=''",
         "prometheus=''",
+        "history=''",
         "forecast_after=0",
         "monitor_epochs=0",
         "level=1",
@@ -226,4 +228,12 @@ fn rates_may_come_from_the_region() {
     assert_eq!(of("pue=region wue=region"), (1.0, true, None, true));
     assert_eq!(of("pue=region pue=1.2 wue=region wue=0.3"), (1.2, false, Some(0.3), false), "the last counts");
     assert_eq!(of("pue=1.2 pue=region"), (1.0, true, None, false));
+}
+
+#[test]
+fn history_is_a_folder_or_off() {
+    let of = |text: &str| Options::parse(text, |_| None).unwrap().files.history;
+    assert_eq!((of(""), of("history=off")), (HistoryOption::OwnFolder, HistoryOption::Off));
+    assert_eq!(of("history=/a/b"), HistoryOption::Folder("/a/b".into()));
+    assert!(matches!(of("history=./off"), HistoryOption::Folder(folder) if folder.is_absolute()));
 }

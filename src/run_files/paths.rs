@@ -125,6 +125,15 @@ pub fn rank_in(name: &str) -> Option<u64> {
     end.split('-').next()?.parse().ok()
 }
 
+/// The begin of a run in the name of its file, as [`RunPaths::new`] makes it: PREFIX_HOST_PID_DATE_ID.
+pub fn started_in(stem: &str) -> Option<SystemTime> {
+    let (rest, id) = stem.rsplit_once('_')?;
+    let (_, date) = rest.rsplit_once('_')?;
+    let (day, time) = date.strip_suffix('Z')?.split_once('T').filter(|_| id.len() >= 8)?;
+    let (hour, minute, second) = (time.get(..2)?, time.get(2..4)?, time.get(4..6)?);
+    humantime::parse_rfc3339(&format!("{day}T{hour}:{minute}:{second}Z")).ok().filter(|_| time.len() == 6)
+}
+
 /// The age of a journal, mostly by its name. A newer journal is greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Age {
@@ -222,6 +231,18 @@ mod tests {
         let third = RunPaths::of_journal(Path::new("/b/a-b.jsonl")).next_free().next_free();
         assert_eq!(third.file(JOURNAL), Path::new("/b/a-b-3.jsonl"));
         assert_eq!(RunPaths::computed(Path::new("/b"), "x y", Some(3)).file(JOURNAL), Path::new("/b/x_y_r3.jsonl"));
+    }
+
+    #[test]
+    fn name_has_the_begin_of_the_run() {
+        let paths = RunPaths::new(Path::new("/b"), "net_2", "node_1", "2026-01-02T03:04:05Z", "0123456789abcdef");
+        let journal = paths.file(JOURNAL);
+        let stem = journal.file_stem().unwrap().to_str().unwrap();
+        let at = humantime::parse_rfc3339("2026-01-02T03:04:05Z").ok();
+        assert_eq!((started_in(stem), started_in(&format!("{stem}-2"))), (at, at));
+        for other in ["net", "net_r3", "a_2026-01-02_01234567", "a_2026-01-02T0304Z_01234567", "a_é-01-02T03é405Z_01234567"] {
+            assert_eq!(started_in(other), None, "{other}");
+        }
     }
 
     #[test]

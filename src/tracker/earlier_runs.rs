@@ -45,6 +45,7 @@ pub fn request(
         rank: RankChoice::Of(rank.number),
         id: run.id.clone(),
         journal: paths.map(|paths| paths.file(JOURNAL)),
+        processes: rank.of.unwrap_or(1),
         most: USEFUL_RUNS,
     })
 }

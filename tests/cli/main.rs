@@ -20,6 +20,7 @@ mod aggregate;
 mod compat;
 mod doctor;
 mod escapes;
+mod estimate;
 mod estimates;
 mod forecast;
 mod help;

@@ -92,6 +92,7 @@ impl LikeArgs {
                 rank: RankChoice::All,
                 id: String::new(),
                 journal: None,
+                processes: 1,
                 most: USEFUL_RUNS,
             },
             &|| false,
@@ -149,6 +150,11 @@ impl RunAhead {
             (least.min(each), most.max(each))
         });
         let (count, name) = (runs.len(), &self.name);
+        if count == 1 {
+            return format!(
+                "the one earlier run of '{name}' is too irregular for an estimate; nothing is estimated; measure another run"
+            );
+        }
         let range = format!("their epochs take from {} to {}", duration(least), duration(most));
         format!(
             "the {count} earlier runs of '{name}' are too different for an estimate: {range}; nothing is estimated; give runs of another configuration another name="

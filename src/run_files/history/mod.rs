@@ -13,7 +13,7 @@ pub use past_run::{Flaw, PastRun, PowerPart, RunLabel};
 
 use super::file_io::AppendFile;
 use super::journal_report;
-use super::paths::{JOURNAL, REPORT, name_part};
+use super::paths::{self, JOURNAL, REPORT, name_part};
 use crate::os::memory;
 use crate::os::text::{NO_FILE, open_ordinary};
 use crate::os::{self, Instant};
@@ -32,11 +32,16 @@ pub const USEFUL_RUNS: usize = 24;
 /// Most entries of the folder that are listed.
 const MAX_ENTRIES: usize = 1 << 16;
 /// Most files whose beginnings are read.
-const MAX_BEGINNINGS: usize = 4096;
+const MAX_BEGINNINGS: u64 = 4096;
+/// The same for all processes of a job together. They share the disk.
+const MAX_BEGINNINGS_OF_JOB: u64 = 1 << 16;
+/// The same for a process of a job with very many.
+const MIN_BEGINNINGS: u64 = 64;
 /// Largest file that is read whole, bytes. Journals grow by a few megabytes a day.
 const MAX_FILE_BYTES: u64 = 32 << 20;
-/// Most bytes of whole files, after the newest one. Older runs add little.
+/// Most bytes of whole files of one process, and of all processes of jobs. Older runs add little.
 const MAX_BYTES: u64 = 16 << 20;
+const MAX_BYTES_OF_JOBS: u64 = 256 << 20;
 /// Memory that a file takes while it is read, in its lengths.
 const MEMORY_FACTOR: usize = 8;
 /// Most files that are named in messages of their own. Further ones are counted.
@@ -62,6 +67,8 @@ pub struct HistoryRequest {
     pub id: String,
     /// The journal of the run that asks.
     pub journal: Option<PathBuf>,
+    /// Number of processes in the job that search at the same time.
+    pub processes: u64,
     /// Most runs of one number in the job.
     pub most: usize,
 }
@@ -92,6 +99,19 @@ impl HistoryRequest {
             RankChoice::Of(rank) => label.is_imported || label.rank == rank,
         };
         is_of_rank && label.id != self.id && self.has_name(label)
+    }
+
+    /// Whether the name of a file allows it to be of a run that is asked for. Names of resumed runs have a number.
+    fn may_be(&self, name: &str) -> bool {
+        match (self.rank, paths::rank_in(name)) {
+            (RankChoice::Of(rank), Some(named)) => rank == Some(named),
+            _ => true,
+        }
+    }
+
+    /// Number of files whose beginnings are read.
+    fn beginnings(&self) -> usize {
+        (MAX_BEGINNINGS_OF_JOB / self.processes.max(1)).clamp(MIN_BEGINNINGS, MAX_BEGINNINGS) as usize
     }
 
     /// A log of Python's Carbontracker has no label, but its name may begin with one.
@@ -150,8 +170,8 @@ impl HistoryRequest {
 /// A file that may be of an earlier run.
 struct Found {
     path: PathBuf,
-    there: Metadata,
-    modified: SystemTime,
+    /// Begin of the run by the name of the file, or else the time of the last change.
+    at: SystemTime,
 }
 
 /// The search in a folder.
@@ -181,15 +201,15 @@ impl Search<'_> {
             }
             let Ok(entry) = entry else { continue };
             let name = entry.file_name();
-            let is_ours = [JOURNAL, REPORT].iter().any(|ending| name.as_encoded_bytes().ends_with(ending.as_bytes()));
-            if let Ok(there) = entry.metadata()
-                && is_ours
-            {
-                let modified = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                found.push(Found { path: entry.path(), there, modified });
+            let name = name.to_string_lossy();
+            let Some(stem) = name.strip_suffix(JOURNAL).or_else(|| name.strip_suffix(REPORT)) else { continue };
+            if self.request.may_be(&name) {
+                let changed = || entry.metadata().and_then(|there| there.modified()).ok();
+                let at = paths::started_in(stem).or_else(changed).unwrap_or(SystemTime::UNIX_EPOCH);
+                found.push(Found { path: entry.path(), at });
             }
         }
-        found.sort_by(|a, b| (b.modified, &b.path).cmp(&(a.modified, &a.path)));
+        found.sort_by(|a, b| (b.at, &b.path).cmp(&(a.at, &a.path)));
         Ok(found)
     }
 
@@ -205,7 +225,7 @@ impl Search<'_> {
             beside.into_iter().map(|found| (found.path.with_extension(""), found)).collect();
         let mut runs = Vec::new();
         for (n, found) in files.iter().enumerate() {
-            if n == MAX_BEGINNINGS || self.is_over() {
+            if n == self.request.beginnings() || self.is_over() {
                 self.is_cut = true;
                 break;
             }
@@ -229,19 +249,29 @@ impl Search<'_> {
 
     /// Whether enough runs were read.
     fn is_enough(&self) -> bool {
-        let is_full = self.request.rank != RankChoice::All
-            && self.counts.values().sum::<usize>() >= self.request.most;
-        is_full || self.bytes >= MAX_BYTES
+        match self.request.rank {
+            RankChoice::All => self.bytes >= MAX_BYTES_OF_JOBS,
+            RankChoice::Of(_) => {
+                self.counts.values().sum::<usize>() >= self.request.most || self.bytes >= MAX_BYTES
+            }
+        }
     }
 
     /// The run of a file; None: it is not asked for.
     fn file(&mut self, found: &Found) -> Result<Option<PastRun>, Flaw> {
         let is_own = self.request.journal.as_ref() == Some(&found.path);
-        // Closing a second descriptor would release the lock that this process has on a journal of its own.
-        if is_own || AppendFile::is_ours(&found.there) {
+        if is_own {
             return Ok(None);
         }
-        check_kind(&found.there)?;
+        let there = match std::fs::symlink_metadata(&found.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            there => there.map_err(|error| unreadable(&error))?,
+        };
+        // Closing a second descriptor would release the lock that this process has on a journal of its own.
+        if AppendFile::is_ours(&there) {
+            return Ok(None);
+        }
+        check_kind(&there)?;
         let mut file = open_ordinary(&found.path).map_err(|error| unreadable(&error))?;
         let there = file.metadata().map_err(|error| unreadable(&error))?;
         check_kind(&there)?;
@@ -304,7 +334,7 @@ impl Search<'_> {
                 "{more} more files in {folder} cannot be read as runs; they are left out of the forecast; move them to another folder"
             ));
         }
-        if self.is_cut && !(self.is_stopping)() {
+        if self.is_cut && self.request.processes <= 1 && !(self.is_stopping)() {
             messages.push(format!(
                 "{folder} has more files than are looked at; older runs are left out of the forecast; name a smaller folder with history="
             ));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::forecast::Metric;
+use proptest::prelude::*;
 use serde_json::json;
 use std::os::unix::fs::{chown, symlink};
 
@@ -34,6 +35,7 @@ impl Folder {
             rank: RankChoice::Of(None),
             id: "own".into(),
             journal: None,
+            processes: 1,
             most: USEFUL_RUNS,
         }
     }
@@ -77,7 +79,7 @@ fn journal(id: &str, name: Option<&str>, minute: u64) -> String {
 }
 
 /// A report of two epochs of 5 s and 50 J.
-fn report(id: &str, name: Option<&str>, minute: u64) -> Value {
+fn report_of(id: &str, name: Option<&str>, minute: u64) -> Value {
     let mut run = run_section(id, name, minute);
     run["state"] = json!("between");
     let row = |index: u64| json!({"index": index, "count": 1, "duration_s": 5.0, "energy_j": 50.0, "coverage": 1.0});
@@ -91,7 +93,7 @@ fn runs_of_the_name_are_read_newest_last() {
     let folder = Folder::new("names");
     folder.put("net_b.jsonl", &journal("b", Some("net"), 2), 2);
     folder.put("net_a.jsonl", &journal("a", Some("net"), 1), 9);
-    folder.put("old.json", &serde_json::to_string_pretty(&report("c", Some("net"), 0)).unwrap(), 3);
+    folder.put("old.json", &serde_json::to_string_pretty(&report_of("c", Some("net"), 0)).unwrap(), 3);
     folder.put("copy.jsonl", &journal("a", Some("net"), 1), 1);
     folder.put("own.jsonl", &journal("own", Some("net"), 3), 4);
     folder.put("other.jsonl", &journal("d", Some("other"), 3), 5);
@@ -123,7 +125,7 @@ fn torn_journal_is_an_unfinished_run_and_a_report_beside_it_counts_once() {
     let text = journal("a", Some("net"), 1);
     let third = text.match_indices('\n').nth(2).unwrap().0;
     folder.put("net.jsonl", &text[..third + 40], 1);
-    folder.put("net.json", &report("a", Some("net"), 1).to_string(), 2);
+    folder.put("net.json", &report_of("a", Some("net"), 1).to_string(), 2);
     let found = folder.read();
     assert_eq!((found.runs.len(), found.runs[0].epochs_done, found.runs[0].run.is_whole), (1, 2, false));
     assert_eq!(found.runs[0].run.epochs[0].duration_s, Some(3.0), "that of the journal");
@@ -136,7 +138,7 @@ fn torn_journal_is_an_unfinished_run_and_a_report_beside_it_counts_once() {
 fn imported_log_is_matched_by_the_beginning_of_its_name() {
     let folder = Folder::new("imported");
     for (minute, id) in ["net_12_2026", "network_12_2026", "net", "12_net"].into_iter().enumerate() {
-        let mut report = report(id, None, minute as u64);
+        let mut report = report_of(id, None, minute as u64);
         report["run"]["imported"] = json!(true);
         report["epochs"].as_array_mut().unwrap().iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("coverage")));
         folder.put(&format!("{id}.json"), &report.to_string(), minute as u64);
@@ -150,7 +152,7 @@ fn imported_log_is_matched_by_the_beginning_of_its_name() {
 #[test]
 fn damaged_and_foreign_files_are_left_out_by_name() {
     let of = |change: fn(&mut Value)| {
-        let mut report = report("x", Some("net"), 1);
+        let mut report = report_of("x", Some("net"), 1);
         change(&mut report);
         report.to_string()
     };
@@ -227,4 +229,29 @@ fn messages_are_bounded_and_a_default_folder_has_files_of_others() {
     };
     assert_eq!(missing(None), Vec::<String>::new());
     assert!(missing(Some("history=none"))[0].starts_with("history=none: there is no such folder; "));
+}
+
+/// Any change of a valid file gives a run or a flaw, and possible numbers.
+fn check_any(text: &[u8], is_journal: bool) {
+    let _ = beginning::label(&mut &text[..], is_journal, &mut Vec::new());
+    let Ok(past) = report(text, is_journal).and_then(|report| PastRun::of(&report)) else { return };
+    let history = crate::forecast::history::History::new(&[past.run]);
+    let first = crate::forecast::first_epoch::FirstEpoch::default();
+    let made = crate::forecast::forecast(3, 0.9, std::iter::empty(), Default::default(), &first, &history);
+    let ends = made.iter().flat_map(|made| [made.duration_s, made.energy_j]).flatten();
+    ends.for_each(|end| assert!(end.low.is_finite() && end.low <= end.value && end.value <= end.high, "{end:?}"));
+}
+
+proptest! {
+    #[test]
+    fn no_file_breaks_the_reading(at in 0.0..1.0f64, length in 0usize..40, put in "[-0-9e.,:{}\\[\\]\"a-z\n]{0,12}", is_journal: bool) {
+        let text = if is_journal { journal("a", Some("net"), 1) } else { report_text() };
+        let at = (at * text.len() as f64) as usize;
+        let changed = [&text.as_bytes()[..at], put.as_bytes(), &text.as_bytes()[(at + length).min(text.len())..]].concat();
+        check_any(&changed, is_journal);
+    }
+}
+
+fn report_text() -> String {
+    report_of("a", Some("net"), 1).to_string()
 }

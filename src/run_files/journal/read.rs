@@ -219,8 +219,11 @@ impl Journal {
         if let Some(named) = self.named.take() {
             self.channels = named;
         }
-        let forecast = so_far.get("forecast").filter(|forecast| is_epoch && forecast.is_object());
-        self.forecasts.extend(forecast.cloned());
+        if let Some(forecast) = so_far.get("forecast").and_then(Value::as_object).filter(|_| is_epoch) {
+            let mut forecast = forecast.clone();
+            forecast.shift_remove("history"); // the newest forecast has it
+            self.forecasts.push(Value::Object(forecast));
+        }
         self.so_far = so_far.clone();
         self.first_unix_s = self.first_unix_s.or_else(|| self.last_unix_s());
     }

@@ -136,6 +136,13 @@ fn states(folder: &Path) -> Reports {
     epochs(&tracker, 1, 60);
     tracker.destroy();
     let done = json(&fs::read(file(&folder, "json")).unwrap());
+    let even = format!("epochs=6 {SIMULATED} name=again job=off log_dir={}", folder.with_file_name("again").display());
+    let earlier = make(&even);
+    epochs(&earlier, 6, 60);
+    earlier.destroy();
+    let next = make(&even);
+    let again = ask(&next);
+    next.destroy();
     [
         ("fresh", fresh),
         ("in_epoch", in_epoch),
@@ -143,6 +150,7 @@ fn states(folder: &Path) -> Reports {
         ("between", between),
         ("journal", journal),
         ("done", done),
+        ("again", again),
     ]
     .map(|(state, report)| named(&format!("states/{state}"), report))
     .into()

@@ -1,0 +1,211 @@
+//! `carbontracker estimate` and `when`: runs before they begin, by earlier runs whose numbers are known exactly.
+
+use crate::run_files::{Folder, number};
+use serde_json::{Value, json};
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
+const HOUR_S: f64 = 3600.0;
+
+/// Runs the command without options of this environment.
+fn carbontracker(arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARBONTRACKER_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).env("TZ", "AAA-02:00").output().expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json_of(arguments: &[&str]) -> Value {
+    let output = carbontracker(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A report of ten epochs of this length and 6 kJ in Denmark. All of the energy is used in the first half of the run.
+fn report(id: &str, seconds: f64) -> Value {
+    with_energy(id, seconds, 6e4)
+}
+
+/// The same with this energy of the run, J.
+fn with_energy(id: &str, seconds: f64, joules: f64) -> Value {
+    let row = |index: u64| json!({"index": index, "count": 1, "duration_s": seconds, "energy_j": joules / 10.0, "coverage": 1.0});
+    let half = 5.0 * seconds;
+    json!({
+        "schema": 1,
+        "run": {"id": id, "name": "net", "started": format!("2026-01-01T00:00:0{id}Z"), "state": "done", "epochs_planned": 10, "rank": null},
+        "usage": {"duration_s": 10.0 * seconds, "energy_j": joules, "energy_kwh": joules / 3.6e6, "epochs": {"duration_s": 10.0 * seconds, "energy_j": joules}},
+        "intensity": {"zone": "DK"},
+        "pue": 1.5,
+        "power": {"from": [100.0, 100.0 + half], "to": [100.0 + half, 100.0 + 2.0 * half], "cpu_w": [joules / half, 0.0], "gpu_w": null},
+        "epochs": (0..10).map(row).collect::<Value>(),
+    })
+}
+
+/// A folder with reports of these lengths of an epoch, s.
+fn earlier(name: &str, seconds: &[f64]) -> Folder {
+    let folder = Folder::new(name);
+    for (n, seconds) in seconds.iter().enumerate() {
+        std::fs::write(folder.0.join(format!("{n}.json")), report(&n.to_string(), *seconds).to_string()).unwrap();
+    }
+    folder
+}
+
+fn near(value: f64, expected: f64) {
+    assert!((value / expected - 1.0).abs() < 0.005, "{value} is not near {expected}");
+}
+
+#[test]
+fn a_run_is_estimated_before_it_begins() {
+    let folder = earlier("alike", &[60.0; 3]);
+    let like = ["estimate", "--like", "net", "--in", &folder.shown()];
+    let of = |more: &[&str]| json_of(&[&like, more, &["--json"]].concat());
+    let same = of(&[]);
+    near(number(&same, "/run/duration_s/value"), 600.0);
+    near(number(&same, "/run/energy_j/value"), 6e4);
+    let g_per_kwh = number(&same, "/intensity/g_per_kwh");
+    near(number(&same, "/run/co2eq_g/value"), 6e4 / 3.6e6 * 1.5 * g_per_kwh);
+    assert_eq!((&same["intensity"]["zone"], &same["pue"], &same["epochs"]), (&json!("DK"), &json!(1.5), &json!(10)));
+    assert_eq!(same["history"], json!({"runs": 3, "name": "net", "newest": "2026-01-01T00:00:02Z"}));
+    assert!(same["run"]["cost"].is_null() && same["sum"].is_null());
+    let other = of(&["--epochs", "20", "--location", "SE", "-o", "price=0.4EUR pue=1"]);
+    near(number(&other, "/run/duration_s/value"), 1200.0);
+    near(number(&other, "/run/cost/value"), 0.4 * 12e4 / 3.6e6);
+    assert_eq!((&other["run"]["currency"], &other["intensity"]["zone"]), (&json!("EUR"), &json!("SE")));
+    for end in ["low", "high"] {
+        let [joules, cost] = ["energy_j", "cost"].map(|name| number(&other, &format!("/run/{name}/{end}")));
+        near(cost, 0.4 * joules / 3.6e6);
+    }
+}
+
+#[test]
+fn a_sweep_is_the_sum_with_a_narrower_interval() {
+    let folder = earlier("sweep", &[60.0; 3]);
+    let like = ["estimate", "--like", "net", "--in", &folder.shown(), "--runs", "200"];
+    let sweep = json_of(&[&like[..], &["--json"]].concat());
+    let width = |of: &str, m: f64| (number(&sweep, &format!("{of}/high")) / number(&sweep, &format!("{of}/value"))).ln() * m;
+    near(number(&sweep, "/sum/energy_j/value"), 200.0 * number(&sweep, "/run/energy_j/value"));
+    let share = ((1.0 / 200.0 + 1.0 / 3.0) / (1.0 + 1.0 / 3.0_f64)).sqrt();
+    near(width("/sum/energy_j", 1.0), width("/run/energy_j", share));
+    let printed = text(&carbontracker(&like).stdout);
+    for line in ["10 epochs, by 3 earlier runs of 'net', the newest of 2026-01-01T00:00:02Z; 90 % intervals:", "200 such runs, one after the other:", "  time    10m ("] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+}
+
+/// The ranks of a job are added up, and the longest time counts.
+#[test]
+fn ranks_of_a_job_are_estimated_together() {
+    let folder = Folder::new("ranks");
+    for rank in 0..3 {
+        let mut report = report(&rank.to_string(), 60.0 + 30.0 * f64::from(rank % 2));
+        report["run"]["rank"] = json!(rank);
+        report["run"]["ranks"] = json!(2);
+        std::fs::write(folder.0.join(format!("{rank}.json")), report.to_string()).unwrap();
+    }
+    let job = json_of(&["estimate", "--like", "net", "--in", &folder.shown(), "--json"]);
+    near(number(&job, "/run/energy_j/value"), 12e4);
+    near(number(&job, "/run/duration_s/value"), 900.0);
+}
+
+/// The whole way: a program is measured, and the next one is estimated by it.
+#[test]
+fn a_measured_program_can_be_estimated() {
+    let folder = Folder::new("measured");
+    let run = ["run", "-q", "-o", "sim_cpu=A:100 job=off", "--log-dir", &folder.shown(), "--name", "sleep", "--", "sleep", "0.3"];
+    assert!(carbontracker(&run).status.success());
+    let estimate = json_of(&["estimate", "--like", "sleep", "--in", &folder.shown(), "--json", "--location", "DK"]);
+    assert!(number(&estimate, "/run/duration_s/value") >= 0.3);
+    near(number(&estimate, "/run/energy_j/value"), 100.0 * number(&estimate, "/run/duration_s/value"));
+}
+
+#[test]
+fn an_estimate_without_a_basis_is_refused_with_a_fix() {
+    let (different, one) = (Folder::new("different"), earlier("one", &[60.0]));
+    for (n, seconds) in [1.0, 60.0, 3600.0].into_iter().enumerate() {
+        let report = with_energy(&n.to_string(), seconds, 100.0 * seconds);
+        std::fs::write(different.0.join(format!("{n}.json")), report.to_string()).unwrap();
+    }
+    for (folder, name, status, reason) in [
+        (&different, "net", 1, "too different for an estimate: their epochs take from 1.00 s to 1h; nothing is estimated; give runs"),
+        (&one, "other", 1, "no earlier run of the name 'other'"),
+    ] {
+        for task in ["estimate", "when"] {
+            let output = carbontracker(&[task, "--like", name, "--in", &folder.shown(), "-o", "location=DK"]);
+            let printed = text(&output.stderr);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(status), 0), "{printed}");
+            assert!(printed.contains(reason), "{printed}");
+        }
+    }
+    for wrong in [&["--epochs", "0"][..], &["--runs", "0"], &["-o", "pue=0"], &["--location", "Atlantis"]] {
+        let output = carbontracker(&[&["estimate", "--like", "net", "--in", &one.shown()], wrong].concat());
+        assert!(output.stdout.is_empty() && [Some(1), Some(2)].contains(&output.status.code()), "{wrong:?}: {output:?}");
+    }
+    let output = carbontracker(&["when", "--like", "net", "--in", &one.shown(), "--within", "9days"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+}
+
+/// The beginning of this hour, s since 1970.
+fn this_hour() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    (now / HOUR_S).floor() * HOUR_S
+}
+
+fn stamp(at: f64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs_f64(at)).to_string()
+}
+
+/// A file of intensities by the hour, from two hours ago on.
+fn grid(folder: &Folder, from: f64, figures: &[f64]) -> String {
+    let path = folder.0.join("grid.csv");
+    let rows = figures.iter().enumerate().map(|(n, figure)| format!("{},{figure}\n", stamp(from + (n as f64 - 2.0) * HOUR_S)));
+    std::fs::write(&path, format!("time,g_per_kwh\n{}", rows.collect::<String>())).unwrap();
+    path.display().to_string()
+}
+
+/// Two hours of run whose energy is all used in the first: the cleanest hour counts, not the cleanest two.
+#[test]
+fn the_best_start_follows_the_power_of_earlier_runs() {
+    let folder = earlier("when", &[720.0; 2]);
+    let from = this_hour();
+    let mut figures = vec![400.0; 30];
+    (figures[8], figures[12], figures[13]) = (50.0, 100.0, 100.0);
+    let file = grid(&folder, from, &figures);
+    let like = ["when", "--like", "net", "--in", &folder.shown(), "--intensity", &file];
+    let best = json_of(&[&like[..], &["--format", "json"]].concat());
+    let at = from + 6.0 * HOUR_S;
+    assert_eq!((number(&best, "/unix_s"), &best["at"]), (at, &json!(stamp(at))));
+    near(number(&best, "/g_per_kwh"), 50.0);
+    near(number(&best, "/now_g_per_kwh"), 400.0);
+    near(number(&best, "/saves_g"), 6e4 / 3.6e6 * 1.5 * 350.0);
+    let slurm = carbontracker(&[&like[..], &["--format", "slurm"]].concat());
+    let local = stamp(at + 2.0 * HOUR_S).trim_end_matches('Z').to_owned();
+    assert_eq!((text(&slurm.stdout), &best["local"]), (format!("{local}\n"), &json!(local)));
+    let soon = json_of(&[&like[..], &["--within", "4h", "--format", "json"]].concat());
+    assert!(number(&soon, "/unix_s") < from + 5.0 * HOUR_S);
+    near(number(&soon, "/g_per_kwh"), 400.0);
+    let printed = text(&carbontracker(&like).stdout);
+    assert!(printed.starts_with("start at 20") && printed.contains("50.0 g/kWh, 400 g/kWh if it starts now; saves 88 %"), "{printed}");
+}
+
+#[test]
+fn no_start_is_printed_without_the_hours_to_come() {
+    let folder = earlier("hours", &[720.0]);
+    let from = this_hour();
+    let few = grid(&folder, from, &[400.0, 400.0, 300.0, 200.0]);
+    let when = ["when", "--like", "net", "--in", &folder.shown(), "--format", "slurm"];
+    for (more, reason) in [
+        (&["--location", "DK"][..], "the intensity of the hours to come is unknown; no start can be chosen; give --intensity"),
+        (&["--intensity", &few], "not known for all of the run, which takes 2h"),
+    ] {
+        let output = carbontracker(&[&when[..], more].concat());
+        let printed = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{printed}");
+        assert!(printed.contains(reason), "{printed}");
+    }
+}
