@@ -1,8 +1,8 @@
 use super::*;
-use crate::run_files::config::HistoryOption;
 use crate::carbon::impacts::{Price, Rates};
 use crate::carbon::select;
 use crate::measurement::config::SimulatedDevice;
+use crate::run_files::config::HistoryOption;
 use proptest::prelude::*;
 use std::path::PathBuf;
 

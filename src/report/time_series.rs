@@ -144,8 +144,12 @@ fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
     hours.collect()
 }
 
-/// Earlier forecasts, computed again from the epochs that had ended by then.
+/// Earlier forecasts, computed again from the epochs that had ended by then. With earlier runs that takes too long, so
+/// those that were made are used.
 fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
+    if let Some(made) = state.forecasting.made() {
+        return ever_wider(made, MAX_FORECASTS).copied().collect();
+    }
     let ledger = &state.attribution.ledger;
     let counts = ledger.history().iter().scan(0, |count, epoch| {
         *count += epoch.count;

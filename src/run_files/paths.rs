@@ -240,7 +240,9 @@ mod tests {
         let stem = journal.file_stem().unwrap().to_str().unwrap();
         let at = humantime::parse_rfc3339("2026-01-02T03:04:05Z").ok();
         assert_eq!((started_in(stem), started_in(&format!("{stem}-2"))), (at, at));
-        for other in ["net", "net_r3", "a_2026-01-02_01234567", "a_2026-01-02T0304Z_01234567", "a_é-01-02T03é405Z_01234567"] {
+        for other in
+            ["net", "net_r3", "a_2026-01-02_01234567", "a_2026-01-02T0304Z_01234567", "a_é-01-02T03é405Z_01234567"]
+        {
             assert_eq!(started_in(other), None, "{other}");
         }
     }

@@ -95,6 +95,35 @@ pub struct Forecasting {
     pub history: Arc<History>,
     /// What these earlier runs are; None: there are none.
     pub earlier: Option<EarlierRuns>,
+    /// The forecasts with earlier runs, one for each number of epochs that had ended. They take too long to make again.
+    made: Vec<Forecast>,
+}
+
+/// Most forecasts that are kept, before each second one is dropped.
+const MAX_MADE: usize = 512;
+
+impl Forecasting {
+    /// Stores the forecast of now.
+    pub fn renew(&mut self, forecast: Option<Forecast>) {
+        self.forecast = forecast;
+        let Some(forecast) = forecast.filter(|forecast| self.earlier.is_some() && forecast.after_epochs > 0) else {
+            return;
+        };
+        self.made.retain(|made| made.after_epochs < forecast.after_epochs);
+        if self.made.len() >= MAX_MADE {
+            let mut is_kept = false;
+            self.made.retain(|_| {
+                is_kept = !is_kept;
+                is_kept
+            });
+        }
+        self.made.push(forecast);
+    }
+
+    /// The forecasts with earlier runs that were made so far; None: there are no earlier runs.
+    pub fn made(&self) -> Option<&[Forecast]> {
+        self.earlier.as_ref().map(|_| self.made.as_slice())
+    }
 }
 
 /// The earlier runs that a forecast rests on, as a report names them.
@@ -216,6 +245,12 @@ impl RunState {
             .zip(used)
             .filter(|(_, used)| used.sum() != Energy::default())
             .map(|(one, &used)| CarriedComponent { used, ..one.clone() })
+    }
+
+    /// Stores the earlier runs.
+    pub fn know_history(&mut self, history: History, earlier: EarlierRuns) {
+        self.forecasting.history = Arc::new(history);
+        self.forecasting.earlier = Some(earlier);
     }
 
     /// The run at `now`, as the alerts judge it.

@@ -1,8 +1,8 @@
 //! What the application's threads and the sampling thread share: the state under a lock that is held briefly, messages,
 //! and atomic flags.
 
-use super::{EarlierRuns, RunState};
 use super::misuse::{Misuse, MisuseCounts};
+use super::{EarlierRuns, RunState};
 use crate::clock::MonoNs;
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
@@ -12,8 +12,8 @@ use crate::os::{self, Condvar, Instant, LOCK_WAIT, Thread, lock_within};
 use crate::sanitize;
 use crate::units;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What the application's threads and the sampling thread share.
@@ -35,7 +35,7 @@ pub struct SharedState {
     /// A thread waits for the first forecast inside the first epoch.
     forecast_requested: AtomicBool,
     /// How far the earlier runs are: [`HISTORY_KNOWN`], [`HISTORY_AWAITED`] or [`HISTORY_NEW`].
-    history: AtomicU8,
+    history: AtomicU64,
     /// Number of requests to take over energy that idle processes have counted.
     takeovers_requested: AtomicU64,
     /// Number of these requests that are done.
@@ -45,11 +45,11 @@ pub struct SharedState {
 }
 
 /// The forecast takes the earlier runs into account, or there are none.
-const HISTORY_KNOWN: u8 = 0;
+const HISTORY_KNOWN: u64 = 0;
 /// A thread reads the earlier runs.
-const HISTORY_AWAITED: u8 = 1;
+const HISTORY_AWAITED: u64 = 1;
 /// The earlier runs are in the state, and the forecast has to be made again.
-const HISTORY_NEW: u8 = 2;
+const HISTORY_NEW: u64 = 2;
 
 /// Time after a takeover in which another request gets the same result, ns.
 const TAKEOVER_VALID_NS: u64 = 100_000_000;
@@ -72,7 +72,7 @@ impl SharedState {
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
             forecast_requested: AtomicBool::new(false),
-            history: AtomicU8::new(HISTORY_KNOWN),
+            history: AtomicU64::new(HISTORY_KNOWN),
             takeovers_requested: AtomicU64::new(0),
             takeovers_done: AtomicU64::new(0),
             taken_over_at: AtomicU64::new(0),
@@ -191,8 +191,7 @@ impl SharedState {
         let mut state = self.state();
         let progress = if found.is_some() { HISTORY_NEW } else { HISTORY_KNOWN };
         if let Some((history, earlier)) = found {
-            state.forecasting.history = Arc::new(history);
-            state.forecasting.earlier = Some(earlier);
+            state.know_history(history, earlier);
         }
         self.history.store(progress, Ordering::SeqCst);
         drop(state);

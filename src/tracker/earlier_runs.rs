@@ -2,17 +2,17 @@
 //!
 //! No thread waits for it at the start or at the end, because a shared disk may be slow.
 
-use super::threads::RunParts;
 use crate::coordination::job::Rank;
 use crate::error::THREAD_FIX;
 use crate::forecast::history::{EarlierRun, History};
-use crate::os::Thread;
 use crate::os::worker::{Stop, Worker, WorkerExit};
+use crate::os::{OwnTable, Thread};
 use crate::run_files::config::{HistoryOption, RunFilesConfig};
 use crate::run_files::history::{self, HistoryRequest, PastRun, RankChoice, USEFUL_RUNS};
 use crate::run_files::paths::{JOURNAL, RunPaths, name_part};
 use crate::run_files::run_identity::{self, RunIdentity};
 use crate::state::EarlierRuns;
+use crate::state::shared::SharedState;
 use std::sync::Arc;
 
 /// The message after a panic of the thread.
@@ -47,16 +47,26 @@ pub fn request(
         journal: paths.map(|paths| paths.file(JOURNAL)),
         processes: rank.of.unwrap_or(1),
         most: USEFUL_RUNS,
+        with_power: false,
     })
 }
 
 /// Starts the thread. If it cannot start, a message reports it and the run continues.
-pub fn start(request: HistoryRequest, parts: &RunParts, sampler: Thread) -> Option<Worker> {
-    let RunParts { shared, table, .. } = parts;
-    let (of_thread, of_failure, table) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(table));
+pub fn start(
+    request: HistoryRequest,
+    shared: &Arc<SharedState>,
+    table: Arc<OwnTable>,
+    sampler: Thread,
+) -> Option<Worker> {
+    let (of_thread, of_failure) = (Arc::clone(shared), Arc::clone(shared));
     shared.expect_history();
     let read = move |stop: Stop| {
         let found = history::read(&request, &|| stop.is_set());
+        if request.named.is_some() && found.runs.is_empty() && found.messages.is_empty() && !stop.is_set() {
+            let none = request.none_found();
+            of_thread
+                .queue_message(format!("{none}; the forecast begins without earlier runs; check name= and the folder"));
+        }
         found.messages.into_iter().for_each(|message| of_thread.queue_message(message));
         of_thread.take_history(prepared(&request, &found.runs));
         sampler.unpark();

@@ -230,7 +230,7 @@ impl Sampler {
     fn review(&mut self, state: &mut RunState, now: MonoNs, shared: &SharedState) {
         let review = self.alerts.review(&state.alert_input(now));
         review.messages.into_iter().for_each(|message| shared.queue_message(message));
-        state.forecasting.forecast = review.forecast;
+        state.forecasting.renew(review.forecast);
         shared.set_over_budget(review.over_budget);
         shared.notify();
     }

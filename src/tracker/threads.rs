@@ -23,8 +23,8 @@ use std::time::Duration;
 const SAMPLER_WAIT: Duration = Duration::from_millis(200);
 /// Time that it waits for the last lines of the run's files. A disk may be slow; a device cannot block this thread.
 const FILES_WAIT: Duration = Duration::from_secs(2);
-/// Time that it waits for the intensity feeds, and for the reader of earlier runs. A thread that still waits for an answer
-/// or a disk is left behind.
+/// Time that it waits for the intensity feeds, and for the reader of earlier runs. A thread that still waits for an
+/// answer or a disk is left behind.
 const FEEDS_WAIT: Duration = Duration::from_millis(20);
 
 /// What the threads of a run share with the application's threads.
@@ -83,7 +83,9 @@ impl Threads {
         let sampler = sampler.map_err(|error| no_thread(&error))?;
         let files = files.and_then(|plan| start_files(plan, &parts, journal_reach));
         let feeds = IntensityFeeds::start(feeds, &parts.shared);
-        let history = history.and_then(|request| earlier_runs::start(request, &parts, sampler.thread().clone()));
+        let history = history.and_then(|request| {
+            earlier_runs::start(request, &parts.shared, Arc::clone(&parts.table), sampler.thread().clone())
+        });
         Ok(Threads { sampler, feeds, history, files, parts })
     }
 

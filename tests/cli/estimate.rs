@@ -88,12 +88,17 @@ fn a_sweep_is_the_sum_with_a_narrower_interval() {
     let folder = earlier("sweep", &[60.0; 3]);
     let like = ["estimate", "--like", "net", "--in", &folder.shown(), "--runs", "200"];
     let sweep = json_of(&[&like[..], &["--json"]].concat());
-    let width = |of: &str, m: f64| (number(&sweep, &format!("{of}/high")) / number(&sweep, &format!("{of}/value"))).ln() * m;
+    let width =
+        |of: &str, m: f64| (number(&sweep, &format!("{of}/high")) / number(&sweep, &format!("{of}/value"))).ln() * m;
     near(number(&sweep, "/sum/energy_j/value"), 200.0 * number(&sweep, "/run/energy_j/value"));
     let share = ((1.0 / 200.0 + 1.0 / 3.0) / (1.0 + 1.0 / 3.0_f64)).sqrt();
     near(width("/sum/energy_j", 1.0), width("/run/energy_j", share));
     let printed = text(&carbontracker(&like).stdout);
-    for line in ["10 epochs, by 3 earlier runs of 'net', the newest of 2026-01-01T00:00:02Z; 90 % intervals:", "200 such runs, one after the other:", "  time    10m ("] {
+    for line in [
+        "10 epochs, by 3 earlier runs of 'net', the newest of 2026-01-01T00:00:02Z; 90 % intervals:",
+        "200 such runs, one after the other:",
+        "  time    10m (",
+    ] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
 }
@@ -117,7 +122,19 @@ fn ranks_of_a_job_are_estimated_together() {
 #[test]
 fn a_measured_program_can_be_estimated() {
     let folder = Folder::new("measured");
-    let run = ["run", "-q", "-o", "sim_cpu=A:100 job=off", "--log-dir", &folder.shown(), "--name", "sleep", "--", "sleep", "0.3"];
+    let run = [
+        "run",
+        "-q",
+        "-o",
+        "sim_cpu=A:100 job=off",
+        "--log-dir",
+        &folder.shown(),
+        "--name",
+        "sleep",
+        "--",
+        "sleep",
+        "0.3",
+    ];
     assert!(carbontracker(&run).status.success());
     let estimate = json_of(&["estimate", "--like", "sleep", "--in", &folder.shown(), "--json", "--location", "DK"]);
     assert!(number(&estimate, "/run/duration_s/value") >= 0.3);
@@ -132,7 +149,12 @@ fn an_estimate_without_a_basis_is_refused_with_a_fix() {
         std::fs::write(different.0.join(format!("{n}.json")), report.to_string()).unwrap();
     }
     for (folder, name, status, reason) in [
-        (&different, "net", 1, "too different for an estimate: their epochs take from 1.00 s to 1h; nothing is estimated; give runs"),
+        (
+            &different,
+            "net",
+            1,
+            "too different for an estimate: their epochs take from 1.00 s to 1h; nothing is estimated; give runs",
+        ),
         (&one, "other", 1, "no earlier run of the name 'other'"),
     ] {
         for task in ["estimate", "when"] {
@@ -144,7 +166,10 @@ fn an_estimate_without_a_basis_is_refused_with_a_fix() {
     }
     for wrong in [&["--epochs", "0"][..], &["--runs", "0"], &["-o", "pue=0"], &["--location", "Atlantis"]] {
         let output = carbontracker(&[&["estimate", "--like", "net", "--in", &one.shown()], wrong].concat());
-        assert!(output.stdout.is_empty() && [Some(1), Some(2)].contains(&output.status.code()), "{wrong:?}: {output:?}");
+        assert!(
+            output.stdout.is_empty() && [Some(1), Some(2)].contains(&output.status.code()),
+            "{wrong:?}: {output:?}"
+        );
     }
     let output = carbontracker(&["when", "--like", "net", "--in", &one.shown(), "--within", "9days"]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
@@ -163,7 +188,8 @@ fn stamp(at: f64) -> String {
 /// A file of intensities by the hour, from two hours ago on.
 fn grid(folder: &Folder, from: f64, figures: &[f64]) -> String {
     let path = folder.0.join("grid.csv");
-    let rows = figures.iter().enumerate().map(|(n, figure)| format!("{},{figure}\n", stamp(from + (n as f64 - 2.0) * HOUR_S)));
+    let rows =
+        figures.iter().enumerate().map(|(n, figure)| format!("{},{figure}\n", stamp(from + (n as f64 - 2.0) * HOUR_S)));
     std::fs::write(&path, format!("time,g_per_kwh\n{}", rows.collect::<String>())).unwrap();
     path.display().to_string()
 }
@@ -190,7 +216,10 @@ fn the_best_start_follows_the_power_of_earlier_runs() {
     assert!(number(&soon, "/unix_s") < from + 5.0 * HOUR_S);
     near(number(&soon, "/g_per_kwh"), 400.0);
     let printed = text(&carbontracker(&like).stdout);
-    assert!(printed.starts_with("start at 20") && printed.contains("50.0 g/kWh, 400 g/kWh if it starts now; saves 88 %"), "{printed}");
+    assert!(
+        printed.starts_with("start at 20") && printed.contains("50.0 g/kWh, 400 g/kWh if it starts now; saves 88 %"),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -200,7 +229,10 @@ fn no_start_is_printed_without_the_hours_to_come() {
     let few = grid(&folder, from, &[400.0, 400.0, 300.0, 200.0]);
     let when = ["when", "--like", "net", "--in", &folder.shown(), "--format", "slurm"];
     for (more, reason) in [
-        (&["--location", "DK"][..], "the intensity of the hours to come is unknown; no start can be chosen; give --intensity"),
+        (
+            &["--location", "DK"][..],
+            "the intensity of the hours to come is unknown; no start can be chosen; give --intensity",
+        ),
         (&["--intensity", &few], "not known for all of the run, which takes 2h"),
     ] {
         let output = carbontracker(&[&when[..], more].concat());

@@ -82,7 +82,11 @@ pub fn sum_of(one: Forecast, runs: u64, earlier: usize) -> Forecast {
     let share = ((1.0 / m + 1.0 / n) / (1.0 + 1.0 / n)).sqrt();
     let sum = |of: Estimate| {
         let end = |end: f64| m * of.value * (end / of.value).powf(share);
-        if of.value > 0.0 { Estimate { used: 0.0, value: m * of.value, low: end(of.low), high: end(of.high) } } else { of }
+        if of.value > 0.0 {
+            Estimate { used: 0.0, value: m * of.value, low: end(of.low), high: end(of.high) }
+        } else {
+            of
+        }
     };
     Forecast { duration_s: one.duration_s.map(sum), energy_j: one.energy_j.map(sum), ..one }
 }
@@ -104,7 +108,7 @@ mod tests {
         near(sum(1, 3).high, 110.0);
         let many = sum(1_000_000, 1);
         near(many.value, 1e8);
-        near((many.high / many.value).ln(), (0.5 * (1.0 + 1e-6)).sqrt() * 1.1_f64.ln());
-        near((sum(4, 12).low / 400.0).ln(), ((0.25 + 1.0 / 12.0) / (13.0 / 12.0)).sqrt() * 0.9_f64.ln());
+        near((many.high / many.value).ln(), (0.5 * (1.0 + 1e-6_f64)).sqrt() * 1.1_f64.ln());
+        near((sum(4, 12).low / 400.0).ln(), ((0.25 + 1.0 / 12.0) / (13.0 / 12.0_f64)).sqrt() * 0.9_f64.ln());
     }
 }

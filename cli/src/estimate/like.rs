@@ -12,9 +12,10 @@ use carbontracker::options::{Options, environment};
 use carbontracker::os;
 use carbontracker::run_files::config::HistoryOption;
 use carbontracker::run_files::history::{self, HistoryRequest, PastRun, RankChoice, USEFUL_RUNS};
+use carbontracker::sanitize;
 use carbontracker::units::{ErrorBand, duration};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The earlier runs, and what is different this time.
 #[derive(clap::Args)]
@@ -69,7 +70,12 @@ impl LikeArgs {
         let options = options.map_err(|error| error.message)?;
         let planned = if newest.label.planned > 0 { newest.label.planned } else { newest.epochs_done };
         let epochs = self.epochs.unwrap_or(planned);
-        Ok(Ok(RunAhead { name: self.like.clone(), epochs, options, groups }))
+        Ok(Ok(RunAhead { name: self.name(), epochs, options, groups }))
+    }
+
+    /// The label, as the library stores it.
+    fn name(&self) -> String {
+        sanitize::text(self.like.as_str())
     }
 
     fn folder(&self, options: &Options) -> PathBuf {
@@ -81,30 +87,27 @@ impl LikeArgs {
     }
 
     /// The earlier runs for each number in the job that the newest run has.
-    fn groups(&self, folder: &std::path::Path) -> Result<Vec<Vec<PastRun>>, String> {
-        let shown = folder.display();
-        let found = history::read(
-            &HistoryRequest {
-                folder: folder.to_owned(),
-                named: Some(format!("--in {shown}")),
-                name: Some(self.like.clone()),
-                prefix: String::new(),
-                rank: RankChoice::All,
-                id: String::new(),
-                journal: None,
-                processes: 1,
-                most: USEFUL_RUNS,
-            },
-            &|| false,
-        );
-        let Some(newest) = found.runs.last() else {
-            let why = found.messages.join("\n");
-            return Err(format!("no earlier run fits; nothing can be estimated\n{why}"));
+    fn groups(&self, folder: &Path) -> Result<Vec<Vec<PastRun>>, String> {
+        let request = HistoryRequest {
+            folder: folder.to_owned(),
+            named: Some(format!("--in {}", folder.display())),
+            name: Some(self.name()),
+            prefix: String::new(),
+            rank: RankChoice::All,
+            id: String::new(),
+            journal: None,
+            processes: 1,
+            most: USEFUL_RUNS,
+            with_power: true,
         };
+        let found = history::read(&request, &|| false);
         found.messages.iter().for_each(|message| complain(message));
+        let none = || format!("{}; nothing is estimated; check --like and --in", request.none_found());
+        let newest = found.runs.last().ok_or_else(none)?;
         let ranks = newest.label.rank.map(|_| newest.label.ranks.unwrap_or(u64::MAX));
         let is_of_it = |rank: Option<u64>| rank.is_some() == ranks.is_some() && rank < ranks.or(Some(1));
-        let mut numbers: Vec<Option<u64>> = found.runs.iter().map(|run| run.label.rank).filter(|rank| is_of_it(*rank)).collect();
+        let mut numbers: Vec<Option<u64>> =
+            found.runs.iter().map(|run| run.label.rank).filter(|rank| is_of_it(*rank)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         let of = |rank: &Option<u64>| found.runs.iter().filter(|run| run.label.rank == *rank).cloned().collect();
@@ -130,14 +133,15 @@ impl RunAhead {
             let one = self.of_process(group)?;
             whole = Some(whole.map_or(one, |whole| together(whole, one)));
         }
-        whole.ok_or_else(|| "no earlier run fits; nothing can be estimated".into())
+        whole.ok_or_else(|| "no earlier run fits; nothing is estimated; check --like and --in".into())
     }
 
     fn of_process(&self, runs: &[PastRun]) -> Result<Forecast, String> {
         let earlier: Vec<EarlierRun> = runs.iter().map(|past| past.run.clone()).collect();
         let (level, history) = (self.options.alerts.level, History::new(&earlier));
         let (none, between) = (std::iter::empty(), InterEpoch::default());
-        forecast(self.epochs, level, none, between, &FirstEpoch::default(), &history).ok_or_else(|| self.too_different(runs))
+        forecast(self.epochs, level, none, between, &FirstEpoch::default(), &history)
+            .ok_or_else(|| self.too_different(runs))
     }
 
     /// The message if there is no forecast, because the earlier runs are too different.
@@ -146,9 +150,10 @@ impl RunAhead {
             let seconds: Option<f64> = past.run.epochs.iter().map(|epoch| Metric::Duration.of(epoch)).sum();
             Some(seconds? / past.epochs_done as f64)
         };
-        let (least, most) = runs.iter().filter_map(each).fold((f64::INFINITY, 0.0_f64), |(least, most), each| {
-            (least.min(each), most.max(each))
-        });
+        let (least, most) = runs
+            .iter()
+            .filter_map(each)
+            .fold((f64::INFINITY, 0.0_f64), |(least, most), each| (least.min(each), most.max(each)));
         let (count, name) = (runs.len(), &self.name);
         if count == 1 {
             return format!(

@@ -56,9 +56,15 @@ fn shares(run: &[(f64, f64, f64)]) -> [f64; PARTS] {
     shares
 }
 
-/// The best start from now until `within_s` later, for a run of this length and profile. All of the run must be in known
-/// time. Of equally good starts the first is chosen. None: too few hours are known.
-pub fn best_start(curve: &Curve, profile: &PowerProfile, now: f64, within_s: f64, duration_s: f64) -> Option<WhatIfStart> {
+/// The best start from now until `within_s` later, for a run of this length and profile. All of the run must be in
+/// known time. Of equally good starts the first is chosen. None: too few hours are known.
+pub fn best_start(
+    curve: &Curve,
+    profile: &PowerProfile,
+    now: f64,
+    within_s: f64,
+    duration_s: f64,
+) -> Option<WhatIfStart> {
     let until = curve.known_to()?;
     let last = (until - duration_s).min(now + within_s.min(MAX_DELAY_S));
     if !(duration_s > 0.0 && duration_s <= MAX_RUN_S && now.is_finite() && last >= now) {

@@ -71,6 +71,8 @@ pub struct HistoryRequest {
     pub processes: u64,
     /// Most runs of one number in the job.
     pub most: usize,
+    /// Whether the power over time is asked for. It is most of a journal.
+    pub with_power: bool,
 }
 
 /// The numbers in the job whose runs are asked for.
@@ -92,6 +94,12 @@ pub struct PastRuns {
 }
 
 impl HistoryRequest {
+    /// The beginning of a message that no run was found.
+    pub fn none_found(&self) -> String {
+        let of = self.name.as_ref().map_or("without a name".into(), |name| format!("of the name '{name}'"));
+        format!("{}: no earlier run {of} is in it", self.named.as_deref().unwrap_or_default())
+    }
+
     /// Whether a run is asked for.
     fn matches(&self, label: &RunLabel) -> bool {
         let is_of_rank = match self.rank {
@@ -119,7 +127,8 @@ impl HistoryRequest {
         let Some(name) = self.name.as_ref().filter(|_| label.is_imported && label.name.is_none()) else {
             return label.name == self.name;
         };
-        let rest = [name.clone(), name_part(name)].into_iter().find_map(|name| Some(label.id.strip_prefix(&name)?.to_owned()));
+        let rest =
+            [name.clone(), name_part(name)].into_iter().find_map(|name| Some(label.id.strip_prefix(&name)?.to_owned()));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
     }
 }
@@ -146,7 +155,7 @@ pub fn read(request: &HistoryRequest, is_stopping: &dyn Fn() -> bool) -> PastRun
     runs.reverse();
     // Copied files have the time of the copy.
     runs.sort_by(|a, b| a.label.started.cmp(&b.label.started));
-    PastRuns { messages: search.messages(runs.is_empty()), runs }
+    PastRuns { messages: search.messages(), runs }
 }
 
 impl HistoryRequest {
@@ -251,9 +260,7 @@ impl Search<'_> {
     fn is_enough(&self) -> bool {
         match self.request.rank {
             RankChoice::All => self.bytes >= MAX_BYTES_OF_JOBS,
-            RankChoice::Of(_) => {
-                self.counts.values().sum::<usize>() >= self.request.most || self.bytes >= MAX_BYTES
-            }
+            RankChoice::Of(_) => self.counts.values().sum::<usize>() >= self.request.most || self.bytes >= MAX_BYTES,
         }
     }
 
@@ -285,7 +292,7 @@ impl Search<'_> {
     fn opened(&mut self, path: &Path, file: &mut File, length: u64) -> Result<Option<PastRun>, Flaw> {
         let is_journal = path.as_os_str().as_encoded_bytes().ends_with(JOURNAL.as_bytes());
         let mut text = Vec::new();
-        let label = beginning::label(file, is_journal, &mut text)?;
+        let label = beginning::label(file, is_journal, self.request.name.as_deref(), &mut text)?;
         let Some(label) = label.filter(|label| self.request.matches(label) && !self.ids.contains(&label.id)) else {
             return Ok(None);
         };
@@ -301,6 +308,9 @@ impl Search<'_> {
         }
         file.take(MAX_FILE_BYTES).read_to_end(&mut text).map_err(|error| unreadable(&error))?;
         self.bytes += text.len() as u64;
+        if is_journal && !self.request.with_power {
+            text = beginning::thinned(&text);
+        }
         let run = PastRun::of(&report(&text, is_journal)?)?;
         // A later attempt may have another name.
         if run.epochs_done == 0 || !self.request.matches(&run.label) {
@@ -320,7 +330,7 @@ impl Search<'_> {
     }
 
     /// One message for each file that is left out, up to [`MAX_NAMED`].
-    fn messages(&self, is_none_found: bool) -> Vec<String> {
+    fn messages(&self) -> Vec<String> {
         let folder = self.request.folder.display();
         let named = self.left_out.iter().take(MAX_NAMED);
         let mut messages: Vec<String> = named
@@ -337,12 +347,6 @@ impl Search<'_> {
         if self.is_cut && self.request.processes <= 1 && !(self.is_stopping)() {
             messages.push(format!(
                 "{folder} has more files than are looked at; older runs are left out of the forecast; name a smaller folder with history="
-            ));
-        }
-        if let Some(named) = self.request.named.as_ref().filter(|_| is_none_found) {
-            let of = self.request.name.as_ref().map_or("without a name".into(), |name| format!("of the name '{name}'"));
-            messages.push(format!(
-                "{named}: no earlier run {of} is in it; the forecast begins without earlier runs; check name= and the folder"
             ));
         }
         messages

@@ -39,7 +39,7 @@ pub mod run_files {
 
 #[path = "../../../src/state"]
 pub mod state {
-    pub use carbontracker::state::RunState;
+    pub use carbontracker::state::{EarlierRuns, RunState};
     pub mod misuse;
     pub mod shared;
 }

@@ -4,12 +4,13 @@ use carbontracker::attribution::ledger::Ledger;
 use carbontracker::carbon::select;
 use carbontracker::coordination::standby_ledger::StandbyLedger;
 use carbontracker::forecast::first_epoch::PackedMark;
+use carbontracker::forecast::history::History;
 use carbontracker::options::Options;
 use carbontracker_concurrency::explore::{finds, holds};
 use carbontracker_concurrency::faults::Fault;
 use carbontracker_concurrency::os::{self, Instant, JoinHandle, monotonic_ns};
-use carbontracker_concurrency::state::RunState;
 use carbontracker_concurrency::state::shared::SharedState;
+use carbontracker_concurrency::state::{EarlierRuns, RunState};
 use carbontracker_concurrency::sync::Arc;
 use carbontracker_concurrency::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -149,4 +150,30 @@ fn requests_at_the_end_return() {
 fn request_at_the_end_returns() {
     holds(requests_at_the_end_return);
     finds(Fault::LostNotify, requests_at_the_end_return);
+}
+
+/// The reader of earlier runs, then the sampling thread, and reports that wait for the forecast.
+fn reports_get_the_history() {
+    let shared = new_shared();
+    shared.expect_history();
+    let reports = [(); 2].map(|()| {
+        start(&shared, |shared| {
+            shared.await_history(LONG);
+            assert!(!shared.has_new_history() && shared.state().forecasting.earlier.is_some());
+        })
+    });
+    let reader = start(&shared, |shared| {
+        let earlier = EarlierRuns { runs: 1, name: None, newest: None };
+        shared.take_history(Some((History::default(), earlier)));
+        let state = shared.state();
+        assert!(shared.has_new_history());
+        shared.finish_history();
+        drop(state);
+    });
+    end(reports.into_iter().chain([reader]));
+}
+
+#[test]
+fn report_sees_the_forecast_from_earlier_runs() {
+    holds(reports_get_the_history);
 }

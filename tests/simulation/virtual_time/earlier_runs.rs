@@ -51,7 +51,10 @@ fn a_second_run_has_a_forecast_before_its_first_epoch() {
         assert!(history["newest"].as_str().unwrap().ends_with('Z'));
         assert_eq!(first["what_if"]["of"], "forecast");
         let text = tracker.report("text").unwrap();
-        assert!(text.contains("forecast of all 8 epochs before the first, with 1 earlier run, 90 % intervals:"), "{text}");
+        assert!(
+            text.contains("forecast of all 8 epochs before the first, with 1 earlier run, 90 % intervals:"),
+            "{text}"
+        );
         assert!(tracker.report("prometheus").unwrap().contains("carbontracker_forecast_energy_joules"));
         pause(Duration::from_secs(3));
         let journals = folder.files(".jsonl");
@@ -94,7 +97,9 @@ fn unnamed_runs_are_alike_within_their_folder() {
         let (folder, other) = (Folder::new("unnamed"), Folder::new("unnamed-other"));
         run_once(&folder, "");
         let from = format!("history={}", folder.shown());
-        for (own, more, is_known) in [(&folder, "", true), (&folder, from.as_str(), true), (&other, from.as_str(), false)] {
+        for (own, more, is_known) in
+            [(&folder, "", true), (&folder, from.as_str(), true), (&other, from.as_str(), false)]
+        {
             let tracker = begin(own, more);
             assert_eq!(tracker.value("/forecast/energy_j/value").is_ok(), is_known, "{more}");
             tracker.destroy();
@@ -111,11 +116,17 @@ fn a_report_in_another_folder_is_history() {
         train(&tracker);
         std::fs::write(folder.0.join("any.json"), tracker.report("json").unwrap()).unwrap();
         tracker.destroy();
-        let of = |history: &str| make(&format!("sim_cpu=A:100 job=off epochs=20 name=net location=DK history={history}"));
+        let of =
+            |history: &str| make(&format!("sim_cpu=A:100 job=off epochs=20 name=net location=DK history={history}"));
         let tracker = of(&folder.shown());
         let seconds = tracker.value("/forecast/duration_s/value").unwrap();
         assert!((seconds / 43.0 - 1.0).abs() < 0.01, "20 epochs, the first 3 s longer: {seconds}");
         tracker.destroy();
+        let other = make(&format!("sim_cpu=A:100 job=off epochs=2 name=other location=DK history={}", folder.shown()));
+        pause(Duration::from_millis(10));
+        let [message] = &messages(&other)[..] else { panic!("one message") };
+        assert!(message.contains("no earlier run of the name 'other' is in it; "), "{message}");
+        other.destroy();
         let missing = format!("{}/none", folder.shown());
         let tracker = of(&missing);
         assert!(tracker.value("/forecast/energy_j/value").is_err());
