@@ -34,8 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             scores(&folder, &["--history", relation, "--earlier", earlier, "--at", "0,1,2,3,5,10"])?;
         }
     }
-    constants::print(&folder)?;
-    draw(&table, &with_one)
+    draw(&table, &with_one)?;
+    constants::print(&folder)
 }
 
 /// The table of scores, which is also printed.

@@ -1,8 +1,8 @@
 //! The constants of the model with earlier runs, chosen without the recording that they are scored on.
 //!
 //! Each constant is tried at half, once and twice its value, all together. For each recording, the choice has the best
-//! mean interval score (Gneiting, Raftery, JASA 102, 2007) on the other recordings. Each run has up to four earlier runs
-//! of its configuration.
+//! mean interval score (Gneiting, Raftery, JASA 102, 2007) on the other recordings. Each run has up to four earlier
+//! runs of its configuration.
 
 use carbontracker::attribution::ledger::{EpochSummary, InterEpoch};
 use carbontracker::forecast::first_epoch::FirstEpoch;
@@ -49,6 +49,9 @@ pub fn print(folder: &Path) -> Result<(), Box<dyn Error>> {
     println!("\nConstants chosen without the set: error, covered, width of time and energy together, percent\n");
     println!("{:24} {:>9} {}", "set", "constants", AFTER.map(|k| format!("{k:>22}")).concat());
     for (n, set) in sets.iter().enumerate() {
+        if scored[0][n].iter().flatten().all(|cell| cell.count == 0.0) {
+            continue;
+        }
         let mean = |choice: &[Cells]| {
             let others =
                 choice.iter().enumerate().filter(|(other, _)| *other != n).map(|(_, cells)| interval_score(cells));

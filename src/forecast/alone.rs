@@ -8,15 +8,16 @@
 use super::mixture::{END_OF_90, Part, log_density};
 use super::trend::{self, EpochCost, Trend};
 
-/// Warm-up at the lower end of a 90 % interval, s. Julia and XLA compile a small network in 20 s.
+/// Warm-up at the lower end of a 90 % interval, s: a quarter of an hour, for a download or a large compilation.
 const WARM_UP_S: f64 = 900.0;
 /// Besides these seconds, the first epoch may be this many times slower.
 const SLOWER: f64 = 1.3;
-/// The later epochs are at most this many times faster than the first.
+/// The later epochs are at most this many times faster than the first: a small network that compiles for 20 s.
 const MOST_FASTER: f64 = 200.0;
 /// Duration of a first epoch whose duration is unknown, s.
 const UNKNOWN_S: f64 = 20.0;
-/// At the upper end of a 90 % interval, the later epochs cost this much more, as a logarithm.
+/// At the upper end of a 90 % interval, the later epochs cost this much more, as a logarithm. A GPU that warms up takes
+/// a quarter less energy in its first epoch.
 const COSTLIER: f64 = 0.33;
 /// At the start of the first epoch, the upper end is further up by this factor.
 const START_FACTOR: f64 = 2.0;

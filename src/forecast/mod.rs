@@ -200,8 +200,8 @@ struct Sight<'a> {
     metric: Metric,
     /// Number of epochs that the forecast is of.
     left: f64,
-    /// The epochs used, and the index of the first of each.
-    entries: Vec<(f64, EpochCost)>,
+    /// The epochs that can be compared with earlier runs, and the index of the first of each.
+    compared: Vec<(f64, EpochCost)>,
     first: Option<First>,
     /// The distribution of the remaining cost without earlier runs.
     alone: Option<Part>,
@@ -232,7 +232,7 @@ impl RunSoFar<'_> {
     fn rest(&self, own: &Sight, other: &Sight) -> Option<Interval> {
         let Sight { metric, templates, .. } = own;
         let Some(comparison) = &own.comparison else { return mixture::interval(&[own.alone?], self.level) };
-        let twin = other.comparison.as_ref().filter(|_| own.entries.len() == other.entries.len());
+        let twin = other.comparison.as_ref().filter(|_| own.compared.len() == other.compared.len());
         let parts = comparison.parts(twin);
         let fits = |ends: &Interval| self.done > 0 || ends.width() < MAX_RATIO.ln();
         mixture::interval(&parts, 0.9).filter(fits)?;
@@ -243,7 +243,8 @@ impl RunSoFar<'_> {
     /// The epochs as the history sees them.
     fn seen<'b>(&self, sight: &'b Sight) -> Seen<'b> {
         let (done, planned) = (self.done as f64, self.planned as f64);
-        Seen { first: sight.first, entries: &sight.entries, done, planned, left: sight.left }
+        let first = sight.first.filter(|first| first.cost.each > 0.0);
+        Seen { first, entries: &sight.compared, done, planned, left: sight.left }
     }
 
     /// What is known of this quantity.
@@ -256,7 +257,8 @@ impl RunSoFar<'_> {
         let later: Vec<EpochCost> = entries.iter().skip(usize::from(first.is_some())).map(|(_, cost)| *cost).collect();
         let alone = alone::rest(first, &later, left);
         let templates = history::templates(self.history, metric, self.planned as f64);
-        let mut sight = Sight { metric, left, entries, first, alone, templates, comparison: None };
+        let compared = entries.into_iter().filter(|(_, cost)| cost.each > 0.0).collect();
+        let mut sight = Sight { metric, left, compared, first, alone, templates, comparison: None };
         if left > 0.0 && !sight.templates.is_empty() {
             let tuning = self.history.tuning();
             sight.comparison = Some(Comparison::of(&sight.templates, &self.seen(&sight), &tuning, alone));

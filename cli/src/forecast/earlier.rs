@@ -30,13 +30,7 @@ pub fn history<'a>(earlier: impl Iterator<Item = &'a RecordedRun>) -> History {
 
 /// At most `most` earlier runs of a run, oldest first. They are the ones before it, in a circle, or runs spread over
 /// the recordings.
-pub fn related<'a>(
-    sets: &'a [Recording],
-    set: usize,
-    run: usize,
-    relation: Relation,
-    most: usize,
-) -> Vec<&'a RecordedRun> {
+pub fn related(sets: &[Recording], set: usize, run: usize, relation: Relation, most: usize) -> Vec<&RecordedRun> {
     let Some(target) = sets.get(set).and_then(|set| set.runs.get(run)) else { return Vec::new() };
     let is_alike = |other: &RecordedRun| configuration(&other.name) == configuration(&target.name);
     let of = |other: usize| sets.get(other).map_or(&[][..], |set| &set.runs);

@@ -1,8 +1,8 @@
 //! The scale of the interval, from the errors of earlier runs. Pure.
 //!
-//! Each earlier run of one level is forecast by the others, after as many epochs. A share `level` of them does not exceed
-//! some error, in half widths: that is the scale. This is the jackknife of Barber, Candès, Ramdas and Tibshirani (Ann.
-//! Stat. 49, 2021). Unlike their jackknife+, it has no guarantee. It is right as far as runs are exchangeable.
+//! Each earlier run of one level is forecast by the others, after as many epochs. A share `level` of them does not
+//! exceed some error, in half widths: that is the scale. This is the jackknife of Barber, Candès, Ramdas and Tibshirani
+//! (Ann. Stat. 49, 2021). Unlike their jackknife+, it has no guarantee. It is right as far as runs are exchangeable.
 
 use super::profile::Profile;
 use super::weigh::{Comparison, Seen, Template, of_profiles};

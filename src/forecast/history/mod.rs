@@ -98,7 +98,7 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Tuning {
-        Tuning { time_scatter: 0.003, energy_scatter: 0.005, noise: 0.003, shape: 0.5, first: 0.05, other: 0.4 }
+        Tuning { time_scatter: 0.003, energy_scatter: 0.005, noise: 0.003, shape: 0.75, first: 0.05, other: 0.4 }
     }
 }
 
@@ -127,6 +127,11 @@ impl History {
     /// Whether there is no earlier run to use.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Number of earlier runs that a forecast uses.
+    pub fn runs(&self) -> usize {
+        self.runs.len()
     }
 
     /// Its constants.

@@ -168,6 +168,16 @@ fn gaps_are_known_from_earlier_runs() {
     }
 }
 
+/// An epoch without a cost says nothing of the level.
+#[test]
+fn an_epoch_of_nothing_is_not_compared() {
+    let costs = steady(30, 1.5, 0.01, 2);
+    let mut seen = costs[..6].to_vec();
+    seen[3] = 0.0;
+    let total = time(&seen, 30, &history(&[steady(30, 1.5, 0.01, 1)]));
+    assert!((total.value / (costs.iter().sum::<f64>() - costs[3]) - 1.0).abs() < 0.01, "{total:?}");
+}
+
 #[test]
 fn useless_earlier_runs_are_ignored() {
     let nothing = EarlierRun::default();

@@ -1,8 +1,8 @@
 //! The parts of a forecast with earlier runs, and their weights after the epochs seen. Pure.
 //!
-//! A part's weight is its prior times its likelihood (Bayes' rule). Time and energy have the same cause, so they are not
-//! independent: the likelihood is the geometric mean of both. An epoch changes a likelihood by a factor of e⁶ at most.
-//! So one odd epoch, or one gap in a recording, does not decide.
+//! A part's weight is its prior times its likelihood (Bayes' rule). Time and energy have the same cause, so they are
+//! not independent: the likelihood is the geometric mean of both. An epoch changes a likelihood by a factor of e⁶ at
+//! most. So one odd epoch, or one gap in a recording, does not decide.
 
 use super::follow::{Fit, Off, Prior};
 use super::profile::Profile;
