@@ -34,7 +34,7 @@ pub struct SharedState {
     progress: AtomicU64,
     /// A thread waits for the first forecast inside the first epoch.
     forecast_requested: AtomicBool,
-    /// How far the earlier runs are: [`HISTORY_KNOWN`], [`HISTORY_AWAITED`] or [`HISTORY_NEW`].
+    /// How far the earlier runs are: one of the constants `HISTORY_…`.
     history: AtomicU64,
     /// Number of requests to take over energy that idle processes have counted.
     takeovers_requested: AtomicU64,
@@ -50,6 +50,8 @@ const HISTORY_KNOWN: u64 = 0;
 const HISTORY_AWAITED: u64 = 1;
 /// The earlier runs are in the state, and the forecast has to be made again.
 const HISTORY_NEW: u64 = 2;
+/// A thread reads the earlier runs, and a caller has waited for it until the time-out.
+const HISTORY_LATE: u64 = 3;
 
 /// Time after a takeover in which another request gets the same result, ns.
 const TAKEOVER_VALID_NS: u64 = 100_000_000;
@@ -210,14 +212,18 @@ impl SharedState {
         self.notify();
     }
 
-    /// Waits for the forecast from earlier runs, before the first epoch has ended, until the time-out.
+    /// Waits for the forecast from earlier runs, before the first epoch has ended, until the time-out. After a time-out
+    /// no caller waits again.
     pub fn await_history(&self, timeout: Duration) {
         let is_coming = |state: &mut RunState| {
-            self.history.load(Ordering::SeqCst) != HISTORY_KNOWN
+            [HISTORY_AWAITED, HISTORY_NEW].contains(&self.history.load(Ordering::SeqCst))
                 && !state.lifecycle.finished
                 && state.attribution.settled == 0
         };
-        drop(self.changed.wait_timeout_while(&self.state, self.state(), timeout, is_coming));
+        let state = self.changed.wait_timeout_while(&self.state, self.state(), timeout, is_coming);
+        let late = |history: u64| (history == HISTORY_AWAITED).then_some(HISTORY_LATE);
+        let _ = self.history.fetch_update(Ordering::SeqCst, Ordering::SeqCst, late);
+        drop(state);
     }
 
     /// Queues a message for the user. If the queue is full, the oldest message is dropped.
