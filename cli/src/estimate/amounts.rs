@@ -7,6 +7,9 @@ use carbontracker::forecast::{Estimate, Forecast};
 use carbontracker::units::{Amount, J_PER_KWH, digits, duration};
 use serde_json::{Value, json};
 
+/// In place of an amount without an estimate.
+const UNKNOWN: &str = "unknown: the earlier runs do not have it, or are too different in it";
+
 /// Time, energy, CO2e and cost. None: unknown, or no price is given.
 pub struct Amounts {
     duration_s: Option<Estimate>,
@@ -44,9 +47,9 @@ impl Amounts {
     /// A line for each amount.
     pub fn text(&self, grid: &GridAhead) -> String {
         let amount = |of: Option<Estimate>, amount: Amount| {
-            of.map_or("unknown".to_owned(), |of| of.amount(amount, self.is_estimated))
+            of.map_or(UNKNOWN.to_owned(), |of| of.amount(amount, self.is_estimated))
         };
-        let time = self.duration_s.map_or("unknown".to_owned(), |time| time.shown(duration));
+        let time = self.duration_s.map_or(UNKNOWN.to_owned(), |time| time.shown(duration));
         let zone = grid.intensity.flat.zone.as_deref().map_or(String::new(), |zone| format!(" ({zone})"));
         let at = self.g_per_kwh.map_or(String::new(), |figure| format!(" at {} g/kWh{zone}", digits(figure)));
         let pue = if grid.pue == 1.0 { String::new() } else { format!(", PUE {}", grid.pue) };
