@@ -158,9 +158,9 @@ impl Sampler {
         if !self.intake.is_over() {
             self.admit(false, shared);
         }
-        let is_requested = shared.is_forecast_requested();
+        let is_forecast_requested = shared.is_forecast_requested();
         let start = os::monotonic_ns();
-        let is_look_due = start >= self.next_progress_look || is_requested;
+        let is_look_due = start >= self.next_progress_look || is_forecast_requested;
         let progress = if is_look_due { self.new_progress(shared) } else { None };
         let is_marked = !self.marks.is_empty() || progress.is_some();
         self.read_sources(start, is_marked);
@@ -186,7 +186,7 @@ impl Sampler {
         if state.known_epochs() != known {
             self.review(&mut state, start, shared);
         }
-        if is_requested {
+        if is_forecast_requested {
             shared.finish_forecast_request();
         }
         if takeovers > shared.takeovers_done() {
