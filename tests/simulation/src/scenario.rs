@@ -322,7 +322,9 @@ impl Scenario {
         let intervals = self.plans.iter().flat_map(|plan| plan.options.split(' '));
         let intervals = intervals.filter_map(|option| option.strip_prefix("interval=")?.parse::<f64>().ok());
         let hangs_ns: u64 = self.devices().map(Device::hangs_ns).sum();
-        intervals.fold(0.0, f64::max) + (self.stops_ns() + hangs_ns + 2 * pass_ns) as f64 * 1e-9
+        // The thread that asks and the one that reads may each get the processor late.
+        let late_ns = 2 * (pass_ns + self.late_ns);
+        intervals.fold(0.0, f64::max) + (self.stops_ns() + hangs_ns + late_ns) as f64 * 1e-9
     }
 
     fn machine(&self, kernel: &Rc<Kernel>) -> Devices {
