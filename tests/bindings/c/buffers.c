@@ -96,7 +96,7 @@ static void messages(ct_tracker *tracker) {
     CHECK(strncmp(got, whole, strlen(whole)) == 0);
     do {
         CHECK(strlen(got) > 0);
-        if (strncmp(got, "forecast after 1 of 10 epochs", 29) == 0) forecasts++;
+        if (strncmp(got, "forecast after ", 15) == 0) forecasts++;
     } while (ct_message(tracker, got, sizeof got, &needed) == CT_OK);
     CHECK_INT(forecasts, 1);
     needed = 77;
