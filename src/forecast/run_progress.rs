@@ -95,7 +95,8 @@ pub struct RunProgress {
 }
 
 impl RunProgress {
-    /// Takes a mark. Without more work done than before, only the total is taken. Returns whether a point will be stored.
+    /// Takes a mark. Without more work done than before, only the total is taken. Returns whether a point will be
+    /// stored.
     pub fn note(&mut self, mark: WorkMark) -> bool {
         let is_more = self.newest.is_none_or(|newest| mark.done > newest.done);
         let at = if is_more { mark.at } else { self.newest.map_or(mark.at, |newest| newest.at) };

@@ -1,7 +1,7 @@
 //! The verdict on budgets: limits on the energy, the emissions and the time of a whole run. Pure.
 //!
-//! A budget is passed once the use passes it. By the forecast it is passed if the lower end of the interval is above the
-//! limit after two epochs in a row. A single slow start cannot stop a healthy run by this rule.
+//! A budget is passed once the use passes it. By the forecast it is passed if the lower end of the interval is above
+//! the limit after two epochs in a row. A single slow start cannot stop a healthy run by this rule.
 
 use super::config::Budgets;
 use crate::forecast::Estimate;

@@ -35,9 +35,9 @@ impl RunState {
         }
     }
 
-    /// Enters the run's progress, before the marks of the same moment. If the application marks no epochs, a piece of the
-    /// run ends here. `has_marks`: the application has marked an epoch since the last call. Returns whether a piece ends
-    /// or begins.
+    /// Enters the run's progress, before the marks of the same moment. If the application marks no epochs, a piece of
+    /// the run ends here. `has_marks`: the application has marked an epoch since the last call. Returns whether a piece
+    /// ends or begins.
     pub fn enter_work(&mut self, work: Option<WorkMark>, has_marks: bool, leases: &[LeaseState]) -> bool {
         let Attribution { ledger, has_marks: had_marks, is_divided, .. } = &mut self.attribution;
         *had_marks |= has_marks;

@@ -69,8 +69,8 @@ impl Sampler {
         }
     }
 
-    /// The run's progress, if it is new and its look is due. A piece of the run ends there, so the one before must have its
-    /// energy.
+    /// The run's progress, if it is new and its look is due. A piece of the run ends there, so the one before must have
+    /// its energy.
     pub(super) fn new_work(&mut self, shared: &SharedState, now: MonoNs, is_requested: bool) -> Option<WorkMark> {
         let is_due = now >= self.next_work_look || is_requested || shared.work.is_urgent() || shared.is_stopping();
         let awaits = || shared.state().forecasting.run_progress.awaits().is_some();
