@@ -130,10 +130,10 @@ ct_status ct_epoch_begin(ct_tracker *tracker);
 /**
  * Ends the open epoch. It stamps the clock and returns, and costs as little as ct_epoch_begin.
  *
- * CT_OVER_BUDGET: the epoch ended, and the run passes budget_kwh, budget_g or budget_h: by its use, or by the lower end
- * of the forecast after two epochs in a row. With a budget, the call waits a few milliseconds for the epoch's last
- * reading, so the verdict is on this epoch. In all, such waits take 1 s and a hundredth of the run's time at most.
- * CT_ESTATE: no epoch is open.
+ * CT_OVER_BUDGET: the epoch ended, and the run passes budget_kwh, budget_g or budget_h. Its use does, or the lower end
+ * of the forecast does after two epochs in a row. With a budget, the call waits a few milliseconds for the epoch's
+ * last reading, so the verdict is on this epoch. In all, such waits take 1 s and a hundredth of the run's time at
+ * most. CT_ESTATE: no epoch is open.
  */
 ct_status ct_epoch_end(ct_tracker *tracker);
 
@@ -208,8 +208,8 @@ ct_status ct_report(ct_tracker *tracker,
 
 /**
  * Takes the oldest queued message: a warning, a forecast, or an exceeded budget. If none is queued, it waits a few
- * milliseconds for the reading that closes the last epoch, because that may make one. In all, such waits take 1 s and a
- * hundredth of the run's time at most. The buffer works as in ct_report. On CT_ERANGE the message stays in the queue.
+ * milliseconds for the reading that closes the last epoch, because that may make one. In all, such waits take 1 s and
+ * a hundredth of the run's time at most. The buffer works as in ct_report. On CT_ERANGE the message stays queued.
  *
  * CT_ENOENT: the queue is empty.
  */
