@@ -2,7 +2,7 @@
 #include "check.h"
 
 /* The name has characters of two and three bytes. None of them may be cut in two. */
-#define OPTIONS "epochs=10 sim_cpu=x:10 name='\xc3\xa9t\xc3\xa9 \xe2\x82\xac \\\\ \"q\"'"
+#define OPTIONS "epochs=10 forecast_after=1 sim_cpu=x:10 name='\xc3\xa9t\xc3\xa9 \xe2\x82\xac \\\\ \"q\"'"
 
 static ct_tracker *after_an_epoch(void) {
     ct_tracker *tracker = create(OPTIONS);
