@@ -3,6 +3,7 @@
 //! The monotonic clock stops while the machine sleeps, and the date may be set while a run lasts. A sleep shifts
 //! the dates of later instants. A date that is set replaces the old one for all of the run.
 
+use crate::units;
 use std::ops::{Add, Sub};
 
 /// Seconds in a nanosecond.
@@ -127,6 +128,39 @@ impl WallClock {
     }
 }
 
+/// Local time: its offset from UTC, and the changes of that offset to come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LocalTime {
+    /// From each date on, local time minus UTC, s; oldest first.
+    changes: Vec<(UnixS, i32)>,
+}
+
+impl LocalTime {
+    /// Local time with these offsets, s, each from a date on; oldest first. Without any it is UTC.
+    pub fn new(changes: Vec<(UnixS, i32)>) -> LocalTime {
+        LocalTime { changes }
+    }
+
+    /// Local time minus UTC at a date, s.
+    pub fn offset_s(&self, at: UnixS) -> i32 {
+        let current = self.changes.iter().rev().find(|(since, _)| *since <= at).or(self.changes.first());
+        current.map_or(0, |(_, offset_s)| *offset_s)
+    }
+
+    /// A date in local time with its offset, to the minute: "2026-03-02 14:00 +01:00"; None: it is no date before the
+    /// year 10000.
+    pub fn shown(&self, at: UnixS) -> Option<String> {
+        let offset_s = self.offset_s(at);
+        let local = units::instant(at.0 + f64::from(offset_s))?;
+        let minutes = offset_s.unsigned_abs() / 60;
+        let zone = match offset_s {
+            0 => "UTC".to_owned(),
+            _ => format!("{}{:02}:{:02}", if offset_s < 0 { '-' } else { '+' }, minutes / 60, minutes % 60),
+        };
+        Some(format!("{} {zone}", local.get(..16)?.replace('T', " ")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +193,16 @@ mod tests {
         assert_eq!((MonoNs::NEVER + 1, early - 9), (MonoNs::NEVER, MonoNs::ZERO));
         assert_eq!([0, 7].map(MonoNs::from_word), [None, Some(MonoNs(7))]);
         assert_eq!([None, Some(MonoNs(7))].map(MonoNs::to_word), [0, 7]);
+    }
+    #[test]
+    fn a_date_is_shown_in_local_time_on_both_sides_of_a_change_of_the_clocks() {
+        let at = UnixS(1_772_456_400.0);
+        assert_eq!(LocalTime::default().shown(at).as_deref(), Some("2026-03-02 13:00 UTC"));
+        let copenhagen = LocalTime::new(vec![(UnixS(0.0), 3600), (UnixS(1_774_746_000.0), 7200)]);
+        assert_eq!(copenhagen.shown(at).as_deref(), Some("2026-03-02 14:00 +01:00"));
+        assert_eq!(copenhagen.shown(UnixS(1_774_746_000.0)).as_deref(), Some("2026-03-29 03:00 +02:00"));
+        let west = LocalTime::new(vec![(UnixS(2e9), -12_600)]);
+        assert_eq!(west.shown(at).as_deref(), Some("2026-03-02 09:30 -03:30"), "before the first change");
+        assert_eq!(west.shown(UnixS(f64::INFINITY)), None);
     }
 }

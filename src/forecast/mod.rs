@@ -21,6 +21,7 @@
 //! 97 to 99 %.
 
 pub mod first_epoch;
+pub mod run_progress;
 pub mod trend;
 pub mod uncertainty;
 

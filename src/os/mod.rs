@@ -12,6 +12,7 @@ pub mod exit;
 mod held;
 mod instant;
 mod kin;
+mod local_time;
 mod lock;
 #[allow(unsafe_code)]
 pub mod memory;
@@ -35,6 +36,7 @@ pub use held::{HeldFile, lost, lost_descriptors};
 pub use held::{close_number, replace_number};
 pub use instant::Instant;
 pub use kin::{Kin, kin};
+pub use local_time::local_time;
 pub use lock::{LOCK_WAIT, lock, lock_within};
 pub use nvml_field::nvml_watts;
 pub use per_process::PerProcess;

@@ -150,3 +150,30 @@ fn request_at_the_end_returns() {
     holds(requests_at_the_end_return);
     finds(Fault::LostNotify, requests_at_the_end_return);
 }
+
+/// Two threads store pairs that belong together. The sampling thread reads whole pairs only, and the newest in the end.
+fn progress_is_read_whole() {
+    let shared = new_shared();
+    let writers = [10.0, 20.0].map(|first| {
+        start(&shared, move |shared| {
+            for done in [first, first + 1.0] {
+                shared.work.store(done, done + 100.0, monotonic_ns);
+            }
+        })
+    });
+    let reader = start(&shared, |shared| {
+        for _ in 0..3 {
+            if let Some((_, work)) = shared.work.load() {
+                assert_eq!(work.total - work.done, 100.0);
+            }
+        }
+    });
+    end(writers.into_iter().chain([reader]));
+    let (_, work) = shared.work.load().expect("a progress");
+    assert!(work.total - work.done == 100.0 && work.done >= 10.0);
+}
+
+#[test]
+fn progress_of_a_run_is_never_half_read() {
+    holds(progress_is_read_whole);
+}
