@@ -1,7 +1,10 @@
-//! The errors of our and Carbontracker's forecasts after each of the first epochs of recorded runs. Prints the scores
-//! and draws docs/src/explanation/forecast.svg: `make figure`.
+//! The errors of our and Carbontracker's forecasts after each of the first epochs of recorded runs. Prints the scores,
+//! without and with earlier runs, and draws docs/src/explanation/forecast.svg: `make figure`.
 //!
 //! CT_DATA is the folder of the recordings ($CT_DATA/epochs/*.csv). Without it, nothing is scored.
+
+#[path = "forecast/constants.rs"]
+mod constants;
 
 use plotters::prelude::*;
 use std::error::Error;
@@ -11,6 +14,7 @@ use std::process::Command;
 const LAST: u32 = 10;
 const OURS: RGBColor = RGBColor(0, 114, 178);
 const THEIRS: RGBColor = RGBColor(213, 94, 0);
+const EARLIER: RGBColor = RGBColor(0, 158, 115);
 const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/explanation/forecast.svg");
 
 /// Epochs seen, and mean absolute error, percent.
@@ -23,14 +27,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let at = (1..=LAST).map(|k| k.to_string()).collect::<Vec<_>>().join(",");
     let folder = Path::new(&data).join("epochs");
-    let scored =
-        Command::new(env!("CARGO_BIN_EXE_carbontracker")).arg("score").arg(folder).args(["--at", &at]).output()?;
+    let table = scores(&folder, &["--at", &at])?;
+    let with_one = scores(&folder, &["--history", "same", "--earlier", "1", "--at", &at])?;
+    for earlier in ["1", "2", "4"] {
+        for relation in ["same", "other", "foreign"] {
+            scores(&folder, &["--history", relation, "--earlier", earlier, "--at", "0,1,2,3,5,10"])?;
+        }
+    }
+    draw(&table, &with_one)?;
+    constants::print(&folder)
+}
+
+/// The table of scores, which is also printed.
+fn scores(folder: &Path, more: &[&str]) -> Result<String, Box<dyn Error>> {
+    println!("\nscore {}", more.join(" "));
+    let scored = Command::new(env!("CARGO_BIN_EXE_carbontracker")).arg("score").arg(folder).args(more).output()?;
     let table = String::from_utf8(scored.stdout)?;
     print!("{table}{}", String::from_utf8_lossy(&scored.stderr));
-    if !scored.status.success() {
-        return Err("not scored, so not drawn".into());
-    }
-    draw(&table)
+    if scored.status.success() { Ok(table) } else { Err("not scored".into()) }
 }
 
 /// A column of the rows in which all sets have the same weight.
@@ -40,7 +54,7 @@ fn curve(table: &str, metric: &str, column: usize) -> Curve {
     cells.filter(|row| row[0] == metric).map(|row| (row[1].parse().unwrap(), row[column].parse().unwrap())).collect()
 }
 
-fn draw(table: &str) -> Result<(), Box<dyn Error>> {
+fn draw(table: &str, with_one: &str) -> Result<(), Box<dyn Error>> {
     let picture = SVGBackend::new(PICTURE, (860, 340)).into_drawing_area();
     picture.fill(&WHITE)?;
     let panels = picture.split_evenly((1, 2));
@@ -65,7 +79,11 @@ fn draw(table: &str) -> Result<(), Box<dyn Error>> {
                 _ => String::new(),
             })
             .draw()?;
-        for (name, colour, column) in [("Carbontracker", THEIRS, 4), ("this library", OURS, 3)] {
+        for (name, colour, table, column) in [
+            ("Carbontracker", THEIRS, table, 4),
+            ("this library", OURS, table, 3),
+            ("with one earlier run", EARLIER, with_one, 3),
+        ] {
             let points: Vec<_> = curve(table, metric, column);
             let points: Vec<_> = points.into_iter().map(|(k, error)| (SegmentValue::CenterOf(k), error)).collect();
             chart

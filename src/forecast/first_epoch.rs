@@ -4,6 +4,7 @@
 //! the rate, and the weight of the earlier part depends on its agreement with that quarter. After the end of the epoch,
 //! the start was a warm-up only if the quarter before had the same rate. Stalls count as used and are not projected.
 
+use super::alone::{self, Skew};
 use super::trend::{self, EpochCost};
 use crate::clock::MonoNs;
 
@@ -13,6 +14,8 @@ const LATEST_SHARE: f64 = 0.25;
 const MAX_RATE_CHANGE: f64 = 0.2;
 /// Least share of the epoch that has to be marked to find a warm-up.
 const MIN_MARKED_SHARE: f64 = 0.8;
+/// The rate changed if the beginning and the latest part agree less than this: they differ by 9 %.
+const MAX_AGREEMENT: f64 = 0.1;
 /// A part that is slower than the median by more than this factor has a stall, and counts with this factor.
 const STALL_FACTOR: f64 = 3.0;
 /// Least share of the first epoch for a forecast.
@@ -130,6 +133,16 @@ impl FirstEpoch {
         (1.0 / (1.0 + MAX_RATE_CHANGE)..=1.0 + MAX_RATE_CHANGE).contains(&change).then_some(beginning)
     }
 
+    /// The scales of the rest while the epoch is open, after this share of it. `agreement` is that of its rates.
+    pub fn inside(&self, share: f64, agreement: f64, left: f64) -> Skew {
+        let seconds = self.marks.last().map(|last| last.duration_s);
+        let (start, warm) = (alone::after_part(share, seconds), alone::warm(left));
+        // If all parts had one rate, that may be the rate of the warm-up.
+        let unsure = agreement + (1.0 - agreement) * (1.0 - share).powi(2);
+        let blend = |start: f64, warm: f64| unsure * start + (1.0 - unsure) * warm;
+        Skew { down: blend(start.down, warm.down), up: blend(start.up, warm.up) }
+    }
+
     /// The marks at which this quantity is known.
     fn known(&self, of: impl Fn(&ProgressMark) -> Option<f64>) -> Vec<EpochPart> {
         let part =
@@ -139,6 +152,11 @@ impl FirstEpoch {
 }
 
 impl WarmUpEstimate {
+    /// Whether the rate changed inside the epoch. An evenly slow epoch may still be all warm-up.
+    pub fn changed(&self) -> bool {
+        self.agreement < MAX_AGREEMENT
+    }
+
     fn of(marks: &[EpochPart]) -> Option<WarmUpEstimate> {
         let all = marks.last().copied().filter(|all| all.share >= MIN_FORECAST_SHARE)?;
         let turn = (1.0 - LATEST_SHARE) * all.share;

@@ -3,33 +3,30 @@
 //! In: epochs, the time and energy between them, and progress in the first epoch. Out: the total of the run with an
 //! interval. Never: it reads no clock, no device and no file.
 //!
-//! Epochs that ended keep their values; only the rest is projected. Each remaining epoch takes the present level and
-//! drift of the epochs (`trend.rs`), and each gap the usual gap. The weight of the first epoch depends on its agreement
-//! with the others, so a warm-up counts once. If the application marks progress, `first_epoch.rs` separates warm-up and
-//! steady work, and there is a forecast before the first epoch ends.
+//! Epochs that ended keep their values; only the rest is projected. Without earlier runs, each remaining epoch takes
+//! the present level and drift of the epochs after the first (`alone.rs`, `trend.rs`), and each gap the usual gap. If
+//! the application marks progress, `first_epoch.rs` separates warm-up and steady work, and there is a forecast before
+//! the first epoch ends. With earlier runs (`history/`), this run may be like one of them. Then there is a forecast
+//! before the first epoch.
 //!
-//! The interval is rest × exp(±q × uncertainty). The uncertainty has two parts, added as squares.
-//!
-//! - The error of the mean: for epochs of spread s (a share of the level), the mean of r future epochs differs from the
-//!   mean of m past epochs by √(s²/m + s²/r).
-//! - The model's uncertainty: events that past epochs do not show, such as a late evaluation, a full disk or a shared
-//!   node. Such events lengthen a run more often than they shorten it, so the shares up and down differ. This part
-//!   fades as the rest gets small.
-//!
-//! q is the quantile of Student's t with 3 degrees of freedom. The tail and the model's uncertainty are chosen so that
-//! the interval of level 0.9 holds 90 % of recorded runs. At level 0.5 it holds 58 to 70 % of them, at 0.99 it holds
-//! 97 to 99 %.
+//! The remaining cost has a distribution (`mixture.rs`). Its median is the forecast, its quantiles are the interval. A
+//! part of its width comes from the scatter of the epochs, another from events that past epochs do not show.
 
+mod alone;
 pub mod first_epoch;
+pub mod history;
+mod mixture;
 pub mod run_progress;
 pub mod trend;
 pub mod uncertainty;
 
 use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use crate::units::Amount;
+use alone::First;
 use first_epoch::{FirstEpoch, ProgressMark, WarmUpEstimate};
-use statrs::distribution::{ContinuousCDF, StudentsT};
-use trend::{EpochCost, Trend};
+use history::{Comparison, History, Seen, Template};
+use mixture::{Interval, Part};
+use trend::EpochCost;
 
 /// The quantity of a forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,44 +155,33 @@ impl Forecast {
     }
 }
 
-/// The error of the mean of the remaining epochs that past epochs do not show, as shares of that mean.
-#[derive(Clone, Copy)]
-struct ModelUncertainty {
-    down: f64,
-    up: f64,
-}
-
-/// The model's uncertainty after two epochs, or after one with a known warm-up.
-const AFTER_WARM_UP: ModelUncertainty = ModelUncertainty { down: 0.02, up: 0.08 };
-/// The model's uncertainty after one epoch, which may be mostly warm-up.
-const AFTER_ONE: ModelUncertainty = ModelUncertainty { down: 0.35, up: 0.12 };
-/// Factor on `AFTER_ONE` at the start of the first epoch: at level 0.9 the total may be a tenth of the value.
-const START_FACTOR: f64 = 3.0;
+/// Newest epochs that a forecast uses, besides the first. Older ones add little, and each end of an epoch makes a
+/// forecast.
+const MAX_EPOCHS: usize = 64;
 /// Largest excess of the first epoch over the steady work of its marks, as a share. With more, its warm-up is unknown.
 const MAX_UNMARKED_SHARE: f64 = 0.2;
-/// Number of remaining epochs at which the model's uncertainty has half of its square.
-const HALF_EPOCHS: f64 = 3.0;
-/// Degrees of freedom of Student's t.
-const T_FREEDOM: f64 = 3.0;
-/// Newest epochs that the trend uses. Older ones add little, and each end of an epoch makes a forecast.
-const MAX_TREND_EPOCHS: usize = 128;
+/// Before the first epoch, the ends of the 90 % interval differ by this factor at most. Otherwise the earlier runs are
+/// too different for a forecast.
+const MAX_RATIO: f64 = 4.0;
 
-/// Forecasts a run of `planned` epochs from the ended ones, the time and energy between them, and progress in the
-/// first. None: the number of epochs is unknown, or there is not enough data.
+/// Forecasts a run of `planned` epochs from the ended ones, the time and energy between them, progress in the first,
+/// and earlier runs. None: the number of epochs is unknown, or there is not enough data.
 pub fn forecast(
     planned: u64,
     level: f64,
     epochs: impl Iterator<Item = EpochSummary>,
     between: InterEpoch,
     first_epoch: &FirstEpoch,
+    history: &History,
 ) -> Option<Forecast> {
     let epochs: Vec<EpochSummary> = epochs.collect();
     let done: u64 = epochs.iter().map(|epoch| epoch.count).sum();
     if planned == 0 {
         return None;
     }
-    let run = RunSoFar { done, planned, quantile: quantile(level), epochs: &epochs, between, first_epoch };
-    let (duration_s, energy_j) = (run.total(Metric::Duration), run.total(Metric::Energy));
+    let run = RunSoFar { done, planned, level, epochs: &epochs, between, first_epoch, history };
+    let (duration, energy) = (run.sight(Metric::Duration), run.sight(Metric::Energy));
+    let (duration_s, energy_j) = (run.total(&duration, &energy), run.total(&energy, &duration));
     (duration_s.is_some() || energy_j.is_some()).then_some(Forecast { after_epochs: done, level, duration_s, energy_j })
 }
 
@@ -203,33 +189,82 @@ pub fn forecast(
 struct RunSoFar<'a> {
     done: u64,
     planned: u64,
-    quantile: f64,
+    level: f64,
     epochs: &'a [EpochSummary],
     between: InterEpoch,
     first_epoch: &'a FirstEpoch,
+    history: &'a History,
+}
+
+/// What is known of one quantity of the run.
+struct Sight<'a> {
+    metric: Metric,
+    /// Number of epochs that the forecast is of.
+    left: f64,
+    /// The epochs that can be compared with earlier runs, and the index of the first of each.
+    compared: Vec<(f64, EpochCost)>,
+    first: Option<First>,
+    /// The distribution of the remaining cost without earlier runs.
+    alone: Option<Part>,
+    templates: Vec<Template<'a>>,
+    /// The comparison with earlier runs; None: there are none.
+    comparison: Option<Comparison>,
 }
 
 impl RunSoFar<'_> {
     /// The run's total; None: the amount of an epoch is unknown.
-    fn total(&self, metric: Metric) -> Option<Estimate> {
-        if self.done == 0 {
-            return self.total_inside_first(metric);
+    fn total(&self, own: &Sight, other: &Sight) -> Option<Estimate> {
+        let metric = own.metric;
+        if self.done == 0
+            && let Some(inside) = self.total_inside_first(metric)
+        {
+            return Some(inside);
         }
-        let known = self.epochs.iter().filter_map(|epoch| Some((epoch.count, metric.of(epoch)?)));
-        let (count, inside) = known.fold((0, 0.0), |(count, sum), (more, amount)| (count + more, sum + amount));
-        let between = self.between(metric);
-        let used = inside + between.unwrap_or(0.0);
-        let gaps_left = self.planned.saturating_sub(self.done) as f64;
-        // An epoch of unknown amount counts like a remaining one: its amount was used too.
-        let left = gaps_left + (self.done - count) as f64;
-        if count > 0 && left == 0.0 {
+        let inside: f64 = self.epochs.iter().filter_map(|epoch| metric.of(epoch)).sum();
+        let used = inside + self.between(metric).unwrap_or(0.0);
+        if own.left == 0.0 {
             return Some(Estimate::exactly(used));
         }
-        let (trend, model) = self.trend(metric)?;
-        let gaps_s = self.between.duration_s;
-        let per_second = between.filter(|_| gaps_s > 0.0).map_or(0.0, |amount| amount / gaps_s);
-        let rest = trend.of_next(left) + gaps_left * self.usual_gap_s() * per_second;
-        Some(self.interval(used, rest, left, trend, model))
+        let gaps_left = self.planned.saturating_sub(self.done.max(1)) as f64;
+        Some(ends(used, self.rest(own, other)?, gaps_left * self.usual_gap(metric)))
+    }
+
+    /// The distribution of the cost of the remaining epochs: its median and ends.
+    fn rest(&self, own: &Sight, other: &Sight) -> Option<Interval> {
+        let Sight { metric, templates, .. } = own;
+        let Some(comparison) = &own.comparison else { return mixture::interval(&[own.alone?], self.level) };
+        let twin = other.comparison.as_ref().filter(|_| own.compared.len() == other.compared.len());
+        let parts = comparison.parts(twin);
+        let fits = |ends: &Interval| self.done > 0 || ends.width() < MAX_RATIO.ln();
+        mixture::interval(&parts, 0.9).filter(fits)?;
+        let interval = mixture::interval(&parts, self.level)?;
+        Some(history::calibrated(interval, self.level, self.history, *metric, templates, &self.seen(own)))
+    }
+
+    /// The epochs as the history sees them.
+    fn seen<'b>(&self, sight: &'b Sight) -> Seen<'b> {
+        let (done, planned) = (self.done as f64, self.planned as f64);
+        let first = sight.first.filter(|first| first.cost.each > 0.0);
+        Seen { first, entries: &sight.compared, done, planned, left: sight.left }
+    }
+
+    /// What is known of this quantity.
+    fn sight(&self, metric: Metric) -> Sight<'_> {
+        let known: u64 = self.epochs.iter().filter(|epoch| metric.of(epoch).is_some()).map(|epoch| epoch.count).sum();
+        // An epoch of unknown amount counts like a remaining one: its amount was used too.
+        let left = self.planned.saturating_sub(self.done) as f64 + (self.done - known) as f64;
+        let entries = self.entries(metric);
+        let first = self.first(metric, &entries);
+        let later: Vec<EpochCost> = entries.iter().skip(usize::from(first.is_some())).map(|(_, cost)| *cost).collect();
+        let alone = alone::rest(first, &later, left);
+        let templates = history::templates(self.history, metric, self.planned as f64);
+        let compared = entries.into_iter().filter(|(_, cost)| cost.each > 0.0).collect();
+        let mut sight = Sight { metric, left, compared, first, alone, templates, comparison: None };
+        if left > 0.0 && !sight.templates.is_empty() {
+            let tuning = self.history.tuning();
+            sight.comparison = Some(Comparison::of(&sight.templates, &self.seen(&sight), &tuning, alone));
+        }
+        sight
     }
 
     /// The amount between epochs; None: it is unknown.
@@ -244,87 +279,70 @@ impl RunSoFar<'_> {
     fn total_inside_first(&self, metric: Metric) -> Option<Estimate> {
         let WarmUpEstimate { share, used, steady, agreement } =
             self.first_epoch.beginning(|done| metric.of_part(done))?;
-        let trend = Trend { level: steady, drift: 0.0, spread: trend::PRIOR_SPREAD, epochs: share };
-        // If all parts had one rate, that may be the rate of the warm-up.
-        let start = START_FACTOR * (1.0 - share) * (agreement + (1.0 - agreement) * (1.0 - share));
-        let blend = |after_one: f64, steady: f64| start * after_one + share * steady;
-        let model = ModelUncertainty {
-            down: blend(AFTER_ONE.down, AFTER_WARM_UP.down),
-            up: blend(AFTER_ONE.up, AFTER_WARM_UP.up),
-        };
         let left = self.planned as f64 - share;
         let used = used + self.between(metric).unwrap_or(0.0); // epochs that were cancelled
-        Some(self.interval(used, trend.of_next(left), left, trend, model))
-    }
-
-    /// The trend of the epochs, and the model's uncertainty of the rest.
-    fn trend(&self, metric: Metric) -> Option<(Trend, ModelUncertainty)> {
-        let (first, later) = self.costs(metric)?;
-        let Some((start, typical)) = trend::present(&later) else {
-            // Work after the last mark may be an evaluation or a single task: then the warm-up stays unknown.
-            let first = first?;
-            let is_steady =
-                self.steady(metric).is_some_and(|known| first.each <= (1.0 + MAX_UNMARKED_SHARE) * known.steady);
-            return Some((Trend::of(&[first])?, if is_steady { AFTER_WARM_UP } else { AFTER_ONE }));
-        };
-        let mut present: Vec<EpochCost> = later.iter().skip(start).copied().collect();
-        let mut model = AFTER_WARM_UP;
-        if let Some(first) = first.filter(|_| start == 0) {
-            let agreement = self.agreement(metric, first, &later, typical);
-            present.insert(0, EpochCost { count: first.count * agreement, ..first });
-            if later.len() == 1 && first.each < typical {
-                // No warm-up: the second may have been a stall, and later epochs may be like the first.
-                model.down = model.down.max((typical / first.each).ln() / 2.0);
-            }
+        if left <= 0.0 {
+            return Some(Estimate::exactly(used));
         }
-        Some((Trend::of(&present)?, model))
+        let scales = self.first_epoch.inside(share, agreement, left);
+        let rest = Part::new(steady * left, scales.down, scales.up);
+        let planned = self.planned as f64;
+        let templates = history::templates(self.history, metric, planned);
+        let parts =
+            if templates.is_empty() { vec![rest] } else { history::inside(&templates, rest, steady, share, planned) };
+        Some(ends(used, mixture::interval(&parts, self.level)?, 0.0))
     }
 
-    /// The warm-up of the first epoch, if its marks show it.
-    fn steady(&self, metric: Metric) -> Option<WarmUpEstimate> {
+    /// The first epoch, less its known warm-up; None: it is unknown, or too long ago.
+    fn first(&self, metric: Metric, entries: &[(f64, EpochCost)]) -> Option<First> {
+        let (_, cost) = *entries.first().filter(|(from, _)| *from == 0.0)?;
+        let seconds = self.epochs.first().and_then(|epoch| Some(epoch.duration_s? / epoch.count as f64));
+        let warm_up = self.warm_up(metric).filter(|known| known.changed());
+        let each = warm_up.map_or(cost.each, |known| (cost.each - known.excess() / cost.count).max(0.0));
+        // Work after the last mark may be an evaluation or a single task: then the warm-up stays unknown.
+        let is_warm = warm_up.is_some_and(|known| each <= (1.0 + MAX_UNMARKED_SHARE) * known.steady);
+        Some(First { cost: EpochCost { each, ..cost }, seconds, is_warm })
+    }
+
+    /// The epochs with a fully known amount, and the index of the first of each: the first one, and the newest.
+    fn entries(&self, metric: Metric) -> Vec<(f64, EpochCost)> {
+        let mut index = 0.0;
+        let all = self.epochs.iter().map(|epoch| {
+            let (from, count) = (index, epoch.count as f64);
+            index += count;
+            (from, metric.of_whole(epoch).map(|amount| EpochCost { count, each: amount / count }))
+        });
+        let mut known: Vec<(f64, EpochCost)> = all.filter_map(|(from, cost)| Some((from, cost?))).collect();
+        let newest = known.len().saturating_sub(MAX_EPOCHS).max(1);
+        known.drain(1.min(known.len())..newest.min(known.len()));
+        known
+    }
+
+    /// The beginning of the first epoch, if its marks show a steady rate at its end.
+    fn warm_up(&self, metric: Metric) -> Option<WarmUpEstimate> {
         self.first_epoch.steady(|done| metric.of_part(done))
     }
 
-    /// The epochs with a fully known amount: the first, less its known warm-up, and the newest of the later ones.
-    fn costs(&self, metric: Metric) -> Option<(Option<EpochCost>, Vec<EpochCost>)> {
-        let taken = |epoch: &EpochSummary| {
-            let count = epoch.count as f64;
-            Some(EpochCost { count, each: metric.of_whole(epoch)? / count })
-        };
-        let (first, later) = self.epochs.split_first()?;
-        let without_warm_up = |first: EpochCost| {
-            let warm_up = self.steady(metric).map_or(0.0, |beginning| beginning.excess());
-            EpochCost { each: (first.each - warm_up / first.count).max(0.0), ..first }
-        };
-        let mut newest: Vec<EpochCost> = later.iter().rev().filter_map(taken).take(MAX_TREND_EPOCHS).collect();
-        newest.reverse();
-        let first = taken(first).filter(|_| newest.len() < MAX_TREND_EPOCHS).map(without_warm_up);
-        Some((first, newest))
-    }
-
-    /// The weight of the first epoch beside the others, 0 to 1. If its time agrees with theirs, it was no warm-up, even
-    /// if its energy differs from that of a single other epoch: either of the two may be the outlier.
-    fn agreement(&self, metric: Metric, first: EpochCost, later: &[EpochCost], typical: f64) -> f64 {
-        let agreement = trend::agreement(first.each, typical);
-        if metric == Metric::Duration || trend::is_outlier(first, later) {
-            return agreement;
-        }
-        let in_time = || {
-            let (first, later) = self.costs(Metric::Duration)?;
-            Some(trend::agreement(first?.each, trend::present(&later)?.1))
-        };
-        agreement.max(in_time().unwrap_or(0.0))
+    /// The usual amount of the gap after an epoch.
+    fn usual_gap(&self, metric: Metric) -> f64 {
+        let known = if self.done > 1 { None } else { self.history.usual_gap(metric) };
+        known.unwrap_or_else(|| {
+            let gaps_s = self.between.duration_s;
+            let per_second = self.between(metric).filter(|_| gaps_s > 0.0).map_or(0.0, |amount| amount / gaps_s);
+            self.usual_gap_s() * per_second
+        })
     }
 
     /// Usual time between two epochs, s: the mean of the gaps. A single longest gap counts as the second longest. If
-    /// there is only one gap, it counts as an epoch at most.
+    /// there is only one gap, it counts as the shorter of the epochs at most: the first one may be mostly warm-up.
     fn usual_gap_s(&self) -> f64 {
         let gap = |(n, epoch): (usize, &EpochSummary)| {
             let count = if n == 0 { epoch.count - 1 } else { epoch.count } as f64;
             (count > 0.0).then(|| EpochCost { count, each: epoch.gap_s / count })
         };
         let gaps = || self.epochs.iter().enumerate().filter_map(gap);
-        let epoch_s = self.epochs.first().and_then(|epoch| epoch.duration_s).unwrap_or(0.0);
+        let durations = self.epochs.iter().filter_map(|epoch| Some(epoch.duration_s? / epoch.count as f64));
+        let epoch_s = durations.reduce(f64::min).unwrap_or(0.0);
         let count: f64 = gaps().map(|gap| gap.count).sum();
         let (_, second) = gaps().fold((0.0_f64, 0.0_f64), |(longest, second), gap| {
             let alike = if gap.count > 1.0 { gap.each } else { longest.min(gap.each) };
@@ -334,23 +352,18 @@ impl RunSoFar<'_> {
         let sum: f64 = gaps().map(|gap| gap.count * gap.each.min(most)).sum();
         if count > 0.0 { sum / count } else { 0.0 }
     }
+}
 
-    /// The estimate of a total: `used` plus `rest`, for `left` epochs.
-    fn interval(&self, used: f64, rest: f64, left: f64, trend: Trend, model: ModelUncertainty) -> Estimate {
-        if left <= 0.0 {
-            return Estimate::exactly(used);
-        }
-        let known = trend.spread * trend.spread * (1.0 / trend.epochs + 1.0 / left.max(1.0));
-        let fading = left / (left + HALF_EPOCHS);
-        let off = |model: f64| self.quantile * (known + model * model * fading).sqrt();
-        let (low, high) = (rest * (-off(model.down)).exp(), rest * off(model.up).exp());
-        Estimate { used, value: used + rest, low: used + low, high: used + high }
-    }
+/// The estimate of a total: `used`, the rest of the epochs, and the gaps, which are as uncertain as the rest.
+fn ends(used: f64, rest: Interval, gaps: f64) -> Estimate {
+    let with_gaps = 1.0 + if gaps > 0.0 { gaps / rest.middle } else { 0.0 };
+    let [value, low, high] = [rest.middle, rest.low, rest.high].map(|end| used + end * with_gaps);
+    Estimate { used, value, low, high }
 }
 
 /// Quantile of Student's t: the distance on either side that holds `level`, in scales.
 pub fn quantile(level: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, T_FREEDOM).map_or(f64::INFINITY, |t| t.inverse_cdf(0.5 + level / 2.0))
+    mixture::t_quantile(0.5 + level / 2.0)
 }
 
 #[cfg(test)]

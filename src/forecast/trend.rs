@@ -5,21 +5,34 @@
 //!
 //! 1. [`present`] follows the level with a short memory and finds the start of the present one. Epochs far from it are
 //!    outliers, but several in a row that agree with each other are a new level.
-//! 2. [`Trend::of`] fits a line to the epochs of the present level: Huber's M-estimator with his Proposal 2 for the
-//!    scale (Robust Statistics, 1981, ch. 6 and 7), by modified residuals, which are limited to 1.5 spreads. The slope
-//!    is shrunk by Breiman's non-negative garrote (Technometrics 37, 1995), 1 - (4/t)², where t is the slope over its
-//!    standard error. Below four standard errors there is no drift.
+//! 2. [`Trend::of`] fits a line to the epochs of the present level by least squares. A few epochs far from their
+//!    neighbours do not enter it. The slope is shrunk by Breiman's non-negative garrote (Technometrics 37, 1995),
+//!    1 - (4/t)², where t is the slope over its standard error. Below four standard errors there is no drift. Then the
+//!    level is the mean.
 //!
-//! The spread is the scale without a factor for consistency: for normal noise it is about 0.8 standard deviations. Its
-//! estimate includes four epochs with a spread of 3 % (like a scaled inverse χ² prior), so two equal epochs do not give
-//! a spread of 0. The constants are the same for all kinds of runs.
+//! An odd epoch seen once in n is expected once in n + 3: most odd epochs do not come again. A stall is not expected
+//! again. Odd epochs that were seen often are expected as often. The spread includes four epochs with a spread of 2 %
+//! (like a scaled inverse χ² prior), so two equal epochs do not give a spread of 0. The constants are the same for all
+//! kinds of runs.
 
+/// Spread by which the parts of an epoch may differ and still agree, as a share.
+pub const AGREEMENT_SPREAD: f64 = 0.03;
 /// Spread of epochs around their level before any is known, as a share of the level.
-pub const PRIOR_SPREAD: f64 = 0.03;
+pub const PRIOR_SPREAD: f64 = 0.02;
 /// Weight of the prior spread, in epochs.
 const PRIOR_EPOCHS: f64 = 4.0;
-/// Huber's constant: residuals are limited to this number of spreads.
+/// In the first pass, residuals are limited to this number of spreads (Huber's constant).
 const HUBER_K: f64 = 1.5;
+/// In the spread, an epoch is off by at most this share of the level.
+const MAX_OFF: f64 = 0.3;
+/// An epoch further from the median of its neighbours than this is odd, as a share.
+const ODD_SHARE: f64 = 0.25;
+/// Number of neighbours of that median, with the epoch itself.
+const NEIGHBOURS: usize = 5;
+/// A single epoch that takes this many times the level is a stall, and is not expected again.
+const STALL_FACTOR: f64 = 3.0;
+/// A single odd epoch counts as if it was seen in this number of epochs more.
+const RARE_EPOCHS: f64 = 3.0;
 /// An epoch further from the level than this is an outlier, in spreads.
 const OUTLIER_SPREADS: f64 = 5.0;
 /// Outliers in a row that make a new level if they agree; fewer if the level before had fewer epochs.
@@ -34,9 +47,6 @@ const MIN_DRIFT_ERRORS: f64 = 4.0;
 const MIN_DRIFT_EPOCHS: usize = 4;
 /// Downward drift stops at this share of the present level.
 const MIN_LEVEL_SHARE: f64 = 0.3;
-/// Rounds of the fit. After each round, the remaining share of the error is about the share of limited epochs.
-const FIT_ROUNDS: usize = 8;
-
 /// Epochs of equal cost, J or s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochCost {
@@ -60,15 +70,10 @@ pub struct Trend {
 }
 
 /// The weight of a first part beside the rest, 0 to 1, by Cauchy's weight function. It is a tenth if they differ by
-/// three prior spreads. A first part may be longer because of a warm-up, or shorter because it has less work.
+/// 9 %. A first part may be longer because of a warm-up, or shorter because it has less work.
 pub fn agreement(first: f64, rest: f64) -> f64 {
-    let off = (first / rest - 1.0) / PRIOR_SPREAD;
+    let off = (first / rest - 1.0) / AGREEMENT_SPREAD;
     if off.is_finite() { 1.0 / (1.0 + off * off) } else { 0.0 }
-}
-
-/// Whether an epoch is an outlier beside several others that agree with each other.
-pub fn is_outlier(one: EpochCost, others: &[EpochCost]) -> bool {
-    others.len() > 1 && Level::of(others).is_some_and(|level| level.is_outlier(one))
 }
 
 /// A level in the first pass.
@@ -146,15 +151,44 @@ pub fn present(taken: &[EpochCost]) -> Option<(usize, f64)> {
 impl Trend {
     /// The trend of epochs of one level, oldest first; None: there are no epochs.
     pub fn of(taken: &[EpochCost]) -> Option<Trend> {
-        let line = TrendLine::through(taken)?;
-        let t = line.slope.abs() / line.slope_error;
-        let drift = if t > MIN_DRIFT_ERRORS { line.slope * (1.0 - (MIN_DRIFT_ERRORS / t).powi(2)) } else { 0.0 };
+        let count: f64 = taken.iter().map(|one| one.count).sum();
+        let times = times(taken);
+        let timed = times.iter().copied().zip(taken.iter().copied());
+        let (odd, regular): (Vec<_>, Vec<_>) = timed.enumerate().partition(|(n, (_, one))| is_odd(*one, taken, *n));
+        let (odd, regular) = if regular.is_empty() { (regular, odd) } else { (odd, regular) };
+        let regular: Vec<(f64, EpochCost)> = regular.into_iter().map(|(_, one)| one).collect();
+        let line = Line::through(&regular)?;
+        let mut odd: Vec<EpochCost> = odd.into_iter().map(|(_, (_, one))| one).collect();
+        if let [one] = odd.as_slice()
+            && one.each > STALL_FACTOR * line.mean
+        {
+            odd.clear();
+        }
+        let odd_count: f64 = odd.iter().map(|one| one.count).sum();
+        let excess: f64 = odd.iter().map(|one| one.count * (one.each - line.mean)).sum();
+        let odd_share = if odd_count > 0.0 { excess / (count + RARE_EPOCHS / odd_count) } else { 0.0 };
+        let drift = line.drift();
+        let drifted = drift * (times.last()? - line.middle);
         // If epochs fall less and less, the line may end below all of them.
-        let (least, most) =
-            taken.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), one| (least.min(one.each), most.max(one.each)));
-        let level = (line.mean + drift * (line.last - line.middle)).max(least).min(most);
-        let spread = if line.mean > 0.0 { line.spread / line.mean } else { 0.0 };
-        Some(Trend { level, drift, spread, epochs: line.count })
+        let ends = |costs: &mut dyn Iterator<Item = &EpochCost>| {
+            costs.fold((f64::INFINITY, 0.0_f64), |(least, most), one| (least.min(one.each), most.max(one.each)))
+        };
+        let (least, most) = ends(&mut regular.iter().map(|(_, one)| one));
+        let (least_of_all, _) = ends(&mut taken.iter());
+        let level = ((line.mean + drifted).max(least).min(most) + odd_share).max(least_of_all);
+        let square: f64 = times
+            .iter()
+            .zip(taken)
+            .map(|(t, one)| {
+                let on_line = line.mean + drift * (t - line.middle);
+                let off = clipped(one.each - on_line, MAX_OFF * line.mean);
+                one.count * off * off
+            })
+            .sum();
+        let prior = PRIOR_EPOCHS * (PRIOR_SPREAD * line.mean).powi(2);
+        let spread = ((prior + square) / (PRIOR_EPOCHS + count)).sqrt();
+        let spread = if line.mean > 0.0 { spread / line.mean } else { 0.0 };
+        Some(Trend { level, drift, spread, epochs: count })
     }
 
     /// Cost of the next `left` epochs. Drift continues for as many epochs as it was observed, then stops.
@@ -166,53 +200,42 @@ impl Trend {
     }
 }
 
-/// A robust line through epochs. Times are in epochs.
-struct TrendLine {
-    count: f64,
+/// Whether the epoch with this index is far from the median of its neighbours. Of two, neither can be called odd.
+fn is_odd(one: EpochCost, taken: &[EpochCost], index: usize) -> bool {
+    let from = index.saturating_sub(NEIGHBOURS / 2).min(taken.len().saturating_sub(NEIGHBOURS));
+    let near = taken.iter().skip(from).take(NEIGHBOURS);
+    let near: Vec<EpochCost> = near.map(|one| EpochCost { count: 1.0, ..*one }).collect();
+    let median = quantile(&near, 0.5).unwrap_or(one.each);
+    near.len() > 2 && (one.each - median).abs() > ODD_SHARE * median
+}
+
+/// A least-squares line through epochs. Times are in epochs.
+struct Line {
+    entries: usize,
     middle: f64,
-    last: f64,
     mean: f64,
     slope: f64,
     slope_error: f64,
-    spread: f64,
 }
 
-impl TrendLine {
-    fn through(taken: &[EpochCost]) -> Option<TrendLine> {
-        let count: f64 = taken.iter().map(|one| one.count).sum();
-        let centre = quantile(taken, 0.5)?;
-        let times = times(taken);
-        let middle = taken.iter().zip(&times).map(|(one, t)| one.count * t).sum::<f64>() / count;
-        let mean_of = |f: &dyn Fn(f64, f64) -> f64| {
-            taken.iter().zip(&times).map(|(one, t)| one.count * f(t - middle, one.each)).sum::<f64>() / count
-        };
-        let with_prior = |mean_square: f64, spread: f64| {
-            let prior = PRIOR_EPOCHS * (spread * centre).powi(2);
-            ((prior + count * mean_square) / (PRIOR_EPOCHS + count)).sqrt()
-        };
-        let times_square = mean_of(&|t, _| t * t);
-        // The weight of the first epoch may be below 1.
-        let may_slope = taken.len() >= MIN_DRIFT_EPOCHS && count > MIN_DRIFT_EPOCHS as f64 - 0.5;
-        // With two epochs neither can be called the outlier.
-        let clip = if taken.len() < 3 { f64::INFINITY } else { HUBER_K };
-        let (mut mean, mut slope) = (centre, 0.0);
-        let mut spread = with_prior(
-            mean_of(&|_, each| clipped(each - centre, HUBER_K * PRIOR_SPREAD * centre.abs()).powi(2)),
-            PRIOR_SPREAD,
-        );
-        for _ in 0..FIT_ROUNDS {
-            let off = |t: f64, each: f64| each - (mean + slope * t);
-            let shift = mean_of(&|t, each| clipped(off(t, each), clip * spread));
-            let tilt = mean_of(&|t, each| t * clipped(off(t, each), clip * spread)) / times_square;
-            mean += shift;
-            slope += if may_slope { tilt } else { 0.0 };
-            let off = |t: f64, each: f64| each - (mean + slope * t);
-            spread = with_prior(mean_of(&|t, each| clipped(off(t, each), HUBER_K * spread).powi(2)), PRIOR_SPREAD);
-        }
-        // The standard error uses the full residuals: among outliers a slope is weak evidence.
-        let whole = with_prior(mean_of(&|t, each| (each - (mean + slope * t)).powi(2)), SLOPE_PRIOR_SPREAD);
-        let slope_error = whole / (count * times_square).sqrt();
-        Some(TrendLine { count, middle, last: *times.last()?, mean, slope, slope_error, spread })
+impl Line {
+    fn through(taken: &[(f64, EpochCost)]) -> Option<Line> {
+        let count: f64 = taken.iter().map(|(_, one)| one.count).sum();
+        let sum = |f: &dyn Fn(f64, f64) -> f64| taken.iter().map(|(t, one)| one.count * f(*t, one.each)).sum::<f64>();
+        let (middle, mean) = (sum(&|t, _| t) / count, sum(&|_, each| each) / count);
+        let times_square = sum(&|t, _| (t - middle).powi(2));
+        let slope = sum(&|t, each| (t - middle) * (each - mean)) / times_square;
+        let left_over = sum(&|t, each| (each - mean - slope * (t - middle)).powi(2));
+        let prior = PRIOR_EPOCHS * (SLOPE_PRIOR_SPREAD * mean).powi(2);
+        let slope_error = ((prior + left_over) / (PRIOR_EPOCHS + count - 2.0) / times_square).sqrt();
+        (count > 0.0).then_some(Line { entries: taken.len(), middle, mean, slope, slope_error })
+    }
+
+    /// The slope, shrunk.
+    fn drift(&self) -> f64 {
+        let t = self.slope.abs() / self.slope_error;
+        let counts = self.entries >= MIN_DRIFT_EPOCHS && t > MIN_DRIFT_ERRORS;
+        if counts { self.slope * (1.0 - (MIN_DRIFT_ERRORS / t).powi(2)) } else { 0.0 }
     }
 }
 

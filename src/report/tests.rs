@@ -12,6 +12,7 @@ use crate::carbon::intensity::{EmissionsBasis, Hourly, IntensityKind};
 use crate::clock::{ClockSample, UnixS};
 use crate::error::Status;
 use crate::forecast;
+use crate::forecast::history::History;
 use crate::measurement::channel::{DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::source_name::SourceName;
@@ -193,7 +194,8 @@ fn by_the_hour(planned: u64, options: &str) -> (Arc<ReportSettings>, RunState, N
     state.carbon.grid = GridIntensity { hourly: Some(Hourly { about, curve, failure: None }), ..grid };
     state.carbon.clock.note(ClockSample { monotonic: MonoNs(0), boot_ns: 0, unix: UnixS(NOON) });
     let (epochs, between) = (state.attribution.ledger.observed(2), state.attribution.ledger.between_first(2));
-    state.forecasting.forecast = forecast::forecast(planned, 0.9, epochs, between, &state.forecasting.first_epoch);
+    state.forecasting.forecast =
+        forecast::forecast(planned, 0.9, epochs, between, &state.forecasting.first_epoch, &History::default());
     (settings, state, Now { at: MonoNs(2 * HOUR_NS + 600_000_000_000), whole: true, open: None })
 }
 
@@ -236,7 +238,8 @@ fn remaining_emissions_follow_remaining_energy_at_a_flat_intensity() {
         let (settings, mut state) =
             (settings(None, 9), run_of(&[DeviceKind::Cpu], &[(n, 7 * n), (3 * n, 0)], &[n as f64 / 7.0]));
         let (epochs, between) = (state.attribution.ledger.observed(2), state.attribution.ledger.between_first(2));
-        state.forecasting.forecast = forecast::forecast(9, 0.9, epochs, between, &state.forecasting.first_epoch);
+        state.forecasting.forecast =
+            forecast::forecast(9, 0.9, epochs, between, &state.forecasting.first_epoch, &History::default());
         let report = Report::new(&settings, &state, NOW, Detail::Totals(None));
         for bound in ["value", "low", "high"] {
             let of = |what: &str| report.value(&format!("/forecast/remaining/{what}/{bound}")).unwrap();

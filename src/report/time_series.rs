@@ -7,6 +7,7 @@ use crate::attribution::ledger::{InterEpoch, Ledger};
 use crate::carbon::emissions::EmissionFactors;
 use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::{MonoNs, WallClock};
+use crate::forecast::history::History;
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
 use crate::state::RunState;
@@ -154,7 +155,14 @@ fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
     let ends: Vec<u64> = counts.take_while(|count| *count <= state.attribution.settled.min(planned)).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
-        forecast::forecast(planned, level, ledger.observed(epochs), between, &state.forecasting.first_epoch)
+        forecast::forecast(
+            planned,
+            level,
+            ledger.observed(epochs),
+            between,
+            &state.forecasting.first_epoch,
+            &History::default(),
+        )
     };
     ever_wider(&ends, MAX_FORECASTS).filter_map(after).collect()
 }

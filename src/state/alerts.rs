@@ -10,6 +10,7 @@ use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::EmissionFactors;
 use crate::clock::{LocalTime, MonoNs, UnixS};
 use crate::forecast::first_epoch::FirstEpoch;
+use crate::forecast::history::History;
 use crate::forecast::run_progress::RunProgress;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
@@ -147,7 +148,7 @@ impl Alerts {
             return run_progress.forecast(self.config.level, settled);
         }
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch)
+        forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, &History::default())
     }
 
     /// The message on a forecast, if it is the first one that is due, or has left the interval reported last.

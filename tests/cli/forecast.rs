@@ -106,6 +106,74 @@ fn level_sets_the_interval() {
     assert!(width("0.5") < width("0.9") && width("0.9") < width("0.99"));
 }
 
+/// The columns are the same. A forecast before the first epoch needs earlier runs.
+#[test]
+fn earlier_runs_are_learned_from() {
+    let costs = |slow: &'static str| {
+        [("3", "30")].into_iter().chain([("1", "10"); 9]).chain([(slow, "20"); 10]).collect::<Vec<_>>()
+    };
+    let folder = Folder::new(
+        "history",
+        &[
+            ("new.csv", &[HEADER, &run("new", &costs("2"))].concat()),
+            ("old.csv", &[HEADER, &run("old", &costs("2")), &run("older", &costs("2"))].concat()),
+            ("self.csv", &[HEADER, &run("new", &[("50", "500"); 20])].concat()),
+        ],
+    );
+    let forecasts = |files: &[&str]| -> Vec<Vec<String>> {
+        let (new, earlier) = (folder.path("new.csv"), files.iter().map(|file| folder.path(file)).collect::<Vec<_>>());
+        let mut arguments = vec!["replay", &new, "--at", "0,2"];
+        earlier.iter().for_each(|file| arguments.extend(["--history", file]));
+        let output = carbontracker(&arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
+    };
+    let total = |row: &[String]| row[3].parse::<f64>().unwrap();
+    let (blind, known) = (forecasts(&[]), forecasts(&["old.csv"]));
+    assert_eq!((blind[0].join(","), blind.len()), ("run,after_epochs,metric,predicted,lower,upper".into(), 3));
+    assert_eq!(known[0], blind[0]);
+    let keys: Vec<String> = known[1..].iter().map(|row| row[1..3].join(" ")).collect();
+    assert_eq!(keys, ["0 energy_j", "0 duration_s", "2 energy_j", "2 duration_s"]);
+    for (row, truth) in known[1..].iter().zip([320.0, 32.0, 320.0, 32.0]) {
+        assert!((total(row) / truth - 1.0).abs() < 0.01, "{row:?}");
+    }
+    assert!(total(&blind[2]) < 25.0, "the step is unknown: {:?}", blind[2]);
+    assert_eq!(forecasts(&["self.csv"]), blind, "a run is not its own earlier run");
+    assert_eq!(forecasts(&["self.csv", "old.csv"]), known);
+}
+
+/// Pairs of one configuration, named a/1 and a/2. Each run has the other as its earlier run.
+#[test]
+fn scores_with_earlier_runs() {
+    let steps: Vec<_> = [("2", "20")].into_iter().chain([("1", "10"); 6]).chain([("2", "20"); 6]).collect();
+    let other = [("9", "90"); 6];
+    let runs = [HEADER, &run("a/1", &steps), &run("a/2", &steps), &run("b/1", &other)].concat();
+    let folder = Folder::new("score-history", &[("set.csv", &runs), ("more.csv", &runs.replace("a/", "c/"))]);
+    let table = |more: &[&str]| {
+        let dir = folder.0.display().to_string();
+        let output = carbontracker(&[&["score", dir.as_str(), "--at", "0,2"], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let same = table(&["--history", "same"]);
+    let rows: Vec<Vec<&str>> =
+        same.lines().filter(|line| line.starts_with("set  ")).map(|line| line.split_whitespace().collect()).collect();
+    let row = |metric: &str, k: &str| rows.iter().find(|row| row[1] == metric && row[2] == k).expect(&same);
+    assert_eq!(
+        (row("energy_j", "0")[3], row("energy_j", "0")[5]),
+        ("2", "-"),
+        "a run without an earlier one is skipped"
+    );
+    assert!(
+        row("energy_j", "0")[4].parse::<f64>().unwrap() < 0.1 && row("energy_j", "2")[4].parse::<f64>().unwrap() < 0.1,
+        "{same}"
+    );
+    assert!(!table(&[]).contains(" 0 "), "no forecast before the first epoch without earlier runs");
+    for relation in ["other", "foreign"] {
+        assert!(table(&["--history", relation, "--earlier", "2"]).contains("every set"), "{relation}");
+    }
+}
+
 #[test]
 fn bad_row_is_named_by_file_and_line() {
     for (bad, line, reason) in [
@@ -154,7 +222,7 @@ fn file_without_recording_is_refused() {
 fn wrong_arguments_are_refused() {
     for arguments in [
         &["replay"][..],
-        &["replay", "a.csv", "--at", "0"],
+        &["replay", "a.csv", "--at", "-1"],
         &["replay", "a.csv", "--at", "1,x"],
         &["replay", "a.csv", "--level", "2"],
         &["no-such-task"],
@@ -180,7 +248,10 @@ impl Row {
         let starts =
             |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.split_whitespace().take(2).eq([metric, k]));
         let line = table.lines().find(starts).unwrap_or_else(|| panic!("{name} {metric} {k}: {table}"));
-        let numbers = line[name.len()..].split_whitespace().skip(1).map(|cell| cell.parse().expect(cell));
+        let numbers = line[name.len()..]
+            .split_whitespace()
+            .skip(1)
+            .map(|cell| if cell == "-" { f64::NAN } else { cell.parse().expect(cell) });
         Row { numbers: numbers.collect() }
     }
 
@@ -227,8 +298,51 @@ fn real_runs_are_forecast_better_than_by_the_mean() {
             let sets = Row::find(&table, "every set", metric, k);
             assert!(sets.ours() <= most * sets.carbontracker() + 1e-9, "{metric} {k}: {:?}", sets.numbers);
             let runs = Row::find(&table, "every run", metric, k).numbers;
-            assert!((86.0..=96.0).contains(&runs[Row::COVERED]), "{metric} {k}: {runs:?}");
+            // After one epoch, nearly all of it may have been warm-up.
+            assert!(
+                (86.0..=if k == "1" { 100.0 } else { 97.0 }).contains(&runs[Row::COVERED]),
+                "{metric} {k}: {runs:?}"
+            );
             assert!(runs[Row::WIDTH] < runs[Row::PLAIN], "{metric} {k}: {runs:?}");
+        }
+    }
+}
+
+/// The plain rule takes the mean of epochs 2 to k for the rest. No set is forecast worse than by it.
+#[test]
+fn real_runs_are_forecast_no_worse_than_by_the_plain_rule() {
+    let Some(data) = std::env::var_os("CT_DATA") else {
+        return eprintln!("skipped: no recordings (CT_DATA is not set)");
+    };
+    let epochs = Path::new(&data).join("epochs").display().to_string();
+    let table = text(&carbontracker(&["score", &epochs, "--at", "2,3,5,10"]).stdout);
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let sets: Vec<Vec<&str>> =
+        rows.filter(|row| row.get(1).is_some_and(|cell| ["energy_j", "duration_s"].contains(cell))).collect();
+    assert!(sets.len() > 40, "{table}");
+    for row in sets {
+        let [ours, plain] = [4, 7].map(|column| row[column].parse::<f64>().expect(row[column]));
+        assert!(ours <= plain, "{row:?}");
+    }
+}
+
+/// One earlier run of the same configuration, then four: the mean error over sets and quantities, percent.
+#[test]
+fn real_runs_are_forecast_from_earlier_runs() {
+    let Some(data) = std::env::var_os("CT_DATA") else {
+        return eprintln!("skipped: no recordings (CT_DATA is not set)");
+    };
+    let epochs = Path::new(&data).join("epochs").display().to_string();
+    let ks = ["0", "1", "2", "3", "5", "10"];
+    for (earlier, most) in [("1", [1.5, 1.2, 1.6, 0.8, 1.1, 0.9]), ("4", [1.2, 1.0, 1.0, 0.6, 0.8, 0.8])] {
+        let output =
+            carbontracker(&["score", &epochs, "--history", "same", "--earlier", earlier, "--at", &ks.join(",")]);
+        let table = text(&output.stdout);
+        for (k, most) in ks.iter().zip(most) {
+            let means = ["energy_j", "duration_s"].map(|metric| Row::find(&table, "every set", metric, k));
+            let error = (means[0].ours() + means[1].ours()) / 2.0;
+            assert!(error <= most, "{earlier} earlier runs, {k} epochs: {error}");
+            assert!(means.iter().all(|row| row.numbers[Row::COVERED] >= 85.0), "{earlier} {k}: {table}");
         }
     }
 }

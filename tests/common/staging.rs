@@ -9,6 +9,7 @@ use carbontracker::carbon::select;
 use carbontracker::carbon::what_if::Elsewhere;
 use carbontracker::clock::{ClockSample, MonoNs, UnixS};
 use carbontracker::forecast::forecast;
+use carbontracker::forecast::history::History;
 use carbontracker::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use carbontracker::measurement::meter::EnergyInterval;
 use carbontracker::measurement::source_name::SourceName;
@@ -94,8 +95,14 @@ impl Staged {
         state.attribution.settled = settled;
         let (epochs, between) =
             (state.attribution.ledger.observed(settled), state.attribution.ledger.between_first(settled));
-        state.forecasting.forecast =
-            forecast(options.epochs, options.alerts.level, epochs, between, &state.forecasting.first_epoch);
+        state.forecasting.forecast = forecast(
+            options.epochs,
+            options.alerts.level,
+            epochs,
+            between,
+            &state.forecasting.first_epoch,
+            &History::default(),
+        );
         let open = (self.open_s > 0.0).then_some(OpenEpoch { share: Some(0.4) });
         Report::new(&settings(options), &state, Now { at, whole: true, open }, Detail::Epochs)
     }

@@ -1,6 +1,7 @@
 //! Forecasts of recorded runs: the subcommands `replay` and `score`, and the arguments they share.
 
 mod baselines;
+mod earlier;
 mod recording;
 pub mod replay;
 pub mod score;
@@ -16,7 +17,7 @@ Exit status: 0 done, 1 the recording cannot be read (the message names file and 
 /// When to forecast, and with what interval.
 #[derive(clap::Args)]
 pub struct PointArgs {
-    /// Numbers of epochs after which to forecast; runs that are shorter are skipped
+    /// Numbers of epochs after which to forecast; runs that are shorter are skipped. 0 needs earlier runs
     #[arg(long, value_name = "K,...", value_delimiter = ',', default_value = "1,2,3,5,10", value_parser = epochs)]
     pub at: Vec<u64>,
     /// Share of runs whose outcome should be in the interval, 0.5 to 0.999
@@ -26,10 +27,7 @@ pub struct PointArgs {
 
 /// Parses a number of epochs.
 fn epochs(text: &str) -> Result<u64, String> {
-    text.parse()
-        .ok()
-        .filter(|epochs| *epochs > 0)
-        .ok_or_else(|| "expected whole numbers from 1, separated by commas".into())
+    text.parse().map_err(|_| "expected whole numbers from 0, separated by commas".into())
 }
 
 /// Parses the level of the intervals.

@@ -1,11 +1,13 @@
 //! Scores the forecasts of recorded runs, of the library and of the baselines.
 
 use super::baselines::BASELINES;
+use super::earlier::{self, Relation};
 use super::recording::{self, RecordedRun, Recording};
 use super::replay;
 use super::{PointArgs, RECORDING};
 use crate::console::{Done, print};
 use carbontracker::forecast::Metric;
+use carbontracker::forecast::history::History;
 use carbontracker::forecast::trend::{self, EpochCost};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -16,6 +18,13 @@ use std::path::PathBuf;
 pub struct ScoreArgs {
     /// A folder of recordings, each a *.csv
     dir: PathBuf,
+    /// Earlier runs of each run: of the same configuration, of other configurations of the same recording, or of other
+    /// recordings. Runs without any are skipped
+    #[arg(long, value_name = "RUNS")]
+    history: Option<Relation>,
+    /// Most earlier runs
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "history")]
+    earlier: usize,
     #[command(flatten)]
     points: PointArgs,
 }
@@ -23,8 +32,30 @@ pub struct ScoreArgs {
 impl ScoreArgs {
     /// Prints the table.
     pub fn call(self) -> Done {
-        print(&table(&recording::read_all(&self.dir)?, &self.points))
+        let sets = recording::read_all(&self.dir)?;
+        print(&table(&self.with_histories(&sets), &self.points))
     }
+
+    /// The recordings, with the earlier runs of each run.
+    fn with_histories<'a>(&self, sets: &'a [Recording]) -> Vec<Scored<'a>> {
+        let earlier = |set: usize, run: usize| {
+            let Some(relation) = self.history else { return Some(History::default()) };
+            let related = earlier::related(sets, set, run, relation, self.earlier);
+            (!related.is_empty()).then(|| earlier::history(related.into_iter()))
+        };
+        let scored = |(n, set): (usize, &'a Recording)| {
+            let runs = set.runs.iter().enumerate();
+            let runs = runs.filter_map(|(run, recorded)| Some((recorded, earlier(n, run)?)));
+            Scored { name: &set.name, runs: runs.collect() }
+        };
+        sets.iter().enumerate().map(scored).collect()
+    }
+}
+
+/// A recording, and the earlier runs of each of its runs.
+struct Scored<'a> {
+    name: &'a str,
+    runs: Vec<(&'a RecordedRun, History)>,
 }
 
 /// The errors of one run's forecasts after some of its epochs, as shares of its outcome.
@@ -38,15 +69,15 @@ struct Outcome {
 
 impl Outcome {
     /// None if the run is too short, not completely recorded, or used nothing.
-    fn of(run: &RecordedRun, metric: Metric, seen: u64, level: f64) -> Option<Outcome> {
+    fn of((run, history): &(&RecordedRun, History), metric: Metric, seen: u64, level: f64) -> Option<Outcome> {
         let all: Vec<f64> = run.epochs.iter().map(|epoch| metric.of(epoch)).collect::<Option<_>>()?;
         let first = all.get(..seen as usize).filter(|first| first.len() < all.len())?;
-        let ours = metric.forecast(&replay::after(run, seen, level)?)?;
+        let ours = metric.forecast(&replay::after(run, history, seen, level)?)?;
         let total = Some(all.iter().sum::<f64>()).filter(|total| *total > 0.0)?;
         let error = |forecast: f64| forecast / total - 1.0;
         let mut errors = [error(ours.value); 1 + BASELINES.len()];
         for (place, (_, formula)) in errors.iter_mut().skip(1).zip(BASELINES) {
-            *place = error(formula(first, all.len() as f64));
+            *place = if first.is_empty() { f64::NAN } else { error(formula(first, all.len() as f64)) };
         }
         Some(Outcome { errors, low: error(ours.low), high: error(ours.high) })
     }
@@ -98,18 +129,23 @@ fn plain_width(sets: &[Vec<Outcome>], covered: f64) -> String {
     trend::quantile(&errors, covered).map_or(String::new(), |error| format!("{:.1}", 2.0 * error * 100.0))
 }
 
+/// An error in percent. Before the first epoch, other formulas have none.
+fn percent(error: f64) -> String {
+    if error.is_nan() { "-".into() } else { format!("{:.2}", error * 100.0) }
+}
+
 /// The scores as a table. Numbers are percent.
-fn table(sets: &[Recording], points: &PointArgs) -> String {
+fn table(sets: &[Scored], points: &PointArgs) -> String {
     let widest = sets.iter().map(|set| set.name.len()).max().unwrap_or(0).max("every set".len());
     let mut text = format!("{:widest$}  {:<10} {:>5} {:>5} {:>13}", "set", "metric", "k", "runs", "ours");
     BASELINES.iter().for_each(|(name, _)| text += &format!(" {name:>13}"));
     text += &format!(" {:>8} {:>8} {:>8}\n", "covered", "width", "plain");
     for metric in Metric::ALL {
         for &seen in &points.at {
-            let outcomes = |set: &Recording| -> Vec<Outcome> {
+            let outcomes = |set: &Scored| -> Vec<Outcome> {
                 set.runs.iter().filter_map(|run| Outcome::of(run, metric, seen, points.level)).collect()
             };
-            let named = sets.iter().map(|set| (set.name.as_str(), outcomes(set)));
+            let named = sets.iter().map(|set| (set.name, outcomes(set)));
             let (names, outcomes): (Vec<&str>, Vec<Vec<Outcome>>) = named.filter(|(_, all)| !all.is_empty()).unzip();
             if outcomes.is_empty() {
                 continue;
@@ -117,7 +153,7 @@ fn table(sets: &[Recording], points: &PointArgs) -> String {
             let scores: Vec<Scores> = outcomes.iter().map(|set| Scores::of(set)).collect();
             let mut row = |name: &str, runs: usize, scores: &Scores, plain: String| {
                 let _ = write!(text, "{name:widest$}  {:<10} {seen:>5} {runs:>5}", replay::name(metric));
-                scores.errors.iter().for_each(|error| text += &format!(" {:>13.2}", error * 100.0));
+                scores.errors.iter().for_each(|error| text += &format!(" {:>13}", percent(*error)));
                 let _ = writeln!(text, " {:>8.1} {:>8.1} {plain:>8}", scores.covered * 100.0, scores.width * 100.0);
             };
             for ((name, set), scores) in names.iter().zip(&outcomes).zip(&scores) {
@@ -143,5 +179,6 @@ const FOOT: &str = "
 A set is a file. All numbers are percent of a run's total; only completely recorded runs count. ours to median_2..k: the
 mean absolute error of the forecast after k epochs (MAPE). last: each further epoch is taken as the last one. covered:
 runs whose total is in our interval; width: width of that interval; plain: width of an interval with the same coverage
-and a fixed percentage on either side. In 'every set' all sets have the same weight, in 'every run' all runs.
+and a fixed percentage on either side. With --history same, a configuration is a name up to its last / or _, and the
+earlier runs are those before the run, in a circle. In 'every set' all sets have the same weight, in 'every run' all runs.
 ";

@@ -4,6 +4,7 @@ use crate::carbon::intensity::curve::{Curve, Origin};
 use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::clock::{ClockSample, UnixS};
 use crate::forecast::forecast;
+use crate::forecast::history::History;
 use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::source_name::SourceName;
@@ -210,6 +211,7 @@ fn earlier_forecasts_equal_the_original_ones() {
             state.attribution.ledger.observed(k),
             state.attribution.ledger.between_first(k),
             &state.forecasting.first_epoch,
+            &History::default(),
         )
         .unwrap();
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();

@@ -67,8 +67,7 @@ impl Documents {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("schema-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        let makers: [fn(&Path) -> Reports; 8] =
-            [states, worked, resumed, priced, meters, job, many_epochs, imported];
+        let makers: [fn(&Path) -> Reports; 8] = [states, worked, resumed, priced, meters, job, many_epochs, imported];
         let reports = std::thread::scope(|scope| {
             let folder = folder.as_path();
             let threads = makers.map(|make| scope.spawn(move || make(folder)));

@@ -1,0 +1,172 @@
+//! Earlier runs, and the forecast of a run that may be like one of them. Pure.
+//!
+//! In: the epochs of earlier runs, and the epochs of this run so far. Out: parts of a mixture (`mixture.rs`) for the
+//! cost of the remaining epochs. Never: it reads no file.
+//!
+//! Each earlier run is a shape (`profile.rs`). This run may have the shape and the level of one of them, the shape at
+//! another level, or neither. Each such case is a part. The epochs seen give each part its level (`follow.rs`) and its
+//! weight, by Bayes' rule (`weigh.rs`). With enough earlier runs that are alike, their own errors scale the interval
+//! (`calibration.rs`).
+
+mod calibration;
+mod follow;
+mod inside;
+mod profile;
+mod weigh;
+
+pub use calibration::calibrated;
+pub use inside::inside;
+pub use weigh::{Comparison, Seen, Template, templates};
+
+use super::Metric;
+use crate::attribution::ledger::{EpochSummary, InterEpoch};
+use profile::Profile;
+
+/// An earlier run.
+#[derive(Clone, Debug, Default)]
+pub struct EarlierRun {
+    /// Its epochs, in order.
+    pub epochs: Vec<EpochSummary>,
+    /// Time and energy between them.
+    pub between: InterEpoch,
+    /// Whether it ended as planned. If it did not, its last epoch is like any other.
+    pub is_whole: bool,
+}
+
+impl EarlierRun {
+    /// The mean duration of an epoch, or its energy if no duration is known, as a logarithm; None: neither is known.
+    fn level(&self) -> Option<f64> {
+        let mean = |metric: Metric| {
+            let known = self.epochs.iter().filter_map(|epoch| Some((epoch.count as f64, metric.of_whole(epoch)?)));
+            let (count, sum) = known.fold((0.0, 0.0), |(count, sum), (more, amount)| (count + more, sum + amount));
+            Some((sum / count).ln()).filter(|level| level.is_finite())
+        };
+        mean(Metric::Duration).or_else(|| mean(Metric::Energy))
+    }
+}
+
+/// Most earlier runs that a forecast uses. The newest count.
+const MAX_RUNS: usize = 24;
+/// Most of them at one level.
+const MAX_ALIKE: usize = 12;
+/// Runs whose epochs differ by less than this are of one level, as a logarithm.
+pub const ALIKE: f64 = 0.25;
+
+/// Earlier runs, prepared for forecasts.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    runs: Vec<Prepared>,
+    tuning: Tuning,
+}
+
+/// An earlier run, prepared.
+#[derive(Clone, Debug)]
+struct Prepared {
+    energy: Option<Profile>,
+    duration: Option<Profile>,
+    /// Time between two epochs, s, and the energy in it, J.
+    gap_s: f64,
+    gap_j: f64,
+}
+
+impl Prepared {
+    fn profile(&self, metric: Metric) -> Option<&Profile> {
+        match metric {
+            Metric::Energy => self.energy.as_ref(),
+            Metric::Duration => self.duration.as_ref(),
+        }
+    }
+}
+
+/// The constants of the model with earlier runs. They were chosen on recorded runs, each without the set that it was
+/// scored on. See docs/src/explanation/forecast.md.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tuning {
+    /// Scatter of the duration of an epoch from run to run before any is known, as a logarithm.
+    pub time_scatter: f64,
+    /// The same for its energy. Devices of one model differ more in power than in speed.
+    pub energy_scatter: f64,
+    /// Scatter of an epoch around the shape before any is known, as a logarithm.
+    pub noise: f64,
+    /// Difference of shape between runs, in scatters of the level.
+    pub shape: f64,
+    /// Scatter of the first epoch from run to run before any is known, as a logarithm.
+    pub first: f64,
+    /// Prior weight of another level or shape, in earlier runs.
+    pub other: f64,
+}
+
+impl Default for Tuning {
+    fn default() -> Tuning {
+        Tuning { time_scatter: 0.003, energy_scatter: 0.005, noise: 0.003, shape: 0.75, first: 0.05, other: 0.4 }
+    }
+}
+
+impl History {
+    /// Prepares earlier runs, newest last.
+    pub fn new(runs: &[EarlierRun]) -> History {
+        History::with(Tuning::default(), runs)
+    }
+
+    /// The same with other constants.
+    pub fn with(tuning: Tuning, runs: &[EarlierRun]) -> History {
+        let mut kept: Vec<(f64, &EarlierRun)> = Vec::new();
+        for run in runs.iter().rev() {
+            let Some(level) = run.level() else { continue };
+            let alike = kept.iter().filter(|(other, _)| (other - level).abs() < ALIKE).count();
+            if alike < MAX_ALIKE {
+                kept.push((level, run));
+            }
+            if kept.len() == MAX_RUNS {
+                break;
+            }
+        }
+        History { runs: kept.iter().rev().map(|(_, run)| Prepared::of(run, &tuning)).collect(), tuning }
+    }
+
+    /// Whether there is no earlier run to use.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Number of earlier runs that a forecast uses.
+    pub fn runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Its constants.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
+    /// The usual cost of a gap between two epochs; None: there is no earlier run.
+    pub fn usual_gap(&self, metric: Metric) -> Option<f64> {
+        let mut gaps: Vec<f64> = self
+            .runs
+            .iter()
+            .map(|run| match metric {
+                Metric::Energy => run.gap_j,
+                Metric::Duration => run.gap_s,
+            })
+            .collect();
+        gaps.sort_by(f64::total_cmp);
+        gaps.get(gaps.len().saturating_sub(1) / 2).copied()
+    }
+}
+
+impl Prepared {
+    fn of(run: &EarlierRun, tuning: &Tuning) -> Prepared {
+        let profile = |metric| Profile::of(run, metric, tuning.noise);
+        let epochs: u64 = run.epochs.iter().map(|epoch| epoch.count).sum();
+        let gaps = epochs.saturating_sub(1).max(1) as f64;
+        Prepared {
+            energy: profile(Metric::Energy),
+            duration: profile(Metric::Duration),
+            gap_s: run.between.duration_s / gaps,
+            gap_j: run.between.energy_j.unwrap_or(0.0) / gaps,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
