@@ -192,7 +192,7 @@ fn messages_show_the_interval_of_estimated_energy() {
     let uncertainty = Uncertainty { used: band, to_come: band };
     let mut alerts = Alerts::new(options.alerts, options.epochs);
     let messages = reviewed_with(&mut alerts, &options, &ledger(2), 2, uncertainty).messages;
-    assert!(messages[0].contains("energy about 10 kJ (4700 J to "), "{messages:?}");
+    assert!(messages[0].contains("energy about 10 kJ (4500 J to "), "{messages:?}");
     assert!(
         messages[0].contains("CO2e about 1.3 g (0.") && messages[0].ends_with("the error of the estimates"),
         "{messages:?}"

@@ -27,8 +27,8 @@ pub fn memory(world: &Running, most_bytes: u64) -> Checked {
     Ok(())
 }
 
-/// Energy that a resumed run may count for another device of its kind, J. If a kill or a power cut keeps the last line of
-/// a write from the journal, it has the energy of these epochs by kind only.
+/// Energy that a resumed run may count for another device of its kind, J. If a kill or a power cut keeps the last line
+/// of a write from the journal, it has the energy of these epochs by kind only.
 pub fn misplaced_j(world: &Running, device: &Device, lives: &[(usize, Truth)]) -> f64 {
     let killed = lives.iter().filter(|(_, truth)| !truth.has_ended);
     let epochs: Vec<(u64, u64)> = killed.flat_map(|(_, truth)| truth.epochs.iter().copied()).collect();
