@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{by_hand, checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
+use crate::is_forecast_message;
 use std::path::Path;
 use std::process::Command;
 
@@ -157,7 +158,7 @@ fn training_and_report(text: &str) -> (Vec<&str>, Vec<String>) {
     let words =
         |line: &str| line.split_whitespace().filter(|word| !word.starts_with(is_figure)).collect::<Vec<_>>().join(" ");
     // Units depend on the size of a figure. A slower language gets the forecast after another epoch.
-    let is_same_in_all = |line: &&str| !line.starts_with("carbontracker: forecast") && !line.starts_with("  time");
+    let is_same_in_all = |line: &&str| !is_forecast_message(line) && !line.starts_with("  time");
     let plain = |line: &str| words(line).replace(" µJ", " J").replace(" mJ", " J").replace(" kJ", " J");
     (training, report.into_iter().filter(is_same_in_all).map(plain).collect())
 }

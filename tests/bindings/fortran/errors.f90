@@ -35,7 +35,7 @@ program errors
    call same(stat, ct_einval, 'stat of -1 of 2')
    call run%progress(1, -2, stat)
    call same(stat, ct_einval, 'stat of 1 of -2')
-   call run%run_progress(-1.0d0, 2.0d0, stat, why)
+   call run%run_progress(-1.0_real64, 2.0_real64, stat, why)
    call same(stat, ct_einval, 'stat of a run at -1 of 2')
    call that(index(why, 'ct_run_progress') > 0, why)
    call near(run%value('/no/such', stat=stat, errmsg=why), -1.0_real64, 'no such number')
