@@ -114,6 +114,7 @@ mutable struct Trial
     ended::Int
     is_over::Bool
     messages::Int
+    warnings::Int
 end
 
 const POINTERS = ["/usage/duration_s", "/usage/energy_j",
@@ -124,12 +125,13 @@ function record(t::Trial)
     marks = t.has_marks ? "marks" : "plain"
     for message in messages(t.tracker)
         t.messages += 1
+        t.warnings += occursin("budget_", message) # it names a budget
         println("flux_like, $marks, after $(t.ended): $message")
     end
     short(number) = number == "" ? "" : round(number, sigdigits = 6)
     numbers = [short(get(t.tracker, pointer, "")) for pointer in POINTERS]
     fields = ["flux_like", marks, get(ENV, "TRIAL_LABEL", "none,1"), t.epochs, t.ended, Int(t.is_over), t.messages,
-        round(Sys.loadavg()[1], digits = 2), numbers..., get(ENV, "CARBONTRACKER_BUDGET_H", ""), get(ENV, "CARBONTRACKER_BUDGET_KWH", "")]
+        t.warnings, round(Sys.loadavg()[1], digits = 2), numbers..., get(ENV, "CARBONTRACKER_BUDGET_H", ""), get(ENV, "CARBONTRACKER_BUDGET_KWH", "")]
     open(io -> println(io, join(fields, ",")), get(ENV, "TRIAL_CSV", "/dev/stdout"), "a")
 end
 
@@ -150,7 +152,7 @@ function main(has_marks)
     println(stderr, "Julia ", VERSION)
     Random.seed!(17)
     BLAS.set_num_threads(1)
-    t = Trial(Tracker(), has_marks, parse(Int, get(ENV, "CARBONTRACKER_EPOCHS", "0")), 0, false, 0)
+    t = Trial(Tracker(), has_marks, parse(Int, get(ENV, "CARBONTRACKER_EPOCHS", "0")), 0, false, 0, 0)
     images, labels = read_images("examples/digits.csv")
     block(n, f) = Skip((Norm(n), Dense(n, n + 8, f), Dense(n + 8, n, identity)))
     layers = (Dense(PIXELS, 96, relu), block(96, tanh), block(96, softplus), Dense(96, 80, swish), block(80, elu),

@@ -107,15 +107,15 @@ once() {
         "$build/$program" "$marks" 2>>"$out/errors.txt" | sed "s/^/[$label] /" >>"$out/messages.txt"
 }
 
-# The pilot's use times a factor, as options. The pilot has no log, so it is no history. Fields 10 and 11 of a row are
+# The pilot's use times a factor, as options. The pilot has no log, so it is no history. Fields 11 and 12 of a row are
 # seconds and joules.
 budget() {
-    awk -F, -v factor="$2" -v program="$1" '$1 == program && $3 == "none" { s = $10; j = $11 }
+    awk -F, -v factor="$2" -v program="$1" '$1 == program && $3 == "none" { s = $11; j = $12 }
         END { printf "CARBONTRACKER_BUDGET_H=%.9f CARBONTRACKER_BUDGET_KWH=%.12f", s * factor / 3600, j * factor / 3.6e6 }
     ' "$rows"
 }
 
-echo "program,marks,budget,run,epochs,after,over,messages,load,used_s,used_j,time_s,time_low_s,time_high_s,energy_j,\
+echo "program,marks,budget,run,epochs,after,over,messages,warnings,load,used_s,used_j,time_s,time_low_s,time_high_s,energy_j,\
 energy_low_j,energy_high_j,budget_h,budget_kwh" >"$rows"
 ready=()
 for program in $programs; do
@@ -148,7 +148,7 @@ done
     echo "processors: $(nproc --all)"
     sort -u "$out/errors.txt" | grep -E '^(XGBoost|libtorch|Julia) [0-9]' || true
     echo "wheels: $xgboost_wheel $lightgbm_wheel"
-    echo "library: $(git describe --always --dirty 2>/dev/null || echo "${libraries}")"
+    echo "library: $libraries, tree: $(git describe --always --dirty 2>/dev/null || echo unknown)"
 } >"$out/versions.txt"
 python3 $here/table.py "$rows" | tee "$out/table.md"
 echo "live: the table, the messages and the journals are in $out" >&2

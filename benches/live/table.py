@@ -6,6 +6,7 @@ python3 benches/live/table.py ROWS.csv [energy]     (time, without a second argu
 import csv
 import sys
 from itertools import groupby
+from statistics import fmean
 
 AT = (0, 1, 2, 3)
 UNITS = {"time": ("used_s", "time_s", "s", 1.0), "energy": ("used_j", "energy_j", "kJ", 1e-3)}
@@ -55,16 +56,22 @@ class Run:
         return any((number(self.rows[after][field]) or 0) > limit for field, limit in self.limits())
 
     def alarms(self):
-        """The epochs after which the run was over its budget by the library."""
+        """The epochs after which the library's status was over the budget."""
         return [after for after, row in sorted(self.rows.items()) if row["over"] == "1"]
+
+    def warning(self):
+        """The epoch after which the first message named a budget; None without one."""
+        return next((after for after, row in sorted(self.rows.items()) if row["warnings"] != "0"), None)
 
     def verdict(self):
         """The verdicts in words, and whether one was wrong: an alarm in a healthy run, or none in one that passes."""
-        alarms = self.alarms()
+        alarms, warning = self.alarms(), self.warning()
         if not self.limits():
             return "", False
         if not self.is_passed(self.epochs):
-            return (f"wrong alarm after {spans(alarms)}", True) if alarms else ("healthy, no alarm", False)
+            wrong = [f"wrong status after {spans(alarms)}"] if alarms else []
+            wrong += [f"wrong message after {warning}"] if warning is not None else []
+            return ", ".join(wrong) or "healthy, no alarm", bool(wrong)
         passed = min(after for after in self.rows if self.is_passed(after))
         if not alarms or alarms[0] > passed:
             return f"passed in epoch {passed}, first alarm {'after ' + str(alarms[0]) if alarms else 'never'}", True
@@ -113,29 +120,30 @@ def runs_table(runs, metric):
         print(f"| {run.title} | {cells} | {outcome} | {run.load:.1f} | {run.last['messages']} | {run.verdict()[0]} |")
 
 
-def summary(runs):
-    """Mean error and the intervals that hold, of the runs without and with an earlier run."""
+def summary(runs, metric):
+    """The scores of the runs without and with an earlier run."""
     groups = {}
     for run in runs:
         which = "first" if run.number == "1" else "later"
         groups.setdefault((run.program, run.marks, which), []).append(run)
         groups.setdefault(("all", run.marks, which), []).append(run)
-    print("| program | marks | runs | metric | " + " | ".join(f"k = {after}" for after in AT) + " | wrong verdicts |")
-    print("| --- | --- | --- | --- | " + "--- | " * len(AT) + "---: |")
-    for (program, marks, which), members in sorted(groups.items(), key=lambda group: group[0][0] == "all"):
-        for metric in UNITS:
-            cells = " | ".join(score(members, metric, after) for after in AT)
-            wrong = sum(run.verdict()[1] for run in members)
-            print(f"| {program} | {marks} | {which} | {metric} | {cells} | {wrong} of {len(members)} |")
+    print("| program | marks | runs | " + " | ".join(f"k = {after}" for after in AT) + " | wrong verdicts |")
+    print("| --- | --- | --- | " + "--- | " * len(AT) + "---: |")
+    for group, members in sorted(groups.items(), key=lambda group: group[0][0] == "all"):
+        cells = " | ".join(score(members, metric, after) for after in AT)
+        wrong = sum(run.verdict()[1] for run in members)
+        print(f"| {' | '.join(group)} | {cells} | {wrong} of {len(members)} |")
 
 
 def score(runs, metric, after):
-    known = [run for run in runs if run.forecast(metric, after)]
+    """Mean error, how many intervals hold, and their mean width as a share of the outcome."""
+    known = [(run.forecast(metric, after), run.outcome(metric)) for run in runs if run.forecast(metric, after)]
     if not known:
         return "none"
-    errors = [abs(run.forecast(metric, after)[0] / run.outcome(metric) - 1) for run in known]
-    held = sum(run.holds(metric, after) for run in known)
-    return f"{100 * sum(errors) / len(errors):.1f} %, {held} of {len(known)} hold"
+    error = 100 * fmean(abs(value / outcome - 1) for (value, _, _), outcome in known)
+    width = 100 * fmean((high - low) / outcome for (_, low, high), outcome in known)
+    held = sum(low <= outcome <= high for (_, low, high), outcome in known)
+    return f"{error:.1f} %, {held} of {len(known)} hold, {width:.0f} % wide"
 
 
 def main():
@@ -143,8 +151,8 @@ def main():
     runs = [run for run in read(sys.argv[1]) if run.budget != "none"]
     print(f"Forecast of the {metric} of the whole run, with its interval. OUT: the interval does not hold the outcome.\n")
     runs_table(runs, metric)
-    print("\nMean error of the forecast, and how many intervals hold. `first` runs have no earlier run as history.\n")
-    summary(runs)
+    print("\nMean error after k epochs, intervals that hold, their mean width. A `first` run has no history.\n")
+    summary(runs, metric)
 
 
 if __name__ == "__main__":

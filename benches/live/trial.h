@@ -14,7 +14,7 @@ typedef struct {
     ct_tracker *tracker;
     FILE *rows;
     const char *program;
-    int has_marks, epochs, ended, is_over, messages;
+    int has_marks, epochs, ended, is_over, messages, warnings;
 } trial;
 
 static inline const char *trial_setting(const char *name, const char *otherwise)
@@ -43,8 +43,8 @@ static inline void trial_row(const trial *t)
     double load = 0;
     if (getloadavg(&load, 1) != 1)
         load = 0;
-    fprintf(t->rows, "%s,%s,%s,%d,%d,%d,%d,%.2f", t->program, t->has_marks ? "marks" : "plain",
-            trial_setting("TRIAL_LABEL", "none,1"), t->epochs, t->ended, t->is_over, t->messages, load);
+    fprintf(t->rows, "%s,%s,%s,%d,%d,%d,%d,%d,%.2f", t->program, t->has_marks ? "marks" : "plain",
+            trial_setting("TRIAL_LABEL", "none,1"), t->epochs, t->ended, t->is_over, t->messages, t->warnings, load);
     for (size_t i = 0; i < sizeof pointers / sizeof *pointers; i++)
         trial_field(t, pointers[i]);
     fprintf(t->rows, ",%s,%s\n", trial_setting("CARBONTRACKER_BUDGET_H", ""),
@@ -52,11 +52,13 @@ static inline void trial_row(const trial *t)
     fflush(t->rows);
 }
 
+/* Prints the messages. A warning is one that names a budget. */
 static inline void trial_messages(trial *t)
 {
     char text[4096];
     while (ct_message(t->tracker, text, sizeof text, NULL) == CT_OK) {
         t->messages++;
+        t->warnings += strstr(text, "budget_") != NULL;
         printf("%s, %s, after %d: %s\n", t->program, t->has_marks ? "marks" : "plain", t->ended, text);
     }
 }
