@@ -131,7 +131,8 @@ function record(t::Trial)
     short(number) = number == "" ? "" : round(number, sigdigits = 6)
     numbers = [short(get(t.tracker, pointer, "")) for pointer in POINTERS]
     fields = ["flux_like", marks, get(ENV, "TRIAL_LABEL", "none,1"), t.epochs, t.ended, Int(t.is_over), t.messages,
-        t.warnings, round(Sys.loadavg()[1], digits = 2), numbers..., get(ENV, "CARBONTRACKER_BUDGET_H", ""), get(ENV, "CARBONTRACKER_BUDGET_KWH", "")]
+        t.warnings, round(Sys.loadavg()[1], digits = 2), numbers...,
+        get(ENV, "CARBONTRACKER_BUDGET_H", ""), get(ENV, "CARBONTRACKER_BUDGET_KWH", "")]
     open(io -> println(io, join(fields, ",")), get(ENV, "TRIAL_CSV", "/dev/stdout"), "a")
 end
 

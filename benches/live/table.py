@@ -149,7 +149,7 @@ def score(runs, metric, after):
 def main():
     metric = sys.argv[2] if len(sys.argv) > 2 else "time"
     runs = [run for run in read(sys.argv[1]) if run.budget != "none"]
-    print(f"Forecast of the {metric} of the whole run, with its interval. OUT: the interval does not hold the outcome.\n")
+    print(f"Forecast of the run's {metric}, with its interval. OUT: the interval does not hold the outcome.\n")
     runs_table(runs, metric)
     print("\nMean error after k epochs, intervals that hold, their mean width. A `first` run has no history.\n")
     summary(runs, metric)
