@@ -156,8 +156,9 @@ function main(has_marks)
     t = Trial(Tracker(), has_marks, parse(Int, get(ENV, "CARBONTRACKER_EPOCHS", "0")), 0, false, 0, 0)
     images, labels = read_images("examples/digits.csv")
     block(n, f) = Skip((Norm(n), Dense(n, n + 8, f), Dense(n + 8, n, identity)))
-    layers = (Dense(PIXELS, 96, relu), block(96, tanh), block(96, softplus), Dense(96, 80, swish), block(80, elu),
-        block(80, relu), Dense(80, 48, softplus), block(48, swish), Norm(48), Dense(48, CLASSES, identity))
+    blocks(n) = map(f -> block(n, f), (relu, tanh, softplus, swish, elu))
+    layers = (Dense(PIXELS, 64, relu), blocks(64)..., Dense(64, 48, swish), blocks(48)..., Dense(48, 32, elu),
+        blocks(32)..., Norm(32), Dense(32, CLASSES, identity))
     state = moments(parameters(layers))
     record(t)
     right = 0.0
