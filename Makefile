@@ -10,6 +10,7 @@
 # make install   installs them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from capi/src/lib.rs
 # make bench     prints the error of measured energy, the cost of a call, a sample and ten million epochs
+# make trials    trains four real programs and prints what was forecast against the outcome (benches/live): 10 minutes
 # make figure    scores the forecast on the recordings in CT_DATA and draws docs/src/explanation/forecast.svg
 
 PREFIX   ?= /usr/local
@@ -26,7 +27,7 @@ BUILD   := build
 INSTALL := PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT)' BUILD='$(BUILD)' packaging/install.sh
 
 all: lib cli lua connectors
-.PHONY: all lib cli lua connectors demo check tools header bench figure install uninstall clean
+.PHONY: all lib cli lua connectors demo check tools header bench trials figure install uninstall clean
 
 # A file is built only if it is missing or older than its sources. So `make install` under sudo only copies: the PATH of
 # sudo may lack cargo. Each build names all three packages, so that they get the same features and share one build of the
@@ -162,6 +163,9 @@ BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench
 
 bench: lib cli
 	$(BENCH) -p carbontracker --bench accuracy --bench cost --bench bindings
+
+trials: lib
+	CT_LIBDIR=$(abspath $(OUT)) benches/live/run.sh
 
 figure:
 	$(BENCH) -p carbontracker-cli --bench forecast

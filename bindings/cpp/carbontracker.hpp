@@ -220,7 +220,7 @@ public:
     }
     ~epoch() { leave(); }
 
-    /** Ends the epoch now. CT_OVER_BUDGET: it ended, and the run's forecast exceeds a budget. */
+    /** Ends the epoch now. CT_OVER_BUDGET: it ended, and the run passes a budget. */
     ct_status end() noexcept {
         const std::shared_ptr<ct_tracker> run = std::move(run_);
         return ct_epoch_end(run.get());
@@ -339,6 +339,12 @@ public:
     ct_status epoch_cancel() noexcept { return ct_epoch_cancel(native()); }
     ct_status progress(std::uint64_t done, std::uint64_t total) noexcept { return ct_progress(native(), done, total); }
     /**@}*/
+
+    /**
+     * Sets the progress of the whole run: `done` of `total`, in any unit, such as time steps, simulated time or tokens.
+     * It needs no epochs. Call it as often as you like, with 0 at the start. CT_OVER_BUDGET: the run passes a budget.
+     */
+    ct_status run_progress(double done, double total) noexcept { return ct_run_progress(native(), done, total); }
 
     /**
      * One number of the JSON report, by its JSON Pointer: `value("/usage/energy_j")`. It waits up to 1 s for readings.

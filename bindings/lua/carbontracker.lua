@@ -118,8 +118,8 @@ function Tracker:epoch_begin()
 end
 
 --- Ends the open epoch: reads the clock and returns.
--- @treturn string "ok", "disabled", or "over_budget": the run's forecast exceeds `budget_kwh`, `budget_g` or
--- `budget_h`. It may come one epoch late, because the forecast uses only epochs whose readings are complete.
+-- @treturn string "ok", "disabled", or "over_budget": the run passes `budget_kwh`, `budget_g` or `budget_h`, by its use,
+-- or by the lower end of the forecast after two epochs in a row
 -- @raise no epoch is open
 function Tracker:epoch_end()
   local status = finish(self, 2)
@@ -250,6 +250,21 @@ function Tracker:progress(done, total)
   return STATUS[status]
 end
 
+--- Sets the progress of the whole run, in any unit, such as time steps, simulated time or tokens. It needs no epochs;
+-- call it as often as you like, with 0 at the start, and at the end. `total` may change.
+-- @tparam number done the work done; less than before is ignored
+-- @tparam number total all the work, as it is known now
+-- @treturn string "ok", "disabled", or "over_budget": the run passes a budget
+-- @raise done is below 0, total is not above 0, or one is not finite
+function Tracker:run_progress(done, total)
+  local handle = live(self, 2)
+  done, total = tonumber(done), tonumber(total)
+  if not (done and total) then error("carbontracker: run_progress() takes two numbers", 2) end
+  local status = backend.run_progress(handle, done, total)
+  if status < 0 then fail(2) end
+  return STATUS[status]
+end
+
 --- One number of the JSON report, by its JSON Pointer: "/usage/energy_j", "/forecast/energy_j/high",
 -- "/epochs/3/duration_s" (counted from 0). It may wait up to 1 s for the last epoch's reading.
 -- @tparam string pointer
@@ -275,7 +290,8 @@ function Tracker:report(format)
   return text or ""
 end
 
---- Takes the oldest message: a warning, the forecast after an epoch, an exceeded budget.
+--- Takes the oldest message: a warning, a forecast, an exceeded budget. It waits a few milliseconds for the reading that
+-- closes the last epoch.
 -- @treturn ?string nil if there is none
 function Tracker:message()
   local text, status = backend.message(live(self, 2))

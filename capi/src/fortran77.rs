@@ -11,6 +11,7 @@
 //! | `CTINIT(EPOCHS, IERR)` | makes the tracker; EPOCHS is the planned number, 0 if unknown or in CARBONTRACKER_EPOCHS. CT_ESTATE: a tracker exists |
 //! | `CTEBEG(IERR)`, `CTEEND(IERR)`, `CTCANC(IERR)` | begin, end and cancel an epoch |
 //! | `CTPROG(DONE, TOTAL, IERR)` | steps done, and steps in all, of the open epoch |
+//! | `CTRPRG(DONE, TOTAL, IERR)` | work done, and work in all, of the whole run, in DOUBLE PRECISION |
 //! | `CTGET(EJ, CO2, PEJ, IERR)` | energy so far (J), its CO2e (g), forecast of the run (J); -1 if unknown; IERR is the status of EJ |
 //! | `CTREP(FORMAT, FILE, IERR)` | writes the report to a file; FORMAT may be upper or lower case |
 //! | `CTERR(TEXT)` | the message of this thread's last failure, padded with blanks; blank if there was none |
@@ -20,8 +21,8 @@
 //! tracker from `ct_fortran_tracker`.
 
 use super::{
-    ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_value, guard,
-    set_last_error, with_tracker,
+    ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_run_progress, ct_value,
+    guard, set_last_error, with_tracker,
 };
 use carbontracker::error::{Error, Status};
 use carbontracker::os::Undisturbed;
@@ -188,6 +189,8 @@ entry!([ctebeg ctebeg_ CTEBEG] () => ct_epoch_begin(TRACKER.load(Ordering::SeqCs
 entry!([cteend cteend_ CTEEND] () => ct_epoch_end(TRACKER.load(Ordering::SeqCst)));
 entry!([ctcanc ctcanc_ CTCANC] () => ct_epoch_cancel(TRACKER.load(Ordering::SeqCst)));
 entry!([ctprog ctprog_ CTPROG] (done: *const i32, total: *const i32) => progress(done, total));
+entry!([ctrprg ctrprg_ CTRPRG] (done: *const f64, total: *const f64)
+    => ct_run_progress(TRACKER.load(Ordering::SeqCst), done.read(), total.read()));
 entry!([ctget ctget_ CTGET] (energy: *mut f64, co2: *mut f64, forecast: *mut f64) => get(energy, co2, forecast));
 entry!([ctrep ctrep_ CTREP] (format: *const u8, file: *const u8) lengths (of_format, of_file)
     => write_report(format, file, of_format, of_file));

@@ -71,7 +71,7 @@ pub unsafe extern "C" fn ct_create(options: *const c_char, out: *mut *mut Tracke
 /// Begins an epoch. It stamps the clock and returns: it reads no device and allocates nothing.
 ///
 /// CT_ESTATE: an epoch is already open; nothing changed. The report's notes count such refused calls, and those of
-/// ct_epoch_end, ct_epoch_cancel and ct_progress. The first of each kind also makes a message.
+/// ct_epoch_end, ct_epoch_cancel, ct_progress and ct_run_progress. The first of each kind also makes a message.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_epoch_begin(tracker: *mut Tracker) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.
@@ -80,8 +80,10 @@ pub unsafe extern "C" fn ct_epoch_begin(tracker: *mut Tracker) -> Status {
 
 /// Ends the open epoch. It stamps the clock and returns, and costs as little as ct_epoch_begin.
 ///
-/// CT_OVER_BUDGET: the epoch ended, and the forecast of the run exceeds budget_kwh, budget_g or budget_h. The forecast
-/// covers the epochs whose readings have arrived, so this status may come one epoch late. CT_ESTATE: no epoch is open.
+/// CT_OVER_BUDGET: the epoch ended, and the run passes budget_kwh, budget_g or budget_h. Its use does, or the lower end
+/// of the forecast does after two epochs in a row. With a budget, the call waits a few milliseconds for the epoch's
+/// last reading, so the verdict is on this epoch. In all, such waits take 1 s and a hundredth of the run's time at
+/// most. CT_ESTATE: no epoch is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_epoch_end(tracker: *mut Tracker) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.
@@ -108,6 +110,23 @@ pub unsafe extern "C" fn ct_epoch_cancel(tracker: *mut Tracker) -> Status {
 pub unsafe extern "C" fn ct_progress(tracker: *mut Tracker, done: u64, total: u64) -> Status {
     // SAFETY: the caller passes NULL or a live tracker.
     unsafe { with_tracker(tracker, |tracker| tracker.progress(done, total)) }
+}
+
+/// Reports the progress of the whole run: `done` of `total`, in any unit, such as time steps, simulated time or tokens.
+/// It needs no epochs, and may be called together with them. It stores three numbers and returns: it takes no lock, and
+/// can be called after every step. Call it with `done` 0 at the start, or with the work of earlier attempts, and at the
+/// end. `total` may change from call to call.
+///
+/// If no epochs are marked, the run lasts from the first call to the last one. Its forecast ("/forecast") starts at 1 %
+/// of the work. With the option `epochs` and marked epochs, the forecast is made from the epochs.
+///
+/// CT_OVER_BUDGET: the progress is stored, and the run passes a budget. CT_EINVAL: `done` is below 0, `total` is not
+/// above 0, or one of them is not finite. If `done` is less than before, the call is ignored, and a message reports the
+/// first such call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_run_progress(tracker: *mut Tracker, done: f64, total: f64) -> Status {
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, |tracker| tracker.run_progress(done, total)) }
 }
 
 /// Reads one number of the JSON report by its JSON Pointer (RFC 6901): "/usage/energy_j", "/forecast/energy_j/high",
@@ -171,8 +190,9 @@ pub unsafe extern "C" fn ct_report(
     unsafe { with_tracker(tracker, report) }
 }
 
-/// Takes the oldest queued message: a warning, the forecast after `forecast_after` epochs, or an exceeded budget. The
-/// buffer works as in ct_report. On CT_ERANGE the message stays in the queue.
+/// Takes the oldest queued message: a warning, a forecast, or an exceeded budget. If none is queued, it waits a few
+/// milliseconds for the reading that closes the last epoch, because that may make one. In all, such waits take 1 s and
+/// a hundredth of the run's time at most. The buffer works as in ct_report. On CT_ERANGE the message stays queued.
 ///
 /// CT_ENOENT: the queue is empty.
 #[unsafe(no_mangle)]

@@ -102,17 +102,56 @@ impl CarriedOver {
     }
 
     /// Shares out the energy of a kind, as the devices of this kind used energy so far: an epoch's line does not name
-    /// the devices. If none has used any, the first one gets it all.
+    /// the devices. If none has used any, they get equal parts.
     fn share_out(&mut self, kind: DeviceKind, energy: Energy) {
         let used_j = |one: &CarriedComponent| one.used.sum().joules.unwrap_or(0.0);
-        let sum_j: f64 = self.components.iter().filter(|one| one.channel.kind == kind).map(used_j).sum();
-        let mut first_part = 1.0;
+        let (count, sum_j) = (self.components.iter().filter(|one| one.channel.kind == kind))
+            .fold((0.0, 0.0), |(count, sum_j), one| (count + 1.0, sum_j + used_j(one)));
         for component in self.components.iter_mut().filter(|one| one.channel.kind == kind) {
-            let part = if sum_j > 0.0 { used_j(component) / sum_j } else { std::mem::take(&mut first_part) };
+            let part = if sum_j > 0.0 { used_j(component) / sum_j } else { 1.0 / count };
             if part > 0.0 {
                 let joules = energy.joules.map(|joules| joules * part);
                 component.used.epochs.add(Energy { joules, ..energy });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::channel::{MeasuringMethod, Quantity};
+    use crate::measurement::source_name::SourceName;
+
+    /// Two packages and a GPU, with this energy each, J.
+    fn run_of(used: [Option<f64>; 3]) -> CarriedOver {
+        let kinds = [DeviceKind::Cpu, DeviceKind::Cpu, DeviceKind::Gpu];
+        let component = |(kind, joules): (DeviceKind, Option<f64>)| {
+            let mut used = EnergySplit::default();
+            used.epochs.add(Energy { joules, ..Energy::default() });
+            let quantity = Quantity::Power { max_watts: 500.0 };
+            let channel = Channel::new((kind, SourceName::Rapl), "it", "it", MeasuringMethod::Counter, quantity);
+            CarriedComponent { channel, used }
+        };
+        CarriedOver { components: kinds.into_iter().zip(used).map(component).collect(), ..CarriedOver::default() }
+    }
+
+    fn energies(run: &CarriedOver) -> Vec<Option<f64>> {
+        run.components.iter().map(|one| one.used.sum().joules).collect()
+    }
+
+    #[test]
+    fn energy_of_a_kind_is_shared_out_as_its_devices_used_it() {
+        let mut run = run_of([Some(30.0), Some(10.0), Some(5.0)]);
+        run.share_out(DeviceKind::Cpu, Energy { joules: Some(8.0), ..Energy::default() });
+        assert_eq!(energies(&run), [Some(36.0), Some(12.0), Some(5.0)]);
+    }
+
+    #[test]
+    fn devices_without_known_energy_get_equal_parts() {
+        let mut run = run_of([None; 3]);
+        run.share_out(DeviceKind::Cpu, Energy { joules: Some(8.0), ..Energy::default() });
+        run.share_out(DeviceKind::Gpu, Energy { joules: Some(7.0), ..Energy::default() });
+        assert_eq!(energies(&run), [Some(4.0), Some(4.0), Some(7.0)]);
     }
 }

@@ -186,10 +186,11 @@ impl StandbyLedger {
         self.keep_between(to, MonoNs::NEVER, run);
     }
 
-    /// Whether the last turn of this process has ended, and readings of its energy are still missing.
+    /// Whether turns of this process have ended, and readings of their energy are still missing.
     pub fn awaits_readings(&self, channel: usize, run: &Ledger) -> bool {
         let read_until = run.credited_until(channel).max(self.ledger.credited_until(channel));
-        !self.lease.is_ours && self.turns.front().is_some_and(|&(from, to)| from < to && read_until < Some(to))
+        let is_awaited = |&(from, to): &(MonoNs, MonoNs)| from < to && read_until < Some(to);
+        !self.lease.is_ours && self.turns.iter().any(is_awaited)
     }
 
     /// Keeps the energy between two instants and drops the rest.

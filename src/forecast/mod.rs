@@ -16,6 +16,7 @@ mod alone;
 pub mod first_epoch;
 pub mod history;
 mod mixture;
+pub mod run_progress;
 pub mod trend;
 pub mod uncertainty;
 

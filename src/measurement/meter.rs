@@ -239,6 +239,10 @@ impl Meter {
         if self.stands_still((since, previous), (at, count)) {
             return self.pause(at, credit);
         }
+        if self.may_catch_up() {
+            self.begin_again(at, count);
+            return None;
+        }
         if let Some(event) = self.wake((at, count), credit) {
             return Some(event);
         }

@@ -11,7 +11,9 @@ pub const KEYS: &[OptionKey] = &[
     key("interval", "seconds from 0.001 to 3600", |o, v| {
         put(&mut o.interval, number(v, 0.001, 3600.0).map(Duration::from_secs_f64))
     }),
-    key("forecast_after", "a whole number of epochs, 1 or more", |o, v| put(&mut o.alerts.forecast_after, positive(v))),
+    key("forecast_after", "a whole number of epochs, 1 or more", |o, v| {
+        put_some(&mut o.alerts.forecast_after, positive(v))
+    }),
     key("monitor_epochs", "all, or a whole number of epochs, 1 or more", |o, v| {
         put(&mut o.monitor_epochs, if v == "all" { Some(None) } else { positive(v).map(Some) })
     }),

@@ -19,7 +19,7 @@ fn defaults_are_the_documented_ones() {
     let o = parse("").unwrap();
     assert_eq!(
         (o.epochs, o.interval, o.carbon.pue, o.alerts.level, o.alerts.forecast_after),
-        (0, Duration::from_secs(1), 1.0, 0.9, 1)
+        (0, Duration::from_secs(1), 1.0, 0.9, None)
     );
     assert_eq!(o.measurement.components, DeviceKind::ALL);
     assert_eq!(o.measurement.sysroot, PathBuf::from("/"));

@@ -7,6 +7,9 @@ use std::mem::MaybeUninit;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
+/// The most by which one look at a thread shortens the wait for its end.
+const MAX_SLICE: Duration = Duration::from_millis(20);
+
 /// A handle of a thread, by which it is woken.
 #[derive(Clone)]
 pub struct Thread(Handle<std::thread::Thread>);
@@ -155,14 +158,18 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     Ok(JoinHandle(Handle::Real(thread?)))
 }
 
-/// Waits at most `patience` for a thread to end. Returns whether it has ended; otherwise the thread is detached.
+/// Waits at most `patience` for a thread to end. Returns whether it has ended; otherwise the thread is detached. A stop
+/// of the process uses up little of the time: the thread was stopped too.
 pub fn join_within(thread: JoinHandle, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+    let (mut left, mut before) = (patience, Instant::now());
     while !thread.is_finished() {
-        if Instant::now() >= deadline {
+        if left.is_zero() {
             return false;
         }
         pause(Duration::from_micros(200));
+        let now = Instant::now();
+        left = left.saturating_sub(now.saturating_duration_since(before).min(MAX_SLICE));
+        before = now;
     }
     if let Handle::Real(thread) = thread.0 {
         let _ = thread.join();

@@ -55,6 +55,11 @@ impl Report {
         self.forecast.filter(|_| self.settings.monitored.is_none())
     }
 
+    /// Whether the run ended before its planned end, and its forecast covers the rest.
+    pub(super) fn is_stopped_early(&self) -> bool {
+        self.is_finished && self.open_forecast().is_some_and(|forecast| forecast.after_epochs > 0)
+    }
+
     /// The emissions still to come, g CO2e; None: unknown, or measuring stops before the run does.
     pub(super) fn remaining_g(&self) -> Option<Estimate> {
         let joules = self.remaining_j()?;

@@ -13,6 +13,7 @@ use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::unavailable::Unavailable;
 use crate::state::EarlierRuns;
+use crate::state::alerts::ForecastBasis;
 use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
@@ -128,6 +129,7 @@ fn run(report: &Report) -> Value {
         "epochs_planned": settings.planned,
         "epochs_done": report.epochs_done,
         "progress": report.progress,
+        "work": report.work.map(|(done, total)| json!({"done": done, "total": total, "pieces": report.is_divided})),
         "resumed": report.resumed.map(|(times, lost)| json!({
             "times": times,
             "lost_epochs": lost.times,
@@ -175,18 +177,23 @@ pub fn figures(amounts: [(Option<f64>, Option<ErrorBand>); FIGURES.len()]) -> Ma
 
 fn forecast(report: &Report) -> Value {
     let Some(forecast) = report.forecast else { return Value::Null };
+    let rest = json!({
+        "duration_s": report.remaining_s().map(estimate),
+        "energy_j": report.remaining_j().map(estimate),
+        "co2eq_g": report.remaining_g().map(estimate),
+    });
+    let share = report.basis.and_then(ForecastBasis::share);
     json!({
+        "basis": report.basis.map(ForecastBasis::as_str),
         "after_epochs": forecast.after_epochs,
+        "after_share": share,
         "level": forecast.level,
         "duration_s": forecast.duration_s.map(estimate),
         "energy_j": report.forecast_j().map(estimate),
         "co2eq_g": report.forecast_co2eq_g().map(estimate),
         "history": report.earlier.as_ref().map(earlier_runs),
-        "remaining": {
-            "duration_s": report.remaining_s().map(estimate),
-            "energy_j": report.remaining_j().map(estimate),
-            "co2eq_g": report.remaining_g().map(estimate),
-        },
+        "saved": if report.is_stopped_early() { rest.clone() } else { Value::Null },
+        "remaining": rest,
     })
 }
 

@@ -45,6 +45,7 @@ use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
 use crate::measurement::unavailable::Unavailable;
+use crate::state::alerts::ForecastBasis;
 use crate::state::{CountedElsewhere, EarlierRuns, RunState};
 use crate::units::J_PER_KWH;
 use carbon_section::Marginal;
@@ -86,6 +87,8 @@ pub struct ReportSettings {
     pub planned: u64,
     /// Share of runs that the forecast interval is meant to hold, 0 to 1.
     pub level: f64,
+    /// Whether a budget is set.
+    pub has_budgets: bool,
     /// Epochs after which measuring stops; None: it does not stop.
     pub monitored: Option<u64>,
     /// The other places of the what-if section; None: it was switched off.
@@ -117,6 +120,14 @@ pub struct Report {
     settings: Arc<ReportSettings>,
     phase: RunPhase,
     progress: Option<f64>,
+    /// The work of the run that is done, and all of it, in the application's unit; None: it reports no progress.
+    work: Option<(f64, f64)>,
+    /// Whether progress divides the run into pieces, because the application marks no epochs.
+    is_divided: bool,
+    /// Whether measuring has ended.
+    is_finished: bool,
+    /// What the forecast is based on; None: there is none.
+    basis: Option<ForecastBasis>,
     epochs_done: u64,
     /// The number of earlier attempts, and the epochs that they did not end.
     resumed: Option<(u64, LostEnergy)>,
@@ -160,7 +171,7 @@ struct UsageTotals {
 impl Report {
     /// Appends notes. `more` gets the time since the open epoch's begin, s.
     pub fn with_notes(mut self, more: impl FnOnce(Option<f64>) -> Vec<String>) -> Report {
-        self.notes.extend(more(self.open_epoch.map(|(seconds, _)| seconds)));
+        self.notes.extend(more(self.open_epoch.filter(|_| !self.is_divided).map(|(seconds, _)| seconds)));
         self
     }
 
@@ -213,9 +224,17 @@ impl Report {
         self.use_of(self.energy_j(), Some(self.totals.duration_s))
     }
 
-    /// The use that is forecast for the whole run; None: there is no forecast, or the planned epochs have ended.
+    /// The forecast of a run with work left; None: there is no forecast, or all of the run is done.
+    fn open_forecast(&self) -> Option<Forecast> {
+        self.forecast.filter(|forecast| match self.basis {
+            Some(ForecastBasis::Progress(share)) => share < 1.0,
+            _ => forecast.after_epochs < self.settings.planned,
+        })
+    }
+
+    /// The use that is forecast for the whole run; None: there is no forecast, or all of the run is done.
     fn forecast_use(&self) -> Option<Use> {
-        let forecast = self.forecast.filter(|forecast| forecast.after_epochs < self.settings.planned)?;
+        let forecast = self.open_forecast()?;
         let value = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.value);
         Some(self.use_of(value(forecast.energy_j), value(forecast.duration_s)))
     }

@@ -64,7 +64,8 @@ impl Report {
 
     fn why_no_forecast(&self) -> &'static str {
         match self.settings.planned {
-            0 => "there is no forecast: set the number of planned epochs, epochs=N",
+            _ if self.work.is_some() => "there is no forecast yet: it starts at 1 % of the run's progress",
+            0 => "there is no forecast: set the number of planned epochs, epochs=N, or call ct_run_progress",
             _ => "there is no forecast yet: it starts when an epoch ends, or when ct_progress marks 5 % of the first",
         }
     }

@@ -15,6 +15,8 @@ use std::sync::Arc;
 impl Report {
     /// Copies what a report of this detail needs.
     pub fn new(settings: &Arc<ReportSettings>, state: &RunState, now: Now, detail: Detail) -> Report {
+        // A piece of a run that progress divides is no epoch.
+        let now = Now { open: now.open.filter(|_| !state.attribution.is_divided), ..now };
         let has_emissions = !matches!(detail, Detail::WithoutEmissions(_));
         let factors = EmissionFactors { curve: state.factors().curve.filter(|_| has_emissions), ..state.factors() };
         let emissions = factors.emissions(&state.attribution.ledger, now.at);
@@ -25,6 +27,10 @@ impl Report {
             settings: Arc::clone(settings),
             phase: phase(settings.planned, state, now.open.is_some()),
             progress: now.open.and_then(|open| open.share),
+            work: state.forecasting.run_progress.work(),
+            is_divided: state.attribution.is_divided,
+            is_finished: state.lifecycle.finished,
+            basis: state.alert_input(now.at).basis(settings.planned).filter(|_| forecast.is_some()),
             epochs_done: state.attribution.ledger.epochs(),
             resumed: (!state.attribution.carried_over.is_empty())
                 .then_some((state.attribution.carried_over.attempts, state.attribution.carried_over.lost)),
@@ -54,7 +60,8 @@ impl Report {
             report.what_if = report.run_elsewhere(&state.carbon.grid, state.carbon.clock.unix_s(now.at).0);
         }
         if detail == Detail::Epochs {
-            report.time_series = TimeSeries::new(state, &factors, settings.planned, settings.level, now.at);
+            let planned = if report.is_divided { 0 } else { settings.planned };
+            report.time_series = TimeSeries::new(state, &factors, planned, settings.level, now.at);
         }
         report
     }
@@ -106,12 +113,20 @@ fn phase(planned: u64, state: &RunState, is_open: bool) -> RunPhase {
     let ledger = &state.attribution.ledger;
     if is_open {
         RunPhase::InEpoch
-    } else if state.lifecycle.finished || (planned > 0 && ledger.epochs() >= planned) {
+    } else if state.lifecycle.finished || is_complete(planned, state) {
         RunPhase::Done
     } else if ledger.last_end().is_none() {
         RunPhase::Waiting
     } else {
         RunPhase::Between
+    }
+}
+
+/// Whether all planned epochs have ended, or all of the run's work is done.
+fn is_complete(planned: u64, state: &RunState) -> bool {
+    match state.attribution.is_divided {
+        true => state.forecasting.run_progress.share() == Some(1.0),
+        false => planned > 0 && state.attribution.ledger.epochs() >= planned,
     }
 }
 
@@ -158,7 +173,7 @@ fn notes(settings: &ReportSettings, state: &RunState, is_whole: bool, emissions:
         notes.push("no source of energy was found: times are measured, energies are unknown; see the list of what is not measured for reasons and fixes".into());
     }
     let done = state.attribution.ledger.epochs();
-    if settings.planned > 0 && done > settings.planned {
+    if settings.planned > 0 && done > settings.planned && !state.attribution.is_divided {
         let planned = settings.planned;
         notes.push(format!("{done} epochs ended, but epochs={planned} are planned; the forecast is the actual use"));
     }

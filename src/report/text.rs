@@ -5,6 +5,7 @@ use super::equivalents;
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
+use crate::state::alerts::ForecastBasis;
 use crate::units::ErrorBand;
 use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
 
@@ -26,7 +27,11 @@ fn head(report: &Report) -> String {
     let name = settings.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     let planned = if settings.planned > 0 { format!(" of {}", settings.planned) } else { String::new() };
     let epochs = if report.epochs_done == 1 && planned.is_empty() { "epoch" } else { "epochs" };
-    format!("{name}{}{planned} {epochs} on {}, {}", report.epochs_done, settings.host, settings.started)
+    let done = match report.work.filter(|_| report.is_divided) {
+        Some((done, total)) => format!("{} of {} done", digits(done), digits(total)),
+        None => format!("{}{planned} {epochs}", report.epochs_done),
+    };
+    format!("{name}{done} on {}, {}", settings.host, settings.started)
 }
 
 fn usage(report: &Report) -> Vec<String> {
@@ -37,7 +42,8 @@ fn usage(report: &Report) -> Vec<String> {
         duration(totals.duration_s),
         duration(totals.between_s)
     )];
-    lines.extend(report.open_epoch.map(|(seconds, _)| format!("          1 epoch open for {}", duration(seconds))));
+    let open_epoch = report.open_epoch.filter(|_| !report.is_divided);
+    lines.extend(open_epoch.map(|(seconds, _)| format!("          1 epoch open for {}", duration(seconds))));
     lines.push(format!(
         "  energy  {}, of which {} between epochs",
         known(report.energy_j(), Amount::Energy),
@@ -100,23 +106,22 @@ pub fn plain(g_per_kwh: f64) -> String {
 }
 
 fn forecast(report: &Report) -> Vec<String> {
-    let Some(forecast) = report.forecast.filter(|forecast| forecast.after_epochs < report.settings.planned) else {
-        return Vec::new();
+    let Some(forecast) = report.open_forecast() else { return Vec::new() };
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let planned = report.settings.planned;
+    let of = match (report.basis.and_then(ForecastBasis::share), forecast.after_epochs) {
+        (Some(share), _) => format!("the whole run after {}", percent(share)),
+        (None, 0) if report.open_epoch.is_some() => format!("all {planned} epochs from inside the first"),
+        (None, 0) => format!("all {planned} epochs before the first"),
+        (None, epochs) => format!("all {planned} epochs after {epochs}"),
     };
-    let after = match forecast.after_epochs {
-        0 if report.open_epoch.is_some() => "from inside the first".to_owned(),
-        0 => "before the first".to_owned(),
-        epochs => format!("after {epochs}"),
-    };
-    let percent = forecast.level * 100.0;
     let earlier = report.earlier.as_ref().map_or(0, |earlier| earlier.runs);
     let by = match earlier {
         0 => String::new(),
         1 => ", with 1 earlier run".to_owned(),
         runs => format!(", with {runs} earlier runs"),
     };
-    let mut lines =
-        vec![format!("forecast of all {} epochs {after}{by}, {percent:.0} % intervals:", report.settings.planned)];
+    let mut lines = vec![format!("forecast of {of}{by}, {} intervals:", percent(forecast.level))];
     lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
     let is_estimated = report.uncertainty.is_any();
     lines.extend(report.forecast_j().map(|e| format!("  energy  {}", e.amount(Amount::Energy, is_estimated))));
@@ -130,7 +135,10 @@ fn forecast(report: &Report) -> Vec<String> {
     .flatten()
     .collect();
     if !to_come.is_empty() {
-        lines.push(format!("  of it {} still to come; a stop now saves it", to_come.join(", ")));
+        lines.push(match report.is_stopped_early() {
+            true => format!("  the run ended early: by this forecast, an estimated {} saved", to_come.join(", ")),
+            false => format!("  of it {} still to come; a stop now saves it", to_come.join(", ")),
+        });
     }
     lines
 }

@@ -83,9 +83,9 @@ pub fn so_far(report: &Report, at: UnixS, power: Option<CarriedInterval>) -> Val
     });
     json!({
         "unix_s": at.0,
-        "run": some_of(report, "run", &["last_end_unix_s", "state", "epochs_done", "progress"]),
+        "run": some_of(report, "run", &["last_end_unix_s", "state", "epochs_done", "progress", "work"]),
         "usage": some_of(report, "usage", &["duration_s", "energy_j", "co2eq_g", "coverage", "epochs", "between"]),
-        "forecast": some_of(report, "forecast", &["after_epochs", "level", "duration_s", "energy_j", "co2eq_g", "history"]),
+        "forecast": some_of(report, "forecast", &["basis", "after_epochs", "after_share", "level", "duration_s", "energy_j", "co2eq_g", "saved", "history"]),
         "g_per_kwh": report.section("intensity").get("g_per_kwh"),
         "marginal_g": report.section("extras").pointer("/marginal/co2eq_g"),
         "open": report.open_epoch().map(|(duration_s, energy_j)| json!({"duration_s": duration_s, "energy_j": energy_j})),

@@ -1,22 +1,73 @@
-//! The forecast message and the budgets, judged when an epoch is settled. Pure: no I/O and no clock.
+//! The forecast messages, and the verdict on budgets, made when an epoch is settled. Pure: no I/O and no clock.
+//!
+//! The first forecast message comes after two epochs, or after one if earlier runs are known or its marks show a change
+//! of pace. Another one comes when the forecast leaves the interval reported last, and half as many epochs again have
+//! ended since. So their number grows with the logarithm of the run's length.
 
-use super::config::AlertConfig;
+use super::budgets::{BudgetInput, BudgetInputs, BudgetJudge};
+use super::config::{AlertConfig, Budgets};
 use crate::attribution::ledger::Ledger;
 use crate::carbon::emissions::EmissionFactors;
-use crate::clock::MonoNs;
+use crate::clock::{LocalTime, MonoNs, UnixS};
 use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::history::History;
+use crate::forecast::run_progress::RunProgress;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
 use crate::units::{self, Amount, J_PER_KWH};
 
-/// The forecast message and the budgets of one run, and which of them are reported already.
+/// Epochs before the first message, if the option `forecast_after` is not set.
+const EPOCHS_BEFORE_MESSAGE: u64 = 2;
+/// The same if the marks of the first epoch show a change of pace.
+const EPOCHS_WITH_MARKS: u64 = 1;
+/// Least excess of the first epoch's beginning over its steady pace that counts as a change of pace, as a share.
+const MIN_CHANGE: f64 = 0.1;
+/// Least growth of the number of epochs between two messages.
+const MESSAGE_GROWTH: f64 = 1.5;
+/// Steps of the progress of a run, such as hundredths.
+const PROGRESS_STEPS: f64 = 100.0;
+
+/// The forecast messages and the budgets of one run, and what is reported already.
 pub struct Alerts {
     /// Epochs planned; 0: unknown.
     pub planned: u64,
     config: AlertConfig,
-    has_reported_forecast: bool,
-    reported_budgets: Vec<&'static str>,
+    reported: Option<Reported>,
+    judge: BudgetJudge,
+}
+
+/// The forecast that was reported last.
+#[derive(Clone, Copy)]
+struct Reported {
+    step: u64,
+    forecast: Forecast,
+}
+
+/// What a forecast is based on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ForecastBasis {
+    /// The epochs, of which a number is planned.
+    Epochs,
+    /// The run's progress; the share that is done, 0 to 1.
+    Progress(f64),
+}
+
+impl ForecastBasis {
+    /// The share of the run's work that is done, 0 to 1; None: it is based on epochs.
+    pub fn share(self) -> Option<f64> {
+        match self {
+            ForecastBasis::Epochs => None,
+            ForecastBasis::Progress(share) => Some(share),
+        }
+    }
+
+    /// The name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ForecastBasis::Epochs => "epochs",
+            ForecastBasis::Progress(_) => "progress",
+        }
+    }
 }
 
 /// A run at one moment.
@@ -30,12 +81,38 @@ pub struct AlertInput<'a> {
     pub first_epoch: &'a FirstEpoch,
     /// Earlier runs.
     pub history: &'a History,
+    /// Progress of the whole run.
+    pub run_progress: &'a RunProgress,
+    /// Whether progress divides the run, because the application marks no epochs.
+    pub is_divided: bool,
     /// What converts its energy into emissions.
     pub factors: EmissionFactors<'a>,
     /// Error interval of its energy.
     pub uncertainty: Uncertainty,
+    /// Local time.
+    pub local: &'a LocalTime,
     /// The moment.
     pub now: MonoNs,
+}
+
+impl AlertInput<'_> {
+    /// What the forecast of this run is based on, with this number of planned epochs; None: there is no forecast.
+    pub fn basis(&self, planned: u64) -> Option<ForecastBasis> {
+        if planned > 0 && !self.is_divided {
+            return Some(ForecastBasis::Epochs);
+        }
+        self.run_progress.share().map(ForecastBasis::Progress)
+    }
+
+    /// Whether one epoch is enough for a message: earlier runs are known, or the marks of the first epoch show a change of
+    /// pace, so that its warm-up is known.
+    fn is_grounded(&self) -> bool {
+        if !self.history.is_empty() {
+            return true;
+        }
+        let steady = self.first_epoch.steady(|done| Some(done.duration_s));
+        steady.is_some_and(|first| first.excess() >= MIN_CHANGE * first.steady * first.share)
+    }
 }
 
 /// The result of a review.
@@ -48,259 +125,129 @@ pub struct Review {
     pub messages: Vec<String>,
 }
 
-/// The expected total of a run, and its basis in words.
-struct ExpectedTotal {
-    basis: &'static str,
-    estimate: Estimate,
-}
-
-impl ExpectedTotal {
-    /// The forecast; without one, what is used so far.
-    fn new(forecast: Option<Estimate>, used: Option<f64>) -> Option<ExpectedTotal> {
-        match forecast {
-            Some(estimate) => Some(ExpectedTotal { basis: "the forecast", estimate }),
-            None => Some(ExpectedTotal { basis: "the use", estimate: Estimate::exactly(used?) }),
-        }
-    }
-
-    fn scaled(self, by: f64) -> ExpectedTotal {
-        ExpectedTotal { estimate: self.estimate.scaled(by), ..self }
-    }
-
-    /// The budget's name and message, if the total passes it. The expected value decides; the message has the interval.
-    fn above(self, budget: Budget, uncertainty: Uncertainty) -> Option<(&'static str, String)> {
-        let Budget { name, limit, unit } = budget;
-        let amount = || match uncertainty.is_any() {
-            true => uncertainty.of_total(self.estimate).amount(Amount::Of(unit), true),
-            false => Amount::Of(unit).exact(self.estimate.value),
-        };
-        let is_above = self.estimate.value > limit;
-        is_above.then(|| (name, format!("{name}={limit} is passed: {} is {}", self.basis, amount())))
-    }
-}
-
-/// One limit, with its option and unit.
-struct Budget {
-    name: &'static str,
-    limit: f64,
-    unit: &'static str,
-}
-
 impl Alerts {
     /// Alerts of a run of `planned` epochs; 0: unknown. Nothing is reported yet.
     pub fn new(config: AlertConfig, planned: u64) -> Alerts {
-        Alerts { planned, config, has_reported_forecast: false, reported_budgets: Vec::new() }
-    }
-
-    /// The budgets that the run passes, with their messages. A forecast from inside the first epoch is too early to
-    /// judge budgets by; then the use counts.
-    fn passed(&self, forecast: Option<&Forecast>, run: &AlertInput) -> Vec<(&'static str, String)> {
-        let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
-        let expected =
-            |metric: Metric, used| ExpectedTotal::new(forecast.and_then(|forecast| metric.forecast(forecast)), used);
-        let used_j = run.ledger.energy_j();
-        let kwh = self.config.budgets.kwh.and_then(|limit| {
-            let total = expected(Metric::Energy, used_j)?.scaled(run.factors.pue / J_PER_KWH);
-            total.above(Budget { name: "budget_kwh", limit, unit: "kWh" }, run.uncertainty)
-        });
-        let grams = self.config.budgets.g.and_then(|limit| {
-            let emissions = run.factors.emissions(run.ledger, run.now);
-            let forecast = forecast.and_then(|forecast| run.factors.forecast(&emissions, forecast));
-            let total = ExpectedTotal::new(forecast, used_j.map(|joules| emissions.grams(joules)))?;
-            total.above(Budget { name: "budget_g", limit, unit: "g CO2e" }, run.uncertainty)
-        });
-        let hours = self.config.budgets.h.and_then(|limit| {
-            let used_s = run.ledger.run_ns() as f64 * 1e-9;
-            let total = expected(Metric::Duration, Some(used_s))?.scaled(1.0 / 3600.0);
-            total.above(Budget { name: "budget_h", limit, unit: "h" }, Uncertainty::default())
-        });
-        [kwh, grams, hours].into_iter().flatten().collect()
-    }
-
-    fn forecast_message(&self, forecast: &Forecast, run: &AlertInput) -> String {
-        let grams = run.factors.forecast(&run.factors.emissions(run.ledger, run.now), forecast);
-        let is_estimated = run.uncertainty.is_any();
-        let shown = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
-        let parts = [
-            forecast.duration_s.map(|time| format!("time {}", time.shown(units::duration))),
-            forecast.energy_j.map(|energy| format!("energy {}", shown(energy, Amount::Energy))),
-            grams.map(|grams| format!("CO2e {}", shown(grams, Amount::Grams))),
-        ];
-        let estimated = if is_estimated { "; energy and CO2e include the error of the estimates" } else { "" };
-        format!(
-            "forecast after {} of {} epochs, {:.0} % intervals: {}{estimated}",
-            forecast.after_epochs,
-            self.planned,
-            forecast.level * 100.0,
-            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-        )
+        Alerts { planned, config, reported: None, judge: BudgetJudge::new(config.budgets) }
     }
 
     /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress
-    /// inside the first one.
+    /// inside the first one or of the run.
     pub fn review(&mut self, run: &AlertInput) -> Review {
-        let AlertInput { ledger, settled, first_epoch, history, .. } = *run;
+        let basis = run.basis(self.planned);
+        let forecast = basis.and_then(|basis| self.forecast(basis, run));
+        let step = match basis {
+            Some(ForecastBasis::Progress(share)) => (share * PROGRESS_STEPS) as u64,
+            _ => run.settled,
+        };
+        let message = forecast.zip(basis).and_then(|(forecast, basis)| self.message(forecast, basis, step, run));
+        let budgets = self.config.budgets;
+        let totals = if budgets.is_any() { totals(forecast, run, budgets) } else { BudgetInputs::default() };
+        let verdict = self.judge.judge(step, totals);
+        let messages = message.into_iter().chain(verdict.messages).collect();
+        Review { forecast, over_budget: verdict.is_over, messages }
+    }
+
+    fn forecast(&self, basis: ForecastBasis, run: &AlertInput) -> Option<Forecast> {
+        let AlertInput { ledger, settled, first_epoch, history, run_progress, .. } = *run;
+        if let ForecastBasis::Progress(_) = basis {
+            return run_progress.forecast(self.config.level, settled);
+        }
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        let forecast = forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, history);
-        let mut messages = Vec::new();
-        let reportable = self.config.forecast_after..self.planned;
-        if let Some(forecast) = forecast
-            && !self.has_reported_forecast
-            && reportable.contains(&forecast.after_epochs)
-        {
-            self.has_reported_forecast = true;
-            messages.push(self.forecast_message(&forecast, run));
-        }
-        let passed = self.passed(forecast.as_ref(), run);
-        let over_budget = !passed.is_empty();
-        for (name, message) in passed {
-            if !self.reported_budgets.contains(&name) {
-                self.reported_budgets.push(name);
-                messages.push(message);
-            }
-        }
-        Review { forecast, over_budget, messages }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::attribution::ledger::Mark;
-    use crate::clock::WallClock;
-    use crate::measurement::channel::DeviceKind;
-    use crate::measurement::meter::EnergyInterval;
-    use crate::options::Options;
-    use crate::units::ErrorBand;
-
-    /// A ledger of `epochs` epochs of 1 s at 100 W.
-    fn ledger(epochs: u64) -> Ledger {
-        let mut ledger = Ledger::default();
-        ledger.add_channel(DeviceKind::Cpu);
-        for n in 0..epochs {
-            ledger.mark(Mark::Begin(MonoNs(n * 1_000_000_000)));
-            ledger.mark(Mark::End(MonoNs((n + 1) * 1_000_000_000)));
-        }
-        ledger.credit(
-            0,
-            EnergyInterval {
-                from: MonoNs(0),
-                to: MonoNs(epochs * 1_000_000_000),
-                joules: 100.0 * epochs as f64,
-                measured: true,
-            },
-        );
-        ledger
+        forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, history)
     }
 
-    fn reviewed(alerts: &mut Alerts, options: &Options, ledger: &Ledger, settled: u64) -> Review {
-        reviewed_with(alerts, options, ledger, settled, Uncertainty::default())
-    }
-
-    fn reviewed_with(
-        alerts: &mut Alerts,
-        options: &Options,
-        ledger: &Ledger,
-        settled: u64,
-        uncertainty: Uncertainty,
-    ) -> Review {
-        let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
-        let clock = WallClock::default();
-        let factors = EmissionFactors::new(&grid, &clock, options.carbon.pue);
-        alerts.review(&AlertInput {
-            ledger,
-            settled,
-            first_epoch: &FirstEpoch::default(),
-            history: &History::default(),
-            factors,
-            uncertainty,
-            now: MonoNs::NEVER,
+    /// The message on a forecast, if it is the first one that is due, or has left the interval reported last.
+    fn message(&mut self, forecast: Forecast, basis: ForecastBasis, step: u64, run: &AlertInput) -> Option<String> {
+        let is_due = match basis {
+            ForecastBasis::Epochs => (self.first_message(run)..self.planned).contains(&forecast.after_epochs),
+            ForecastBasis::Progress(share) => run.run_progress.is_grounded() && share < 1.0,
+        };
+        let before = self.reported.filter(|_| is_due);
+        let is_new = before.is_none_or(|before| {
+            step as f64 >= before.step as f64 * MESSAGE_GROWTH
+                && step > before.step
+                && has_left(&forecast, &before.forecast)
+        });
+        if !is_due || !is_new {
+            return None;
+        }
+        self.reported = Some(Reported { step, forecast });
+        let seen = |step: u64| match basis {
+            ForecastBasis::Epochs => format!("after {step} of {} epochs", self.planned),
+            ForecastBasis::Progress(_) => format!("after {step} % of the run"),
+        };
+        Some(match before {
+            None => format!("forecast {}, {}", seen(step), shown(&forecast, run)),
+            Some(before) => format!(
+                "the forecast has changed, {}, {}; it has left the interval that was reported {}",
+                seen(step),
+                shown(&forecast, run),
+                seen(before.step)
+            ),
         })
     }
 
-    fn review(options: &str, epochs: u64) -> (bool, Vec<String>) {
-        let options = Options::parse(options, |_| None).unwrap();
-        let mut alerts = Alerts::new(options.alerts, options.epochs);
-        let mut of = |epochs: u64| reviewed(&mut alerts, &options, &ledger(epochs), epochs);
-        let (first, second) = (of(epochs), of(epochs + 1));
-        (first.over_budget, [first.messages, second.messages].concat())
-    }
-
-    #[test]
-    fn forecast_message_comes_once_after_forecast_after_epochs() {
-        let (over, messages) = review("epochs=100", 1);
-        assert!(
-            !over
-                && messages.len() == 1
-                && messages[0].starts_with("forecast after 1 of 100 epochs, 90 % intervals: time 1m 40s"),
-            "{messages:?}"
-        );
-        assert!(messages[0].contains("energy") && messages[0].contains("CO2e"));
-        assert_eq!(review("epochs=100 forecast_after=9", 3).1.len(), 0);
-        assert_eq!(review("", 3).1.len(), 0);
-    }
-
-    #[test]
-    fn budgets_are_judged_by_the_forecast_or_else_by_the_use() {
-        // 100 epochs of 100 J: 10 kJ = 2.78 Wh, 1.27 g at the world's 458.29 g/kWh, 100 s.
-        assert!(!review("epochs=100 budget_kwh=0.0028 budget_g=1.3 budget_h=0.03", 2).0);
-        for passed in ["budget_kwh=0.0027", "budget_g=1.2", "budget_h=0.027", "budget_kwh=0.0028 pue=1.5"] {
-            let (over, messages) = review(&format!("epochs=100 {passed}"), 2);
-            assert!(over, "{passed}");
-            assert_eq!(messages.iter().filter(|message| message.starts_with("budget_")).count(), 1, "{messages:?}");
-        }
-        let (_, messages) = review("epochs=100 budget_kwh=0.0027 budget_g=1.2 budget_h=1", 2);
-        assert_eq!(messages.iter().filter(|message| message.starts_with("budget_")).count(), 2, "{messages:?}");
-        assert!(review("budget_kwh=0.00005", 2).0 && !review("budget_kwh=0.00006", 2).0);
-    }
-
-    #[test]
-    fn messages_show_the_interval_of_estimated_energy() {
-        let options = Options::parse("epochs=100 budget_kwh=0.0027 budget_g=1.3 budget_h=0.027", |_| None).unwrap();
-        let band = Some(ErrorBand { low: 0.5, high: 2.0 });
-        let uncertainty = Uncertainty { used: band, to_come: band };
-        let mut alerts = Alerts::new(options.alerts, options.epochs);
-        let messages = reviewed_with(&mut alerts, &options, &ledger(2), 2, uncertainty).messages;
-        assert!(messages[0].contains("energy about 10 kJ (4500 J to "), "{messages:?}");
-        assert!(
-            messages[0].contains("CO2e about 1.3 g (0.") && messages[0].ends_with("the error of the estimates"),
-            "{messages:?}"
-        );
-        assert!(
-            messages[1].starts_with("budget_kwh=0.0027 is passed: the forecast is about 0.0028 kWh (0.0013 to "),
-            "{messages:?}"
-        );
-        assert_eq!((messages.len(), &*messages[2]), (3, "budget_h=0.027 is passed: the forecast is 0.0278 h"));
-        let options = Options::parse("budget_kwh=0.00005", |_| None).unwrap();
-        let messages =
-            reviewed_with(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger(2), 2, uncertainty)
-                .messages;
-        assert_eq!(messages, ["budget_kwh=0.00005 is passed: the use is about 0.000056 kWh (0.000028 to 0.00011 kWh)"]);
-    }
-
-    /// A device that is lost in the first epoch leaves no epoch fully measured.
-    #[test]
-    fn budget_is_judged_by_the_use_without_an_energy_forecast() {
-        let options = Options::parse("epochs=10 budget_kwh=0.00006", |_| None).unwrap();
-        let mut ledger = ledger(3);
-        ledger.add_channel(DeviceKind::Gpu);
-        ledger.credit(1, EnergyInterval { from: MonoNs(0), to: MonoNs(1_000), joules: 1.0, measured: true });
-        let review = reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 3);
-        assert!(review.forecast.unwrap().energy_j.is_none() && review.over_budget, "{:?}", review.messages);
-        assert!(review.messages.iter().any(|text| text.contains("the use is")), "{:?}", review.messages);
-    }
-
-    #[test]
-    fn unsettled_epochs_count_once() {
-        let options = Options::parse("epochs=10", |_| None).unwrap();
-        let mut ledger = ledger(2);
-        for n in 2..6 {
-            ledger.mark(Mark::Begin(MonoNs(n * 1_000_000_000)));
-            ledger.mark(Mark::End(MonoNs((n + 1) * 1_000_000_000)));
-        }
-        let forecast =
-            reviewed(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger, 2).forecast.unwrap();
-        let (seconds, joules) = (forecast.duration_s.unwrap().value, forecast.energy_j.unwrap().value);
-        assert!((seconds - 10.0).abs() < 1e-9 && (joules - 1000.0).abs() < 1e-9, "{forecast:?}");
+    /// Number of epochs before the first message.
+    fn first_message(&self, run: &AlertInput) -> u64 {
+        let by_marks = || if run.is_grounded() { EPOCHS_WITH_MARKS } else { EPOCHS_BEFORE_MESSAGE };
+        self.config.forecast_after.unwrap_or_else(by_marks)
     }
 }
+
+/// Whether the expected time or energy is outside the interval of an earlier forecast.
+fn has_left(forecast: &Forecast, before: &Forecast) -> bool {
+    Metric::ALL.into_iter().any(|metric| {
+        let ends = metric.forecast(forecast).zip(metric.forecast(before));
+        ends.is_some_and(|(now, before)| !(before.low..=before.high).contains(&now.value))
+    })
+}
+
+/// A forecast in words: the intervals, and when the run is expected to end.
+fn shown(forecast: &Forecast, run: &AlertInput) -> String {
+    let grams = run.factors.forecast(&run.factors.emissions(run.ledger, run.now), forecast);
+    let is_estimated = run.uncertainty.is_any();
+    let amount = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
+    let parts = [
+        forecast.duration_s.map(|time| format!("time {}", time.shown(units::duration))),
+        forecast.energy_j.map(|energy| format!("energy {}", amount(energy, Amount::Energy))),
+        grams.map(|grams| format!("CO2e {}", amount(grams, Amount::Grams))),
+    ];
+    let done = done_at(forecast, run).map_or(String::new(), |at| format!("; done at {at}"));
+    let estimated = if is_estimated { "; energy and CO2e include the error of the estimates" } else { "" };
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    format!("{:.0} % intervals: {parts}{done}{estimated}", forecast.level * 100.0)
+}
+
+/// When the run is expected to end, in local time; None: unknown.
+fn done_at(forecast: &Forecast, run: &AlertInput) -> Option<String> {
+    let last = run.ledger.last_mark()?;
+    let since = forecast.duration_s?.value - run.ledger.time_s(last);
+    run.local.shown(UnixS(run.factors.clock.unix_s(last).0 + since))
+}
+
+/// The totals that budgets limit. A forecast from inside the first epoch is too early to judge budgets by; then the use
+/// counts.
+fn totals(forecast: Option<Forecast>, run: &AlertInput, budgets: Budgets) -> BudgetInputs {
+    let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
+    let input = |used: Option<f64>, forecast: Option<Estimate>, scale: f64, uncertainty: Uncertainty| {
+        let of = |estimate: Estimate| uncertainty.of_total(estimate.scaled(scale));
+        let used = used.map(|used| of(Estimate::exactly(used)));
+        BudgetInput { used, forecast: forecast.map(of), is_estimated: uncertainty.is_any() }
+    };
+    let total = |metric: Metric| forecast.and_then(|forecast| metric.forecast(&forecast));
+    let (used_j, used_s) = (run.ledger.energy_j(), run.ledger.run_ns() as f64 * 1e-9);
+    let emissions = budgets.g.map(|_| run.factors.emissions(run.ledger, run.now));
+    let grams = emissions.as_ref().map_or(BudgetInput::default(), |emissions| {
+        let whole = forecast.and_then(|forecast| run.factors.forecast(emissions, &forecast));
+        input(used_j.map(|joules| emissions.grams(joules)), whole, 1.0, run.uncertainty)
+    });
+    [
+        input(used_j, total(Metric::Energy), run.factors.pue / J_PER_KWH, run.uncertainty),
+        grams,
+        input(Some(used_s), total(Metric::Duration), 1.0 / 3600.0, Uncertainty::default()),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@
 pub struct AlertConfig {
     /// Coverage of the forecast interval, 0.5 to 0.999.
     pub level: f64,
-    /// Number of epochs before the forecast message.
-    pub forecast_after: u64,
+    /// Number of epochs before the forecast message; None: two, or one if the marks of the first show a change of pace.
+    pub forecast_after: Option<u64>,
     /// Limits on the whole run.
     pub budgets: Budgets,
 }
@@ -22,8 +22,15 @@ pub struct Budgets {
     pub h: Option<f64>,
 }
 
+impl Budgets {
+    /// Whether there is any limit.
+    pub fn is_any(self) -> bool {
+        self.kwh.or(self.g).or(self.h).is_some()
+    }
+}
+
 impl Default for AlertConfig {
     fn default() -> Self {
-        AlertConfig { level: 0.9, forecast_after: 1, budgets: Budgets::default() }
+        AlertConfig { level: 0.9, forecast_after: None, budgets: Budgets::default() }
     }
 }

@@ -1,11 +1,12 @@
 //! Marks and readings enter the run.
 
-use super::{Metered, Metering, RunState, events};
+use super::{Attribution, Metered, Metering, RunState, events};
 use crate::attribution::ledger::{Ledger, Mark};
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::first_epoch::ProgressPoint;
+use crate::forecast::run_progress::WorkMark;
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::reading::Reading;
 
@@ -32,6 +33,28 @@ impl RunState {
         for reading in readings {
             self.read(reading, &mut report);
         }
+    }
+
+    /// Enters the run's progress, before the marks of the same moment. If the application marks no epochs, a piece of
+    /// the run ends here. `has_marks`: the application has marked an epoch since the last call. Returns whether a piece
+    /// ends or begins.
+    pub fn enter_work(&mut self, work: Option<WorkMark>, has_marks: bool, leases: &[LeaseState]) -> bool {
+        let Attribution { ledger, has_marks: had_marks, is_divided, .. } = &mut self.attribution;
+        *had_marks |= has_marks;
+        let open = ledger.open().filter(|_| *is_divided);
+        if *had_marks && *is_divided {
+            *is_divided = false;
+            self.mark(open.map(Mark::Cancel).into_iter(), leases);
+        }
+        let Some(work) = work.filter(|work| self.forecasting.run_progress.note(*work)) else { return false };
+        if self.attribution.has_marks {
+            return false;
+        }
+        self.attribution.is_divided = true;
+        let end = open.map(|begin| Mark::End(work.at.max(begin)));
+        let begin = (open.is_none() || work.done < work.total).then_some(Mark::Begin(work.at));
+        self.mark(end.into_iter().chain(begin), leases);
+        true
     }
 
     /// Enters one reading: its energy goes to the run, or to standby if another process counts the device.

@@ -17,10 +17,15 @@ pub enum Misuse {
     Progress,
     /// ct_progress with `done` above `total`, or `total` 0.
     Share,
+    /// ct_run_progress with numbers that are no progress.
+    Work,
+    /// ct_run_progress with less done than before.
+    WorkBack,
 }
 
 impl Misuse {
-    const ALL: [Misuse; 5] = [Misuse::Begin, Misuse::End, Misuse::Cancel, Misuse::Progress, Misuse::Share];
+    const ALL: [Misuse; 7] =
+        [Misuse::Begin, Misuse::End, Misuse::Cancel, Misuse::Progress, Misuse::Share, Misuse::Work, Misuse::WorkBack];
 
     /// The message for calls that were refused `times` times. `open_s`: time since the open epoch began, s.
     pub fn in_words(self, times: u64, open_s: Option<f64>) -> String {
@@ -47,6 +52,16 @@ impl Misuse {
             Misuse::Share => {
                 ("ct_progress", "done was above total, or total was 0".into(), "pass done of total, both from 0 up")
             }
+            Misuse::Work => (
+                "ct_run_progress",
+                "done was below 0, total was not above 0, or one was not finite".into(),
+                "pass done of total in one unit, such as time steps, simulated time or tokens",
+            ),
+            Misuse::WorkBack => (
+                "ct_run_progress",
+                "done was less than before".into(),
+                "pass the work done since the start of the run; the highest value so far is kept",
+            ),
         };
         let times = if times == 1 { "once".into() } else { format!("{times} times") };
         format!("{call} was refused {times}: {why}; {advice}")

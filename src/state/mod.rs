@@ -5,6 +5,7 @@
 //! network.
 
 pub mod alerts;
+mod budgets;
 pub mod config;
 mod enter;
 mod events;
@@ -14,6 +15,7 @@ mod settle;
 pub mod shared;
 mod stand_in;
 mod uncertainty;
+pub mod work_cell;
 
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
@@ -21,12 +23,13 @@ use crate::attribution::ledger::{EnergySplit, Ledger};
 use crate::carbon::emissions::{CarriedEmissions, EmissionFactors};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{GridIntensity, Hourly};
-use crate::clock::{MonoNs, WallClock};
+use crate::clock::{LocalTime, MonoNs, WallClock};
 use crate::coordination::device_lease::OnNode;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::history::History;
+use crate::forecast::run_progress::RunProgress;
 use crate::measurement::channel::Channel;
 use crate::measurement::meter::Meter;
 use crate::measurement::source_name::SourceName;
@@ -82,6 +85,10 @@ pub struct Attribution {
     pub carried_over: CarriedOver,
     /// Number of ended epochs whose readings have all arrived.
     pub settled: u64,
+    /// Whether the application has marked an epoch.
+    pub has_marks: bool,
+    /// Whether the run's progress divides it into pieces, because the application marks no epochs.
+    pub is_divided: bool,
 }
 
 /// The first epoch's progress and the forecast.
@@ -89,7 +96,11 @@ pub struct Attribution {
 pub struct Forecasting {
     /// Progress inside the first epoch.
     pub first_epoch: FirstEpoch,
-    /// The forecast from settled epochs, or from progress inside the first epoch, or from earlier runs.
+    /// Progress of the whole run.
+    pub run_progress: RunProgress,
+    /// The number of the run's newest progress that was entered; 0: none was.
+    pub work_number: u64,
+    /// The forecast from settled epochs, from progress inside the first epoch or of the run, or from earlier runs.
     pub forecast: Option<Forecast>,
     /// Earlier runs; empty: none are known yet.
     pub history: Arc<History>,
@@ -149,6 +160,8 @@ pub struct CarbonInputs {
     pub facility: Facility,
     /// Converts instants of the monotonic clock into UTC.
     pub clock: WallClock,
+    /// Converts dates into local time, for messages.
+    pub local: LocalTime,
 }
 
 /// Whether the sampling thread has ended, and its faults.
@@ -187,12 +200,12 @@ pub struct Metered {
 impl RunState {
     /// An empty run that this grid feeds, with its facility energy / IT energy.
     pub fn new(grid: GridIntensity, pue: f64) -> RunState {
-        let (facility, clock) = (Facility::default(), WallClock::default());
+        let (facility, clock, local) = (Facility::default(), WallClock::default(), LocalTime::default());
         RunState {
             metering: Metering::default(),
             attribution: Attribution::default(),
             forecasting: Forecasting::default(),
-            carbon: CarbonInputs { grid, marginal: None, pue, facility, clock },
+            carbon: CarbonInputs { grid, marginal: None, pue, facility, clock, local },
             lifecycle: Lifecycle::default(),
         }
     }
@@ -260,8 +273,11 @@ impl RunState {
             settled: self.attribution.settled,
             first_epoch: &self.forecasting.first_epoch,
             history: &self.forecasting.history,
+            run_progress: &self.forecasting.run_progress,
+            is_divided: self.attribution.is_divided,
             factors: self.factors(),
             uncertainty: self.uncertainty(),
+            local: &self.carbon.local,
             now,
         }
     }

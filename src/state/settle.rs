@@ -1,8 +1,9 @@
 //! Which epochs have all their readings, and which channels need another reading for it.
 
-use super::{Metered, RunState};
+use super::{Forecasting, Metered, RunState};
 use crate::clock::MonoNs;
 use crate::forecast::Forecast;
+use crate::forecast::run_progress::UseAt;
 use std::ops::Range;
 
 impl RunState {
@@ -16,18 +17,22 @@ impl RunState {
         if self.attribution.ledger.is_in_first() {
             self.forecasting.first_epoch.settle(known_until, now, |at| self.attribution.ledger.open_j(at));
         }
+        let ledger = &self.attribution.ledger;
+        let used = |at: MonoNs| UseAt { duration_s: ledger.time_s(at), energy_j: ledger.energy_until(at) };
+        self.forecasting.run_progress.settle(known_until, now, used);
     }
 
-    /// Number of settled epochs, and the share of the first epoch at its newest progress mark. The forecast is made
-    /// again when they change.
-    pub fn known_epochs(&self) -> (u64, f64) {
-        (self.attribution.settled, self.forecasting.first_epoch.share())
+    /// Number of settled epochs, the share of the first epoch at its newest progress mark, and that of the run at its
+    /// newest progress. The forecast is made again when they change.
+    pub fn known_epochs(&self) -> (u64, f64, Option<f64>) {
+        (self.attribution.settled, self.forecasting.first_epoch.share(), self.forecasting.run_progress.share())
     }
 
     /// The forecast at `now`. Inside the first epoch it was made at a mark; a total is at least the use since then.
     pub fn forecast_at(&self, now: MonoNs) -> Option<Forecast> {
         let ledger = &self.attribution.ledger;
-        let Some(begin) = ledger.first_begin().filter(|_| ledger.is_in_first()) else {
+        let is_in_first = ledger.is_in_first() && !self.attribution.is_divided;
+        let Some(begin) = ledger.first_begin().filter(|_| is_in_first) else {
             return self.forecasting.forecast;
         };
         let cancelled = ledger.between_first(0).energy_j;
@@ -38,7 +43,8 @@ impl RunState {
     /// Whether one of these channels should be read soon: the reading completes a mark's energy, or confirms a doubtful
     /// reading.
     pub fn wants_reading(&self, mut channels: Range<usize>) -> bool {
-        let last_mark = self.attribution.ledger.last_mark().max(self.forecasting.first_epoch.awaits());
+        let Forecasting { first_epoch, run_progress, .. } = &self.forecasting;
+        let last_mark = self.attribution.ledger.last_mark().max(first_epoch.awaits()).max(run_progress.awaits());
         channels.any(|channel| {
             self.metering.channels.get(channel).is_some_and(|one| one.meter.wants_second_look())
                 || self.known_until(channel).is_some_and(|known_until| Some(known_until) < last_mark)

@@ -2,7 +2,8 @@
 //! and atomic flags.
 
 use super::misuse::{Misuse, MisuseCounts};
-use super::{EarlierRuns, RunState};
+use super::work_cell::WorkCell;
+use super::{EarlierRuns, Forecasting, RunState};
 use crate::clock::MonoNs;
 use crate::error::Result;
 use crate::forecast::first_epoch::{self, PackedMark};
@@ -32,6 +33,12 @@ pub struct SharedState {
     over_budget: AtomicBool,
     /// Progress of the open epoch, as a [`PackedMark`].
     progress: AtomicU64,
+    /// Progress of the whole run.
+    pub work: WorkCell,
+    /// Number of epochs that the alerts have reviewed; `u64::MAX` once no further review comes.
+    reviewed: AtomicU64,
+    /// Time that the application's threads have waited for reviews, ns.
+    waited_ns: AtomicU64,
     /// A thread waits for the first forecast inside the first epoch.
     forecast_requested: AtomicBool,
     /// How far the earlier runs are: one of the constants `HISTORY_…`.
@@ -57,6 +64,12 @@ const HISTORY_LATE: u64 = 3;
 const TAKEOVER_VALID_NS: u64 = 100_000_000;
 /// A part of the wait for settled epochs.
 const WAIT_SLICE: Duration = Duration::from_millis(20);
+/// Longest wait for one review, and for all reviews in a short run, ns.
+const REVIEW_WAIT_NS: u64 = 1_000_000_000;
+/// A long run may wait for this part of its time.
+const REVIEW_WAIT_PART: u64 = 100;
+/// Time between two checks for a review.
+const REVIEW_CHECK: Duration = Duration::from_micros(200);
 /// Number of queued messages; a further one replaces the oldest.
 const MAX_MESSAGES: usize = 64;
 
@@ -73,6 +86,9 @@ impl SharedState {
             stop: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
+            work: WorkCell::default(),
+            reviewed: AtomicU64::new(0),
+            waited_ns: AtomicU64::new(0),
             forecast_requested: AtomicBool::new(false),
             history: AtomicU64::new(HISTORY_KNOWN),
             takeovers_requested: AtomicU64::new(0),
@@ -129,6 +145,25 @@ impl SharedState {
         while !is_settled() && Instant::now() < deadline {
             os::pause(CHECK);
         }
+    }
+
+    /// Waits until the alerts have reviewed `epochs` epochs, or the patience is used up. It takes no lock.
+    ///
+    /// In all, these waits take 1 s and a hundredth of the run's time at most. `since_start`: time since the start, ns.
+    pub fn await_review(&self, epochs: u64, since_start: u64) {
+        let allowed = REVIEW_WAIT_NS + since_start / REVIEW_WAIT_PART;
+        let left = allowed.saturating_sub(self.waited_ns.load(Ordering::Relaxed)).min(REVIEW_WAIT_NS);
+        let start = os::monotonic_ns();
+        let gone = || os::monotonic_ns().ns_since(start);
+        while self.reviewed.load(Ordering::Acquire) < epochs && gone() < left {
+            os::pause(REVIEW_CHECK);
+        }
+        self.waited_ns.fetch_add(gone(), Ordering::Relaxed);
+    }
+
+    /// Stores the number of epochs that the alerts have reviewed; `u64::MAX`: no further review comes.
+    pub fn set_reviewed(&self, epochs: u64) {
+        self.reviewed.store(epochs, Ordering::Release);
     }
 
     /// The progress of the open epoch.
@@ -224,6 +259,22 @@ impl SharedState {
         let late = |history: u64| (history == HISTORY_AWAITED).then_some(HISTORY_LATE);
         let _ = self.history.fetch_update(Ordering::SeqCst, Ordering::SeqCst, late);
         drop(state);
+    }
+
+    /// Asks the sampling thread to enter the run's newest progress, and waits for it and its energy.
+    pub fn await_work(&self, sampler: &Thread, timeout: Duration) {
+        let (number, deadline) = (self.work.number(), Instant::now() + timeout);
+        let is_behind = |state: &RunState| {
+            let Forecasting { run_progress, work_number, .. } = &state.forecasting;
+            !state.lifecycle.finished && (*work_number < number || run_progress.awaits().is_some())
+        };
+        let mut state = self.state();
+        while is_behind(&state) && Instant::now() < deadline {
+            self.forecast_requested.store(true, Ordering::SeqCst);
+            sampler.unpark();
+            let is_open = |state: &mut RunState| is_behind(state) && self.is_forecast_requested();
+            state = self.changed.wait_timeout_while(&self.state, state, deadline.left().min(WAIT_SLICE), is_open);
+        }
     }
 
     /// Queues a message for the user. If the queue is full, the oldest message is dropped.

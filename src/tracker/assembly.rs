@@ -68,6 +68,7 @@ impl RunPlan {
         let IntensityChoice { grid, marginal, feeds, facility } = choice;
         let mut state = RunState::new(grid, options.carbon.pue).within(facility);
         state.carbon.marginal = marginal;
+        state.carbon.local = os::local_time();
         let shared = SharedState::new(state);
         environment::unknown().into_iter().for_each(|message| shared.queue_note(message));
         caveats.into_iter().for_each(|caveat| shared.queue_message(caveat));
@@ -149,6 +150,7 @@ impl RunPlan {
             interval_s: self.options.interval.as_secs_f64(),
             planned: run.planned,
             level: self.options.alerts.level,
+            has_budgets: self.options.alerts.budgets.is_any(),
             monitored: self.options.monitor_epochs,
             elsewhere: self.elsewhere,
             rates: self.options.carbon.rates,
@@ -163,6 +165,7 @@ fn resume(carried_over: CarriedOver, alerts: &mut Alerts, shared: &SharedState) 
     let review = alerts.review(&state.alert_input(now));
     review.messages.into_iter().for_each(|message| shared.queue_message(message));
     shared.set_over_budget(review.over_budget);
+    shared.set_reviewed(state.attribution.settled);
     state.forecasting.forecast = review.forecast;
 }
 
@@ -184,5 +187,6 @@ fn spawn(
         is_open: AtomicBool::new(false),
         fork_mark: ForkMark::here(),
         parts,
+        created: os::monotonic_ns(),
     })
 }

@@ -14,6 +14,7 @@ pub mod sampler;
 mod threads;
 
 use crate::attribution::ledger::Mark;
+use crate::clock::MonoNs;
 use crate::error::{Error, Result, Status, THREAD_FIX};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::machine::Machine;
@@ -26,6 +27,7 @@ use crate::os::memory;
 use crate::os::{self, ForkMark, Instant, OwnTable};
 use crate::report::{self, Detail, Now, OpenEpoch, Report};
 use crate::state::misuse::Misuse;
+use crate::state::work_cell::Stored;
 use marker::{Begun, Marker};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +55,7 @@ pub struct Tracker {
     is_open: AtomicBool,
     fork_mark: ForkMark,
     parts: RunParts,
+    created: MonoNs,
 }
 
 /// What is started on the application's thread, before the assembly.
@@ -130,9 +133,13 @@ impl Tracker {
         let open =
             marker.take_open("ct_epoch_end").inspect_err(|_| self.parts.shared.count_misuse(Misuse::End, None))?;
         marker.end(open, os::monotonic_ns());
+        let ended = marker.ended;
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
+        if self.parts.settings.has_budgets {
+            self.await_review(ended);
+        }
         Ok(if self.parts.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
     }
 
@@ -171,6 +178,23 @@ impl Tracker {
         Ok(Status::CT_OK)
     }
 
+    /// Stores the progress of the whole run: `done` of `total`, in any unit.
+    pub fn run_progress(&self, done: f64, total: f64) -> Result<Status> {
+        let shared = &self.parts.shared;
+        match shared.work.store(done, total, os::monotonic_ns) {
+            Stored::Invalid => {
+                shared.count_misuse(Misuse::Work, None);
+                return Err(Error::invalid(
+                    "ct_run_progress: done is below 0, total is not above 0, or one is not finite; nothing changed",
+                ));
+            }
+            Stored::Back => shared.count_misuse(Misuse::WorkBack, None),
+            Stored::Soon => self.wake(),
+            Stored::Later => (),
+        }
+        Ok(if shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
+    }
+
     /// One number of the report, by its JSON pointer.
     pub fn value(&self, pointer: &str) -> Result<f64> {
         let detail = Detail::of(pointer);
@@ -193,13 +217,27 @@ impl Tracker {
         self.parts.shared.settled_state(ended, deadline.left()).1
     }
 
-    /// Hands the oldest message to `take`; it stays queued if that fails.
+    /// Hands the oldest message to `take`; it stays queued if that fails. If none is queued, it waits for the review of
+    /// the last epoch, which may make one.
     pub fn take_message(&self, take: impl FnOnce(&str) -> Result<Status>) -> Result<Status> {
+        let may_come = self.parts.settings.planned > 0 || self.parts.settings.has_budgets;
+        if may_come && self.parts.shared.messages().is_empty() {
+            let mut marker = self.marker();
+            marker.flush();
+            let ended = marker.ended - marker.backlog.map_or(0, |backlog| backlog.count);
+            drop(marker);
+            self.await_review(ended);
+        }
         let mut messages = self.parts.shared.messages();
         let oldest = messages.front().ok_or_else(|| Error::new(Status::CT_ENOENT, "no message is queued"))?;
         let status = take(oldest)?;
         messages.pop_front();
         Ok(status)
+    }
+
+    /// Waits until the alerts have reviewed this number of epochs, within the time that such waits may take.
+    fn await_review(&self, ended: u64) {
+        self.parts.shared.await_review(ended, os::monotonic_ns().ns_since(self.created));
     }
 
     /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written, if
@@ -228,6 +266,9 @@ impl Tracker {
         }
         if is_open && with_forecast && self.parts.settings.planned > 0 {
             self.parts.shared.await_first_forecast(&self.sampler, FIRST_FORECAST_WAIT);
+        }
+        if self.parts.shared.work.number() > 0 {
+            self.parts.shared.await_work(&self.sampler, FIRST_FORECAST_WAIT);
         }
         let patience = deadline.left().max(LEAST_READING_WAIT);
         let (state, whole) = self.parts.shared.settled_state(ended, patience);

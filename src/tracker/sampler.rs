@@ -12,6 +12,7 @@ use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll};
 use crate::forecast::first_epoch::PackedMark;
+use crate::forecast::run_progress::WorkMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Waker;
@@ -73,6 +74,12 @@ pub struct Sampler {
     progress_mark: PackedMark,
     /// When to look at the first epoch's progress again; [`MonoNs::NEVER`] outside the first epoch.
     next_progress_look: MonoNs,
+    /// When to look at the run's progress again; [`MonoNs::NEVER`] before the first look.
+    next_work_look: MonoNs,
+    /// The run's progress at the first look; None: there was none.
+    first_work: Option<MonoNs>,
+    /// The number of the run's progress that was entered last; 0: none was.
+    work_number: u64,
 }
 
 impl Sampler {
@@ -100,6 +107,9 @@ impl Sampler {
             readings: Vec::new(),
             progress_mark: PackedMark::NONE,
             next_progress_look: MonoNs::NEVER,
+            next_work_look: MonoNs::NEVER,
+            first_work: None,
+            work_number: 0,
         };
         sampler.admit(true, shared);
         sampler.pass(shared);
@@ -143,6 +153,7 @@ impl Sampler {
         }
         self.leases.release();
         shared.state().lifecycle.finished = true;
+        shared.set_reviewed(u64::MAX);
         shared.notify();
         self.intake.end();
     }
@@ -158,24 +169,31 @@ impl Sampler {
         if !self.intake.is_over() {
             self.admit(false, shared);
         }
-        let is_requested = shared.is_forecast_requested();
+        let is_forecast_requested = shared.is_forecast_requested();
         let start = os::monotonic_ns();
-        let is_look_due = start >= self.next_progress_look || is_requested;
+        let is_look_due = start >= self.next_progress_look || is_forecast_requested;
         let progress = if is_look_due { self.new_progress(shared) } else { None };
-        let is_marked = !self.marks.is_empty() || progress.is_some();
+        let is_mark_waiting = !self.marks.is_empty();
+        let work = self.new_work(shared, start, is_forecast_requested || is_mark_waiting);
+        let is_marked = is_mark_waiting || progress.is_some() || work.is_some();
         self.read_sources(start, is_marked);
         // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
         // attributed.
         let takeovers = shared.takeovers_requested();
         let marks = self.marks.read_chunk(self.marks.slots());
+        let has_marks = marks.iter().any(|marks| marks.len() > 0);
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
-        let is_requested = takeovers > shared.takeovers_done() || shared.is_stopping();
-        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_requested, read_since: None };
+        let is_takeover = takeovers > shared.takeovers_done() || shared.is_stopping();
+        let poll = LeasePoll { now: os::monotonic_ns(), ended, is_requested: is_takeover, read_since: None };
         let leases = self.leases.poll(poll, &self.read_since);
         let mut state = shared.state();
         state.carbon.clock.note(os::clock_sample());
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
+        if state.enter_work(work, has_marks, &leases) {
+            publish_piece(&self.leases, work);
+        }
+        state.forecasting.work_number = self.work_number;
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {
             state.apply_lease(number, lease, report);
@@ -190,7 +208,8 @@ impl Sampler {
         if has_new_history {
             shared.finish_history();
         }
-        if is_requested {
+        shared.set_reviewed(state.attribution.settled);
+        if is_forecast_requested {
             shared.finish_forecast_request();
         }
         if takeovers > shared.takeovers_done() {
@@ -254,6 +273,15 @@ impl Sampler {
             shared.queue_message(CLOSED_DESCRIPTORS.into());
         }
         self.lost_descriptors = lost;
+    }
+}
+
+/// Shows other processes of the job that this one works, although it marks no epochs.
+fn publish_piece(leases: &LeaseManager, work: Option<WorkMark>) {
+    let Some((published, work)) = leases.state().zip(work) else { return };
+    published.end(Some(work.at));
+    if work.done < work.total {
+        published.begin(work.at);
     }
 }
 

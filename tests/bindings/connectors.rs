@@ -361,7 +361,7 @@ fn real_kokkos_program_is_measured() {
         "{text}"
     );
     assert!(
-        text.starts_with("carbontracker: forecast after 1 of 5 epochs, "),
+        text.starts_with("carbontracker: forecast after 2 of 5 epochs, "),
         "the forecast appears while the program runs: {text}"
     );
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
+use crate::is_forecast_message;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -154,7 +155,7 @@ fn lines(text: &str) -> Vec<String> {
         true => line.to_owned(),
         false => line.replace(is_figure, ""),
     };
-    text.lines().map(comparable).collect()
+    text.lines().filter(|line| !is_forecast_message(line)).map(comparable).collect()
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
+use crate::is_forecast_message;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -254,7 +255,7 @@ fn training_example_prints_what_the_c_program_prints() {
 /// they appear when readings have arrived, which differs from run to run.
 fn without_figures(printed: &str) -> String {
     let mut lines = String::new();
-    for line in printed.lines().filter(|line| !line.starts_with("carbontracker: forecast")) {
+    for line in printed.lines().filter(|line| !is_forecast_message(line)) {
         if line.starts_with("epoch ") {
             lines.push_str(line);
         } else {

@@ -23,3 +23,8 @@ mod parity;
 
 /// The checkout.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Whether a line of the training example is a forecast message. Their number depends on the time of the epochs.
+pub fn is_forecast_message(line: &str) -> bool {
+    line.starts_with("carbontracker: forecast") || line.starts_with("carbontracker: the forecast")
+}

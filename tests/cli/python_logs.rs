@@ -240,7 +240,8 @@ fn live(folder: &Path, options: &str, epochs: u64) {
 /// Measures epochs `first` to `last` of six with the command, which is killed within the next epoch.
 fn marked(folder: &Path, first: u64, last: u64, is_killed: bool) {
     let (dir, end) = (folder.display(), if is_killed { "sleep 0.5; kill -9 $PPID" } else { "" });
-    let script = format!("for i in $(seq {first} {last}); do sleep 0.13; echo epoch; done; {end}");
+    let last = last + u64::from(is_killed);
+    let script = format!("for i in $(seq {first} {last}); do echo epoch; sleep 0.13; done; {end}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
     command.args([
         "run",

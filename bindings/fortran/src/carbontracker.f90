@@ -68,6 +68,7 @@ module carbontracker
       procedure :: epoch_cancel
       procedure :: next_epoch
       generic :: progress => progress_int32, progress_int64
+      procedure :: run_progress
       procedure :: value => value_of
       procedure :: report
       procedure :: message
@@ -111,6 +112,12 @@ module carbontracker
          type(c_ptr), value :: handle
          integer(c_int64_t), value :: done, total
       end function ct_progress
+
+      integer(c_int32_t) function ct_run_progress(handle, done, total) bind(c)
+         import
+         type(c_ptr), value :: handle
+         real(c_double), value :: done, total
+      end function ct_run_progress
 
       integer(c_int32_t) function ct_value(handle, pointer, out) bind(c)
          import
@@ -201,8 +208,8 @@ contains
       call pass_status(ct_epoch_begin(handle_of(self)), stat, errmsg)
    end subroutine epoch_begin
 
-   !> Ends the open epoch. `ct_over_budget`: it ended, and the run's forecast exceeds budget_kwh, budget_g or budget_h;
-   !> this status may come one epoch late. `ct_estate`: no epoch is open.
+   !> Ends the open epoch. `ct_over_budget`: it ended, and the run passes budget_kwh, budget_g or budget_h, by its use or
+   !> by the lower end of the forecast after two epochs in a row. `ct_estate`: no epoch is open.
    subroutine epoch_end(self, stat, errmsg)
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
@@ -267,6 +274,18 @@ contains
       ! Both are unsigned in C, where a negative total would be huge.
       call pass_status(ct_progress(handle_of(self), done, max(total, 0_int64)), stat, errmsg)
    end subroutine progress_int64
+
+   !> Sets the progress of the whole run: `done` of `total`, in any unit, such as time steps or simulated time. It needs
+   !> no epochs; call it as often as you like, with 0 at the start, and at the end. `total` may change. `ct_over_budget`:
+   !> the run passes a budget. `ct_einval`: done is below 0, total is not above 0, or one is not finite. A `done` that is
+   !> less than before is ignored.
+   subroutine run_progress(self, done, total, stat, errmsg)
+      class(tracker), intent(in) :: self
+      real(c_double), intent(in) :: done, total
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      call pass_status(ct_run_progress(handle_of(self), done, total), stat, errmsg)
+   end subroutine run_progress
 
    !> One number of the JSON report by its JSON Pointer: '/usage/energy_j', '/forecast/energy_j/high',
    !> '/epochs/3/duration_s' (the fourth). For an unknown number it returns `default`, or -1, which no known number is;

@@ -24,7 +24,7 @@ module CarbonTracker
 using Libdl
 
 export Tracker, CarbonError
-export epoch!, epoch_begin!, epoch_end!, epoch_cancel!, progress!, epochs, batches
+export epoch!, epoch_begin!, epoch_end!, epoch_cancel!, progress!, run_progress!, epochs, batches
 export report, usage, forecast, messages, over_budget
 export batch_callback, fluxtraining_callback
 

@@ -24,6 +24,7 @@ mutable struct Library
     ct_epoch_end::Ptr{Cvoid}
     ct_epoch_cancel::Ptr{Cvoid}
     ct_progress::Ptr{Cvoid}
+    ct_run_progress::Ptr{Cvoid}
     ct_value::Ptr{Cvoid}
     ct_report::Ptr{Cvoid}
     ct_message::Ptr{Cvoid}

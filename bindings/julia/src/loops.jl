@@ -13,7 +13,7 @@ epoch_begin!(tracker::Tracker) = begin_epoch(tracker, BY_HAND)
 """
     epoch_end!(tracker) -> Bool
 
-Ends the epoch. Returns whether the run's forecast now exceeds a budget, as [`over_budget`](@ref).
+Ends the epoch. Returns whether the run now passes a budget, as [`over_budget`](@ref).
 Throws [`CarbonError`](@ref) (`CT_ESTATE`) if no epoch is open.
 """
 epoch_end!(tracker::Tracker) = end_epoch(tracker, false)
@@ -53,7 +53,10 @@ end
 function end_epoch(tracker::Tracker, may_be_ended::Bool)
     may_be_ended && tracker.begun_by == BY_NONE && return tracker.is_over_budget
     tracker.begun_by = BY_NONE
-    status = mark(lib.ct_epoch_end, tracker)
+    # With a budget, the call waits a few milliseconds for the epoch's last reading.
+    status = attempt(tracker) do ptr
+        @gc_safe ccall(lib.ct_epoch_end, Int32, (Ptr{Cvoid},), ptr)
+    end
     may_be_ended && status == CT_ESTATE && return tracker.is_over_budget
     check(status)
     tracker.is_over_budget = status == CT_OVER_BUDGET
@@ -89,9 +92,9 @@ end
 """
     over_budget(tracker) -> Bool
 
-Whether, after the last ended epoch, the run's forecast exceeds `budget_kwh`, `budget_g` or
-`budget_h`. The result may come one epoch late, because the forecast uses only epochs whose readings
-are complete. The library only reports it: the loop decides what to do.
+Whether, after the last ended epoch or the last [`run_progress!`](@ref), the run passes `budget_kwh`,
+`budget_g` or `budget_h`: by its use, or by the lower end of the forecast after two epochs in a row. The
+library only reports it: the loop decides what to do.
 """
 over_budget(tracker::Tracker) = tracker.is_over_budget
 
@@ -112,6 +115,22 @@ function mark_progress(tracker::Tracker, done::Integer, total::Integer)
     done, total = done < 0 ? (1, 0) : (done, max(total, 0))
     call(ptr) = ccall(lib.ct_progress, Int32, (Ptr{Cvoid}, UInt64, UInt64), ptr, done, total)
     return attempt(call, tracker)
+end
+
+"""
+    run_progress!(tracker, done, total) -> Bool
+
+Sets the progress of the whole run: `done` of `total`, in any unit, such as time steps, simulated time or
+tokens. It needs no epochs, and is cheap enough for every step. Call it with `done` 0 at the start, and at
+the end. `total` may change. Returns whether the run passes a budget, as [`over_budget`](@ref). Throws
+[`CarbonError`](@ref) (`CT_EINVAL`) if `done` is below 0, `total` is not above 0, or one is not finite. A
+`done` that is less than before is ignored.
+"""
+function run_progress!(tracker::Tracker, done::Real, total::Real)
+    done, total = Float64(done), Float64(total)
+    call(ptr) = ccall(lib.ct_run_progress, Int32, (Ptr{Cvoid}, Float64, Float64), ptr, done, total)
+    tracker.is_over_budget = check(attempt(call, tracker)) == CT_OVER_BUDGET
+    return tracker.is_over_budget
 end
 
 # Marks the progress if an epoch is open, and does nothing otherwise.

@@ -67,7 +67,8 @@ usage(tracker::Tracker) = section(tracker, :usage)
 
 The forecast of the whole run: the section `forecast` of the report, with `value`, `low` and `high` of
 `duration_s`, `energy_j` and `co2eq_g`. The part `remaining` has the same fields. The result is
-`nothing` as long as there is no forecast. A forecast needs the option `epochs`.
+`nothing` as long as there is no forecast. A forecast needs the option `epochs`, or
+[`run_progress!`](@ref).
 """
 forecast(tracker::Tracker) = section(tracker, :forecast)
 
@@ -79,15 +80,16 @@ end
 """
     messages(tracker) -> Vector{String}
 
-Takes the messages since the last call: devices that are not measured and the fix, the forecast after
-the first epochs, an exceeded budget.
+Takes the messages since the last call: devices that are not measured and the fix, a forecast, an
+exceeded budget. It waits a few milliseconds for the reading that closes the last epoch.
 """
 function messages(tracker::Tracker)
     taken = String[]
     while true
         text = take_text(tracker) do ptr, buffer, size, needed
-            ccall(lib.ct_message, Int32, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t, Ptr{Csize_t}),
-                  ptr, buffer, size, needed)
+            # It waits a few milliseconds for the last epoch's reading.
+            @gc_safe ccall(lib.ct_message, Int32, (Ptr{Cvoid}, Ptr{UInt8}, Csize_t, Ptr{Csize_t}),
+                           ptr, buffer, size, needed)
         end
         text === nothing && return taken
         push!(taken, text)

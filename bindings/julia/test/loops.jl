@@ -125,6 +125,27 @@ end
         end
     end
 
+    @testset "progress of the run" begin
+        simulated() do tracker
+            for step in 0:50
+                @test run_progress!(tracker, step / 10, 5) == false
+                sleep(0.002)
+            end
+            @test run_progress!(tracker, 1, 5) == false # less than before is ignored
+            @test tracker["/run/work/done"] == 5
+            @test tracker["/usage/energy_j"] > 0 && tracker["/usage/duration_s"] > 0.05
+            failure, = thrown(() -> run_progress!(tracker, NaN, 5))
+            @test failure.status == CarbonTracker.CT_EINVAL
+        end
+        simulated(budget_h = 1e-9) do tracker
+            run_progress!(tracker, 0, 3)
+            sleep(0.01)
+            run_progress!(tracker, 3, 3)
+            @test tracker["/usage/duration_s"] > 0 # the verdict is made with it
+            @test run_progress!(tracker, 3, 3) && over_budget(tracker)
+        end
+    end
+
     @testset "progress" begin
         simulated(epochs = 2) do tracker
             @test_throws CarbonError progress!(tracker, 1, 2)

@@ -92,6 +92,11 @@ static int progress(lua_State *L)
     return status(L, ct_progress(*handle(L), (uint64_t)luaL_checknumber(L, 2), (uint64_t)luaL_checknumber(L, 3)));
 }
 
+static int run_progress(lua_State *L)
+{
+    return status(L, ct_run_progress(*handle(L), (double)luaL_checknumber(L, 2), (double)luaL_checknumber(L, 3)));
+}
+
 static int value(lua_State *L)
 {
     double number;
@@ -154,6 +159,7 @@ static const luaL_Reg FUNCTIONS[] = {
     {"epoch_end", epoch_end},
     {"epoch_cancel", epoch_cancel},
     {"progress", progress},
+    {"run_progress", run_progress},
     {"value", value},
     {"report", report},
     {"message", message},

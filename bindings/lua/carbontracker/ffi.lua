@@ -11,6 +11,7 @@ ct_status ct_epoch_begin(ct_tracker *tracker);
 ct_status ct_epoch_end(ct_tracker *tracker);
 ct_status ct_epoch_cancel(ct_tracker *tracker);
 ct_status ct_progress(ct_tracker *tracker, uint64_t done, uint64_t total);
+ct_status ct_run_progress(ct_tracker *tracker, double done, double total);
 ct_status ct_value(ct_tracker *tracker, const char *pointer, double *out);
 ct_status ct_report(ct_tracker *tracker, const char *format, char *buf, size_t cap, size_t *needed);
 ct_status ct_message(ct_tracker *tracker, char *buf, size_t cap, size_t *needed);
@@ -93,6 +94,7 @@ function backend.epoch_begin(handle) return C.ct_epoch_begin(handle[0]) end
 function backend.epoch_end(handle) return C.ct_epoch_end(handle[0]) end
 function backend.epoch_cancel(handle) return C.ct_epoch_cancel(handle[0]) end
 function backend.progress(handle, done, total) return C.ct_progress(handle[0], done, total) end
+function backend.run_progress(handle, done, total) return C.ct_run_progress(handle[0], done, total) end
 
 function backend.value(handle, pointer)
   local status = C.ct_value(handle[0], pointer, number)

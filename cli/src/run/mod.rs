@@ -48,12 +48,12 @@ on them count too. An estimated processor counts only the cores that this comman
   carbontracker run -o 'location=DK pue=1.3' --report json --to energy.json -- ./train --epochs 10
   carbontracker run --mark 'val_loss' --epochs 10 -- stdbuf -oL ./train
 
-With --mark, each line of standard output or standard error that contains TEXT ends an epoch. An epoch goes from the
-start to the first mark, from mark to mark, and from the last mark to the end. With --epochs N, the N-th epoch lasts to
-the end. Choose a text that is printed when an epoch ends, such as its loss. A text at the beginning of each epoch makes
-an extra epoch of the time before the first. Both outputs pass through pipes, byte by byte. Many programs buffer output
-to a pipe: 'stdbuf -oL' or PYTHONUNBUFFERED=1 helps. The command exits once every process has closed its end of the
-pipes.
+With --mark, each line of standard output or standard error that contains TEXT is a mark. An epoch goes from mark to
+mark, and from the last mark to the end. With --epochs N, the N-th epoch lasts to the end. The time before the first mark
+is the start-up: it is no epoch, and its energy counts as energy between epochs. Choose a text that is printed when an
+epoch begins. If it is printed when an epoch ends, such as its loss, the first epoch is part of the start-up: then give
+N one less than the program has. Both outputs pass through pipes, byte by byte. Many programs buffer output to a pipe:
+'stdbuf -oL' or PYTHONUNBUFFERED=1 helps. The command exits once every process has closed its end of the pipes.
 
 A program that uses the library itself may run inside. Both count, and neither takes devices from the other. The files of
 CARBONTRACKER_LOG_DIR, _RESUME and _PROMETHEUS are those of 'run'; the program does not inherit these variables.
@@ -73,10 +73,10 @@ pub struct RunArgs {
     /// The run's label [default: the program's name]
     #[arg(long)]
     name: Option<String>,
-    /// End an epoch at each line of the program's output that contains TEXT, printed when an epoch is done
+    /// Begin an epoch at each line of the program's output that contains TEXT
     #[arg(long, value_name = "TEXT", value_parser = mark)]
     mark: Option<String>,
-    /// Number of epochs planned: after the first, forecast all of them
+    /// Number of epochs planned: forecast all of them
     #[arg(long, value_name = "N", requires = "mark", value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
     /// Format of the report
@@ -287,12 +287,19 @@ fn in_report(epochs: &Epochs) -> Vec<String> {
     list("notes").into_iter().chain(reasons).filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
+/// The marks of a program that runs.
+struct Marked {
+    /// How many more marks may end an epoch, so that there are not more epochs than planned.
+    left: u64,
+    /// Whether the first mark has ended the start-up.
+    has_started: bool,
+}
+
 /// The epochs of a program, which its marks divide.
 struct Epochs {
     tracker: Option<Tracker>,
-    /// How many more marks may end an epoch, so that there are not more epochs than planned. None: the program has not
-    /// started or has ended. Two threads may mark at the same time.
-    marks: Mutex<Option<u64>>,
+    /// The marks so far; None: the program has not started or has ended. Two threads may mark at the same time.
+    marks: Mutex<Option<Marked>>,
     /// The number of marks beyond those.
     surplus: AtomicU64,
 }
@@ -302,13 +309,19 @@ impl Epochs {
         let number = |pointer| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok()).unwrap_or(0.0);
         let planned = number("/run/epochs_planned");
         let done = number("/run/epochs_done"); // more than 0 if a run is resumed
-        *self.marks() = Some(if planned > 0.0 { (planned - done - 1.0) as u64 } else { u64::MAX });
+        let left = if planned > 0.0 { (planned - done - 1.0) as u64 } else { u64::MAX };
+        *self.marks() = Some(Marked { left, has_started: false });
         self.tracker.iter().for_each(|tracker| drop(tracker.begin()));
     }
 
     fn mark(&self) {
         let mut marks = self.marks();
-        let Some(left) = marks.as_mut() else { return };
+        let Some(Marked { left, has_started }) = marks.as_mut() else { return };
+        if !std::mem::replace(has_started, true) {
+            // A cancelled epoch is no epoch, and its energy counts between epochs.
+            self.tracker.iter().for_each(|tracker| drop(tracker.cancel().and_then(|_| tracker.begin())));
+            return;
+        }
         if *left == 0 {
             self.surplus.fetch_add(1, Ordering::Relaxed);
             return;
@@ -325,18 +338,23 @@ impl Epochs {
     /// Warnings if the marks do not seem to be at the ends of epochs.
     fn doubts(&self) -> Vec<String> {
         const SUSPICIOUS_RATIO: f64 = 10.0;
-        let number = |pointer| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok());
+        let number = |pointer: &str| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok());
         let mut doubts = Vec::new();
-        let lengths = number("/epochs/0/duration_s").zip(number("/epochs/1/duration_s"));
-        if let Some((first, second)) = lengths.filter(|(first, second)| first * SUSPICIOUS_RATIO < *second) {
+        let done = number("/run/epochs_done").unwrap_or(0.0) as u64;
+        let length = |before_end: u64| {
+            done.checked_sub(before_end).and_then(|index| number(&format!("/epochs/{index}/duration_s")))
+        };
+        if let Some((last, before)) =
+            length(1).zip(length(2)).filter(|(last, before)| last * SUSPICIOUS_RATIO < *before)
+        {
             doubts.push(format!(
-                "the first epoch took {}, the second {}. The mark may be printed when an epoch begins. Choose one that is \
-                 printed when an epoch ends",
-                duration(first),
-                duration(second)
+                "the last epoch took {}, the one before {}. The mark may be printed when an epoch ends; then the first \
+                 epoch counts as start-up. Choose a text that is printed when an epoch begins, or give --epochs one less",
+                duration(last),
+                duration(before)
             ));
         }
-        // The last epoch's own mark ends no further epoch.
+        // A mark at the end of the last epoch ends no further epoch.
         let surplus = self.surplus.load(Ordering::Relaxed).saturating_sub(1);
         if surplus > 0 {
             doubts.push(format!(
@@ -346,7 +364,7 @@ impl Epochs {
         doubts
     }
 
-    fn marks(&self) -> MutexGuard<'_, Option<u64>> {
+    fn marks(&self) -> MutexGuard<'_, Option<Marked>> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 pub fn brief(report: &Value) -> String {
     let mut lines = vec![head(report), emissions(report)];
     lines.extend(epochs(report));
+    lines.extend(saved(report));
     lines.extend(devices(report));
     lines.extend(strings(report.get("notes")).map(|note| format!("  note: {note}")));
     lines.push(String::new());
@@ -64,6 +65,18 @@ fn epochs(report: &Value) -> Option<String> {
     Some(format!("  epochs {done}, {seconds} and {joules} each on average"))
 }
 
+/// What the program saved by ending before its planned epochs, by the forecast. None: it did not, or it is unknown.
+fn saved(report: &Value) -> Option<String> {
+    let planned = number(report, "/run/epochs_planned")?;
+    let done = number(report, "/run/epochs_done").filter(|done| *done < planned)?;
+    let rest = |name: &str| number(report, &format!("/forecast/remaining/{name}/value"));
+    let joules = rest("energy_j").map(|joules| Amount::Energy.alone(joules, error(report, "/usage/error")));
+    let saved: Vec<String> = rest("duration_s").map(duration).into_iter().chain(joules).collect();
+    (!saved.is_empty()).then(|| {
+        format!("  ended after {done} of {planned} epochs: by the forecast, an estimated {} saved", saved.join(", "))
+    })
+}
+
 /// A line for each device, and one for the sources that a fix would enable.
 fn devices(report: &Value) -> Vec<String> {
     let list = |name: &str| report.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -110,6 +123,11 @@ mod tests {
   note: mind
 ";
         assert_eq!(brief(&report), text);
+        let mut early = report.clone();
+        early["run"]["epochs_planned"] = json!(10);
+        early["forecast"] = json!({"remaining": {"duration_s": {"value": 16.0}, "energy_j": {"value": 800.0}}});
+        let line = "  ended after 2 of 10 epochs: by the forecast, an estimated 16.0 s, 800 J saved\n";
+        assert!(brief(&early).contains(line), "{}", brief(&early));
         let mut estimated = report.clone();
         let half_or_twice = json!({"low": 0.5, "high": 2.0});
         estimated["usage"]["error"] = half_or_twice.clone();

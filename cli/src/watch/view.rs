@@ -105,8 +105,18 @@ impl WatchView<'_> {
         number(self.report, "/run/epochs_planned").filter(|planned| *planned > 0.0)
     }
 
-    /// The share of the planned epochs that is done, 0 to 1, including the open epoch.
+    /// The share of the run's work that is done, 0 to 1; None: the run has planned epochs, or reports no progress.
+    fn work_share(&self) -> Option<f64> {
+        let [done, total] = ["/run/work/done", "/run/work/total"].map(|pointer| number(self.report, pointer));
+        let share = done? / total?;
+        Some(share.clamp(0.0, 1.0)).filter(|share| share.is_finite() && self.planned().is_none())
+    }
+
+    /// The share of the planned epochs that is done, 0 to 1, including the open epoch; or that of the run's work.
     fn share(&self) -> Option<f64> {
+        if let Some(share) = self.work_share() {
+            return Some(share);
+        }
         let open = number(self.report, "/run/progress").or_else(|| self.open_share()).filter(|_| !self.is_over);
         let open = open.unwrap_or(0.0);
         Some(((self.epochs_done() + open) / self.planned()?).clamp(0.0, 1.0))
@@ -156,6 +166,9 @@ impl WatchView<'_> {
         if self.is_silent() {
             let since = instant(self.written).unwrap_or("long ago".into());
             return format!("stalled, no update since {since}, {done}{of} {epochs} done");
+        }
+        if let Some(share) = self.work_share() {
+            return format!("{}, {} of the work done", if self.is_over { "ended" } else { "running" }, percent(share));
         }
         match word(self.report, "/run/state") {
             _ if self.is_over => format!("done, {done}{of} {epochs}"),

@@ -100,6 +100,20 @@ impl Ledger {
         self.accounts.iter().filter_map(|account| account.recent_j(until)).reduce(|a, b| a + b)
     }
 
+    /// Time of the run at this instant, s: from its begin, without the time between attempts.
+    pub fn time_s(&self, at: MonoNs) -> f64 {
+        self.origin.map_or(0.0, |begin| at.s_since(begin))
+    }
+
+    /// Energy of the run from its begin to this instant, J; None: unknown. The instant is after the newest mark.
+    pub fn energy_until(&self, at: MonoNs) -> Option<f64> {
+        self.last_mark().filter(|mark| Some(*mark) >= self.others_until)?;
+        let is_known = || self.accounts.iter().any(|account| account.credited_until >= Some(at));
+        let recent = self.accounts.iter().flat_map(|account| [account.after.joules, account.recent_j(at)]);
+        let all = units::sum(recent.chain([self.epochs_j(), self.between_j()]));
+        all.or_else(|| is_known().then_some(0.0))
+    }
+
     /// A channel's energy since the last mark, J; None: nothing was credited.
     pub fn recent_j(&self, channel: usize) -> Option<f64> {
         self.accounts.get(channel)?.recent_j(MonoNs::NEVER)

@@ -58,8 +58,8 @@ pub fn take(
 ) -> Option<MonoNs> {
     let is_open = matches!(requester.member.state, MemberState::Open(_));
     let needs = |settled: MonoNs| is_open || requester.ended > Some(settled + MIN_GAIN_NS);
-    // A process that has read the device since the settled instant loses nothing.
-    let loss = |member: &Member, settled: MonoNs| member.since.ns_since(settled) / SAME_START_NS;
+    // A process that has read the device since the settled instant loses nothing. Small losses count as equal.
+    let loss = |member: &Member, settled: MonoNs| member.since.ns_since(settled).div_ceil(SAME_START_NS);
     let known_until = holder.settled();
     // A process that is not in an epoch may look no more. If its epoch has just ended, it takes the device by its next
     // report, unless this process needs it now.
@@ -164,6 +164,7 @@ mod tests {
             "it is the lower rank"
         );
         assert_eq!(take(other(0, 2 * S, MemberState::Open(MonoNs(S)))), Some(MonoNs(S / 4)), "but would lose a second");
+        assert_eq!(take_beside(other(0, S + 5, MemberState::Open(MonoNs(S))), true, S), Some(MonoNs(S)), "or 5 ns");
     }
 
     #[test]

@@ -281,3 +281,27 @@ fn last_reading_of_a_turn_counts_if_the_turn_ends_after_a_mark() {
     run.mark(Mark::End(MonoNs(14 * S)));
     assert_eq!(run.energy_j(), Some(30.0));
 }
+
+/// This process counts for 3 s and reads nothing more. It gets a second turn, which the other process takes from its
+/// begin on.
+#[test]
+fn readings_of_an_earlier_turn_are_awaited_after_an_empty_turn() {
+    let (mut run, mut standby) = run_of(0);
+    let at = |seconds: u64, lease: LeaseState| LeaseState { reported_until: Some(MonoNs(seconds * S)), ..lease };
+    standby.apply_lease(at(10, OURS), &mut run);
+    let begin = Mark::Begin(MonoNs(10 * S));
+    run.mark(begin);
+    standby.mark(begin);
+    for until in [13, 20] {
+        standby.yield_from(MonoNs(until * S), &mut run);
+        standby.apply_lease(at(until, OTHERS), &mut run);
+        assert!(standby.awaits_readings(0, &run), "until {until} s");
+        standby.apply_lease(at(20, OURS), &mut run);
+    }
+    standby.yield_from(MonoNs(20 * S), &mut run);
+    let (from, to) = (MonoNs(10 * S), MonoNs(26 * S));
+    standby.credit(0, EnergyInterval { from, to, joules: 16.0, measured: true }, &mut run);
+    assert!(!standby.awaits_readings(0, &run), "the reading covers all turns");
+    run.mark(Mark::End(MonoNs(26 * S)));
+    assert_eq!(run.energy_j(), Some(3.0));
+}

@@ -1,7 +1,7 @@
 //! Signs of life. A counter that stands still is paused at first, and stalled if that lasts longer than its step. The
 //! energy of a device with a stalled counter is unknown, not 0.
 
-use super::{CounterStep, EnergyInterval, LOST_AFTER_MISSES, MAX_POWER_RISE, MAX_STEP_S, Meter, MeterEvent};
+use super::{CounterStep, EnergyInterval, LOST_AFTER_MISSES, MAX_POWER_RISE, MAX_STEP_S, Meter, MeterEvent, Owed};
 use crate::clock::MonoNs;
 use crate::measurement::channel::Quantity;
 use crate::measurement::reading::{Fault, Value};
@@ -103,6 +103,25 @@ impl Meter {
         self.faults.fault = Some(fault);
         self.misses = self.misses.max(LOST_AFTER_MISSES + 1); // no second reading is wanted
         is_news.then_some(MeterEvent::Lost(fault))
+    }
+
+    /// Whether the first move of this counter may contain energy from before the first reading: it was still for longer
+    /// than most counters need for a step, and no power was credited in that time.
+    pub(super) fn may_catch_up(&self) -> bool {
+        let Quantity::Counter { joules_per_unit, .. } = self.quantity else { return false };
+        let still = self.first_at.zip(self.still_until).map(|(first, to)| to.s_since(first));
+        let is_long = still.is_some_and(|seconds| seconds >= STALL_S_PER_UNIT_J * joules_per_unit);
+        is_long && self.has_yet_to_move() && !self.is_stalled() && self.credited_until.is_none()
+    }
+
+    /// Takes the first move of a counter that was still for longer than most steps. The move may contain energy from
+    /// before the first reading. So the time until now is filled in at the power that follows.
+    pub(super) fn begin_again(&mut self, at: MonoNs, count: u64) {
+        let since = self.owed.map(|owed| owed.since).or(self.first_at);
+        self.owed = since.map(|since| Owed { since, used: None });
+        (self.first_at, self.last) = (Some(at), Some((at, Value::Count(count))));
+        (self.moved_at, self.has_moved) = (at, true);
+        (self.still_until, self.suspect, self.misses) = (None, None, 0);
     }
 
     /// Takes the count of a stalled counter that moves again. The energy was used since the last still reading. If that

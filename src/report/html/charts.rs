@@ -102,10 +102,11 @@ pub fn forecasts(run: &JsonView) -> Option<Drawn> {
     Some(plain(&label, (scale, first, last), y, unit.name, shapes))
 }
 
-/// Whether all planned epochs have ended.
+/// Whether all planned epochs have ended, or all of the run's work is done.
 pub fn is_whole(run: &JsonView) -> bool {
     let number = |pointer: &str| run.number(pointer).unwrap_or(0.0);
-    number("/run/epochs_planned") > 0.0 && number("/run/epochs_done") >= number("/run/epochs_planned")
+    let is_planned = number("/run/epochs_planned") > 0.0 && number("/run/epochs_done") >= number("/run/epochs_planned");
+    is_planned || number("/forecast/after_share") >= 1.0
 }
 
 /// Whether there is an outcome to compare the forecast with: exactly the planned epochs have ended.

@@ -40,6 +40,11 @@ impl<'a> JsonView<'a> {
         !self.part(pointer).value.is_null()
     }
 
+    /// Whether the value at a pointer is true.
+    pub fn is_true(&self, pointer: &str) -> bool {
+        *self.part(pointer).value == Value::Bool(true)
+    }
+
     /// Whether another process of its job counts the run's devices.
     pub fn is_counted_elsewhere(&self) -> bool {
         ranks::is_counted_elsewhere(self.value)

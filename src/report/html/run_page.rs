@@ -92,7 +92,7 @@ fn headline(run: &JsonView) -> Markup {
                 }
             }
             div {
-                dt { "Epochs" }
+                dt { @if run.is_true("/run/work/pieces") { "Pieces of the work" } @else { "Epochs" } }
                 dd.main { (run.shown("/run/epochs_done", whole)) }
                 @if is_planned { dd { "of " (run.shown("/run/epochs_planned", whole)) " planned" } }
                 @if run.has("/run/progress") { dd { "and " (run.shown("/run/progress", percent)) " of the next" } }
@@ -154,8 +154,12 @@ fn forecast(run: &JsonView) -> Markup {
     };
     html! {
         p {
-            "Forecast of all " (run.shown("/run/epochs_planned", whole)) " epochs"
-            @if total.has("/after_epochs") { " after " (total.shown("/after_epochs", whole)) }
+            @if total.has("/after_share") {
+                "Forecast of the whole run after " (total.shown("/after_share", percent)) " of its work"
+            } @else {
+                "Forecast of all " (run.shown("/run/epochs_planned", whole)) " epochs"
+                @if total.has("/after_epochs") { " after " (total.shown("/after_epochs", whole)) }
+            }
             @if total.has("/level") { ", with " (total.shown("/level", whole_percent)) " intervals" }
             ": "
             @for (n, (field, words, amount)) in known(&total).into_iter().enumerate() {
@@ -166,7 +170,8 @@ fn forecast(run: &JsonView) -> Markup {
         }
         @if !known(&rest).is_empty() {
             p {
-                "Still to come, and saved by a stop now: "
+                @if total.has("/saved") { "Saved by the early end, as an estimate: " }
+                @else { "Still to come, and saved by a stop now: " }
                 @for (n, (field, words, amount)) in known(&rest).into_iter().enumerate() {
                     @if n > 0 { ", " } (words) " " (value(&format!("/{field}/value"), amount))
                 }

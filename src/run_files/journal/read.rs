@@ -18,6 +18,8 @@ use serde_json::Value;
 
 /// Most invalid lines that are reported one by one. Further lines are counted only.
 const MAX_FLAWS: usize = 5;
+/// Fields of a forecast that the list of earlier forecasts does not have.
+const NOT_IN_EARLIER: [&str; 4] = ["basis", "after_share", "saved", "history"];
 
 /// The content of a journal.
 #[derive(Default)]
@@ -219,11 +221,11 @@ impl Journal {
         if let Some(named) = self.named.take() {
             self.channels = named;
         }
-        if let Some(forecast) = so_far.get("forecast").and_then(Value::as_object).filter(|_| is_epoch) {
-            let mut forecast = forecast.clone();
-            forecast.shift_remove("history"); // the newest forecast has it
-            self.forecasts.push(Value::Object(forecast));
-        }
+        let forecast = so_far.get("forecast").and_then(Value::as_object).filter(|_| is_epoch);
+        self.forecasts.extend(forecast.map(|forecast| {
+            let is_kept = |(name, _): &(&String, &Value)| !NOT_IN_EARLIER.contains(&name.as_str());
+            forecast.iter().filter(is_kept).map(|(name, value)| (name.clone(), value.clone())).collect::<Value>()
+        }));
         self.so_far = so_far.clone();
         self.first_unix_s = self.first_unix_s.or_else(|| self.last_unix_s());
     }

@@ -3,6 +3,7 @@
 use super::{APPLICATION_CHECK_NS, Sampler};
 use crate::clock::MonoNs;
 use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
+use crate::forecast::run_progress::WorkMark;
 use crate::measurement::source::MIN_GAP_NS;
 use crate::os;
 use crate::state::RunState;
@@ -22,17 +23,24 @@ impl Sampler {
 
     /// Whether `monitor_epochs` epochs are settled.
     pub(super) fn has_seen_enough(&self, shared: &SharedState) -> bool {
-        self.monitor_epochs.is_some_and(|most| shared.state().attribution.settled >= most)
+        let has_settled = |most| {
+            let attribution = &shared.state().attribution;
+            attribution.settled >= most && !attribution.is_divided
+        };
+        self.monitor_epochs.is_some_and(has_settled)
     }
 
     /// When the next pass is due.
     pub(super) fn due(&self, shared: &SharedState) -> MonoNs {
         let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
-        let mut due = self.next_progress_look.min(self.last_pass + interval_ns);
+        let looks = self.next_progress_look.min(self.next_work_look).max(soonest);
+        let mut due = looks.min(self.last_pass + interval_ns);
         if self.leases.is_shared() {
             due = due.min(self.last_pass + LEASE_POLL_NS);
         }
-        let is_requested = shared.is_forecast_requested() || shared.takeovers_requested() > shared.takeovers_done();
+        let is_requested = shared.is_forecast_requested()
+            || shared.takeovers_requested() > shared.takeovers_done()
+            || shared.work.is_urgent();
         if !self.marks.is_empty() || is_requested || shared.has_new_history() {
             due = due.min(soonest);
         }
@@ -59,6 +67,28 @@ impl Sampler {
         if self.passes.is_power_of_two() {
             os::widen_affinity();
         }
+    }
+
+    /// The run's progress, if it is new and its look is due. A piece of the run ends there, so the one before must have
+    /// its energy.
+    pub(super) fn new_work(&mut self, shared: &SharedState, now: MonoNs, is_requested: bool) -> Option<WorkMark> {
+        let is_due = now >= self.next_work_look || is_requested || shared.work.is_urgent() || shared.is_stopping();
+        let awaits = || shared.state().forecasting.run_progress.awaits().is_some();
+        if shared.work.number() == self.work_number || !is_due || (awaits() && !shared.is_stopping()) {
+            self.next_work_look =
+                if now >= self.next_work_look { self.work_look_after(now) } else { self.next_work_look };
+            return None;
+        }
+        let (number, work) = shared.work.load()?;
+        self.work_number = number;
+        self.first_work.get_or_insert(work.at);
+        self.next_work_look = self.work_look_after(now);
+        Some(work)
+    }
+
+    /// When to look at the run's progress again. The gaps grow with the run's time.
+    fn work_look_after(&self, now: MonoNs) -> MonoNs {
+        self.first_work.map_or(MonoNs::NEVER, |first| now + (now.ns_since(first) / PROGRESS_LOOKS).max(MIN_GAP_NS))
     }
 
     /// The open epoch's progress, if it is new and a forecast inside the first epoch needs it.

@@ -2,7 +2,7 @@
 #include "check.h"
 
 /* The name has characters of two and three bytes. None of them may be cut in two. */
-#define OPTIONS "epochs=10 sim_cpu=x:10 name='\xc3\xa9t\xc3\xa9 \xe2\x82\xac \\\\ \"q\"'"
+#define OPTIONS "epochs=10 forecast_after=1 sim_cpu=x:10 name='\xc3\xa9t\xc3\xa9 \xe2\x82\xac \\\\ \"q\"'"
 
 static ct_tracker *after_an_epoch(void) {
     ct_tracker *tracker = create(OPTIONS);
@@ -96,7 +96,7 @@ static void messages(ct_tracker *tracker) {
     CHECK(strncmp(got, whole, strlen(whole)) == 0);
     do {
         CHECK(strlen(got) > 0);
-        if (strncmp(got, "forecast after 1 of 10 epochs", 29) == 0) forecasts++;
+        if (strncmp(got, "forecast after ", 15) == 0) forecasts++;
     } while (ct_message(tracker, got, sizeof got, &needed) == CT_OK);
     CHECK_INT(forecasts, 1);
     needed = 77;

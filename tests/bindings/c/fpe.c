@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include <fenv.h>
+#include <math.h>
 #ifdef __SSE__
 #include <xmmintrin.h>
 #endif
@@ -63,6 +64,8 @@ static void everything(void) {
     for (round = 0; round < 20; round++) {
         QUIETLY(CHECK_STATUS(ct_epoch_begin(tracker), CT_OK));
         QUIETLY(CHECK_STATUS(ct_progress(tracker, 1, 3), CT_OK));
+        QUIETLY(CHECK_STATUS(ct_run_progress(tracker, 0.1, 0.3), CT_OK));
+        QUIETLY(CHECK_STATUS(ct_run_progress(tracker, NAN, 0.3), CT_EINVAL));
         sleep_ms(10);
         if (round % 5 == 4) {
             QUIETLY(CHECK_STATUS(ct_epoch_cancel(tracker), CT_OK));

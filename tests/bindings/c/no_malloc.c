@@ -55,6 +55,7 @@ int main(void) {
     for (n = 0; n < 20000; n++) { /* more than the ring holds */
         CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
         CHECK_STATUS(ct_progress(tracker, 1, 2), CT_OK);
+        CHECK_STATUS(ct_run_progress(tracker, n, 20000.0), CT_OK);
         if (n % 10 == 0) {
             CHECK_STATUS(ct_epoch_cancel(tracker), CT_OK);
         } else {

@@ -10,6 +10,7 @@ static void a_null_tracker_is_a_disabled_one(void) {
     CHECK_STATUS(ct_epoch_cancel(NULL), CT_DISABLED);
     CHECK_STATUS(ct_progress(NULL, 1, 2), CT_DISABLED);
     CHECK_STATUS(ct_progress(NULL, 2, 0), CT_DISABLED);
+    CHECK_STATUS(ct_run_progress(NULL, 1.0, -2.0), CT_DISABLED);
     CHECK_STATUS(ct_value(NULL, "/usage/energy_j", &value), CT_DISABLED);
     CHECK_STATUS(ct_value(NULL, NULL, NULL), CT_DISABLED);
     CHECK_BETWEEN(value, 42.0, 42.0);

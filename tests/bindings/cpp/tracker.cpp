@@ -129,6 +129,8 @@ static void over_budget() {
     CHECK_STATUS(t.epoch_begin(), CT_OK);
     CHECK_STATUS(t.epoch_begin(), CT_ESTATE);
     CHECK_STATUS(t.progress(1, 2), CT_OK);
+    CHECK_STATUS(t.run_progress(1.0, 2.0), CT_OVER_BUDGET);
+    CHECK_STATUS(t.run_progress(-1.0, 2.0), CT_EINVAL);
     CHECK_STATUS(t.epoch_end(), CT_OVER_BUDGET);
     CHECK_STATUS(t.epoch_end(), CT_ESTATE);
 }

@@ -19,6 +19,7 @@ program lifecycle
       call run%progress(1, 2)
       call run%progress(2_int32, 2_int32)
       call run%progress(2_int64, 2_int64)
+      call run%run_progress(0.25_real64*epoch, 1.0_real64)
       call run%epoch_end()
    end do
    energy = run%value('/usage/epochs/energy_j')
@@ -27,6 +28,7 @@ program lifecycle
    call that(duration >= 0.06_real64, 'three epochs of 0.02 s')
    call near(energy, 100*duration, 'energy')
    call near(run%value('/run/epochs_done'), 3.0_real64, 'epochs done')
+   call near(run%value('/run/work/done'), 0.75_real64, 'work done')
    call that(run%value('/forecast/energy_j/value') > energy, 'a fourth epoch is forecast')
    call that(run%value('/epochs/2/duration_s') >= 0.02_real64, 'the third epoch')
 

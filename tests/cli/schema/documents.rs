@@ -67,7 +67,7 @@ impl Documents {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("schema-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
-        let makers: [fn(&Path) -> Reports; 7] = [states, resumed, priced, meters, job, many_epochs, imported];
+        let makers: [fn(&Path) -> Reports; 8] = [states, worked, resumed, priced, meters, job, many_epochs, imported];
         let reports = std::thread::scope(|scope| {
             let folder = folder.as_path();
             let threads = makers.map(|make| scope.spawn(move || make(folder)));
@@ -154,6 +154,21 @@ fn states(folder: &Path) -> Reports {
     ]
     .map(|(state, report)| named(&format!("states/{state}"), report))
     .into()
+}
+
+/// A run that is measured by its progress, and stops early.
+fn worked(folder: &Path) -> Reports {
+    let folder = folder.join("worked");
+    let tracker = make(&format!("{SIMULATED} location=DK job=off log_dir={}", folder.display()));
+    for step in 0..=60 {
+        tracker.run_progress(f64::from(step), 100.0).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let running = ask(&tracker);
+    tracker.destroy();
+    let stopped = json(&fs::read(file(&folder, "json")).unwrap());
+    assert!(stopped["forecast"]["saved"].is_object(), "{stopped:#}");
+    vec![named("worked/running", running), named("worked/stopped", stopped)]
 }
 
 /// A program is measured and killed, and its run is resumed.

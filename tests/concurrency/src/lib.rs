@@ -39,9 +39,10 @@ pub mod run_files {
 
 #[path = "../../../src/state"]
 pub mod state {
-    pub use carbontracker::state::{EarlierRuns, RunState};
+    pub use carbontracker::state::{EarlierRuns, Forecasting, RunState};
     pub mod misuse;
     pub mod shared;
+    pub mod work_cell;
 }
 
 #[path = "../../../src/tracker"]

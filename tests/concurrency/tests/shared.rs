@@ -177,3 +177,30 @@ fn reports_get_the_history() {
 fn report_sees_the_forecast_from_earlier_runs() {
     holds(reports_get_the_history);
 }
+
+/// Two threads store pairs that belong together. The sampling thread reads whole pairs only, and the newest in the end.
+fn progress_is_read_whole() {
+    let shared = new_shared();
+    let writers = [10.0, 20.0].map(|first| {
+        start(&shared, move |shared| {
+            for done in [first, first + 1.0] {
+                shared.work.store(done, done + 100.0, monotonic_ns);
+            }
+        })
+    });
+    let reader = start(&shared, |shared| {
+        for _ in 0..3 {
+            if let Some((_, work)) = shared.work.load() {
+                assert_eq!(work.total - work.done, 100.0);
+            }
+        }
+    });
+    end(writers.into_iter().chain([reader]));
+    let (_, work) = shared.work.load().expect("a progress");
+    assert!(work.total - work.done == 100.0 && work.done >= 10.0);
+}
+
+#[test]
+fn progress_of_a_run_is_never_half_read() {
+    holds(progress_is_read_whole);
+}

@@ -27,13 +27,11 @@ pub fn memory(world: &Running, most_bytes: u64) -> Checked {
     Ok(())
 }
 
-/// Energy that a resumed run may count for another device of its kind, J. After a kill between an epoch's line and the
-/// numbers that follow it, the journal has the energy of these epochs by kind only.
+/// Energy that a resumed run may count for another device of its kind, J. If a kill or a power cut keeps the last line
+/// of a write from the journal, it has the energy of these epochs by kind only.
 pub fn misplaced_j(world: &Running, device: &Device, lives: &[(usize, Truth)]) -> f64 {
-    const EPOCHS: usize = 3;
     let killed = lives.iter().filter(|(_, truth)| !truth.has_ended);
-    let epochs: Vec<(u64, u64)> =
-        killed.flat_map(|(_, truth)| truth.epochs.iter().rev().take(EPOCHS).copied()).collect();
+    let epochs: Vec<(u64, u64)> = killed.flat_map(|(_, truth)| truth.epochs.iter().copied()).collect();
     let others = world.scenario.devices().filter(|other| other.kind == device.kind && other.name != device.name);
     let used =
         |other: &Device| epochs.iter().map(|(begin, end)| other.joules(*end) - other.joules(*begin)).sum::<f64>();

@@ -252,6 +252,8 @@ pub struct Got {
     pub whole: Option<u64>,
     /// A reply of the current round had no such figures.
     is_broken: bool,
+    /// A reply of the current round had figures.
+    has_some: bool,
 }
 
 /// The web of a world, and what it has replied.
@@ -306,14 +308,21 @@ impl Web {
         let mut all = self.got.borrow_mut();
         let got = all.entry(program).or_default();
         let has_figures = is_true || matches!(mood, Mood::Stale(_));
-        let first = if has_figures { &mut *self.first.borrow_mut() } else { &mut got.failed };
-        first.get_or_insert(kernel.now());
         let (is_broken, is_last) = (got.is_broken || !is_true, grid.is_last(url));
+        got.has_some |= has_figures;
+        // A round fails with a list that is empty if none of its lists has figures.
+        let fails = if mood == Mood::Empty { is_last && !got.has_some } else { !has_figures };
+        if has_figures {
+            self.first.borrow_mut().get_or_insert(kernel.now());
+        } else if fails {
+            got.failed.get_or_insert(kernel.now());
+        }
         if is_last && !is_broken {
             got.whole = Some(kernel.now());
         }
         // A failure ends a round. An empty list does not.
-        got.is_broken = is_broken && !is_last && (has_figures || mood == Mood::Empty);
+        let goes_on = !is_last && (has_figures || mood == Mood::Empty);
+        (got.is_broken, got.has_some) = (is_broken && goes_on, got.has_some && goes_on);
         reply
     }
 

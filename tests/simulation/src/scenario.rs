@@ -292,7 +292,8 @@ impl Scenario {
     /// The longest time from a process's start until all its meters are open and read, ns.
     pub fn opening_ns(&self) -> u64 {
         let latencies: u64 = self.devices().map(|device| device.latency_ns).sum();
-        self.driver_ns + self.discovery_ns + self.late_ns + self.stops_ns() + latencies
+        // Two threads take part, and each may get the processor late.
+        self.driver_ns + self.discovery_ns + 2 * self.late_ns + self.stops_ns() + latencies
     }
 
     /// Whether the operations of the disk may take more time than the end of a process has.
@@ -321,7 +322,9 @@ impl Scenario {
         let intervals = self.plans.iter().flat_map(|plan| plan.options.split(' '));
         let intervals = intervals.filter_map(|option| option.strip_prefix("interval=")?.parse::<f64>().ok());
         let hangs_ns: u64 = self.devices().map(Device::hangs_ns).sum();
-        intervals.fold(0.0, f64::max) + (self.stops_ns() + hangs_ns + 2 * pass_ns) as f64 * 1e-9
+        // The thread that asks and the one that reads may each get the processor late.
+        let late_ns = 2 * (pass_ns + self.late_ns);
+        intervals.fold(0.0, f64::max) + (self.stops_ns() + hangs_ns + late_ns) as f64 * 1e-9
     }
 
     fn machine(&self, kernel: &Rc<Kernel>) -> Devices {

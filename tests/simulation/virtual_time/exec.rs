@@ -1,9 +1,9 @@
-//! A process that runs another program by exec. Its number and start stay, but its threads and memory are gone.
+//! Processes that another program replaces by exec, and processes that are stopped for a while.
 
 use crate::Simulation;
 use crate::fake_rapl::{Counter, Tree};
 use crate::virtually;
-use carbontracker::os::pause;
+use carbontracker::os::{self, pause};
 use carbontracker::tracker::Tracker;
 use serde_json::Value;
 use std::cell::Cell;
@@ -37,7 +37,9 @@ fn counted(root: &str, length: Duration) -> f64 {
 fn with_exec(sim: &Simulation, root: &str, next: impl FnOnce() + 'static) -> f64 {
     let root = root.to_owned();
     let of_owner = root.clone();
-    let owner = sim.kernel.start(of_rank(0), move || drop(counted(&of_owner, HOUR)));
+    let owner = sim.kernel.start(of_rank(0), move || {
+        let _ = counted(&of_owner, HOUR);
+    });
     pause(Duration::from_secs(2));
     let joules = Rc::new(Cell::new(0.0));
     let to = Rc::clone(&joules);
@@ -67,5 +69,22 @@ fn next_program_takes_the_device_of_the_one_before() {
         let others = with_exec(sim, &root, move || to.set(counted(&of_next, Duration::from_secs(40))));
         let sum = joules.get() + others;
         assert!((WATTS * 40.0..WATTS * 60.1).contains(&sum), "{others} J and {} J of a minute", joules.get());
+    });
+}
+
+/// A stop of the process, as by a batch system, takes no time from a wait for another of its threads.
+#[test]
+fn wait_for_a_thread_outlasts_a_stop() {
+    virtually(|at| {
+        let has_ended = Rc::new(Cell::new(None));
+        let result = Rc::clone(&has_ended);
+        let process = at.start(move || {
+            let thread = os::spawn_quiet("worker", || pause(Duration::from_millis(50))).unwrap();
+            result.set(Some(os::join_within(thread, Duration::from_millis(200))));
+        });
+        pause(Duration::from_millis(10));
+        at.kernel.stop(process, 25_000_000_000);
+        at.join(process);
+        assert_eq!(has_ended.get(), Some(true));
     });
 }

@@ -174,6 +174,25 @@ fn single_mark_is_used() {
     });
 }
 
+/// A report inside the first epoch requests a forecast. The sampling thread rests again after it.
+#[test]
+fn sampler_rests_after_a_request() {
+    virtually(|at| {
+        let tracker = Tracker::create("sim_cpu=x:100 components=cpu interval=60 epochs=3").unwrap().unwrap();
+        tracker.begin().unwrap();
+        pause(Duration::from_secs(1));
+        tracker.progress(30, 100).unwrap();
+        assert!(tracker.value("/forecast/duration_s/value").is_ok());
+        tracker.end().unwrap();
+        let before = at.kernel.switches();
+        pause(Duration::from_secs(600));
+        let woken = at.kernel.switches() - before;
+        tracker.destroy();
+        println!("{woken} switches in ten minutes");
+        assert!(woken < 1_500, "{woken}");
+    });
+}
+
 /// GPUs of 250 W behind a driver, whose readings are counted.
 struct CountedDriver {
     kernel: SharedKernel,

@@ -25,6 +25,8 @@ mod meters;
 mod run_files_faults;
 mod run_files_manners;
 mod run_files_written;
+mod run_progress;
+mod signals;
 mod worlds;
 
 use carbontracker_simulation::disk::Disk;

@@ -20,8 +20,11 @@ pub fn refused(option: &str, asked: &str, unclear: &Unclear) -> Error {
         }
         Unclear::Without(why) => {
             let why = if why.is_empty() { "it is on no grid in the tables" } else { why };
-            let figure = if option == "location" { "; or set intensity= in gCO2e/kWh and no location=" } else { "" };
-            format!("{option}='{asked}': the tables have no figure for this place: {why}{figure}")
+            let fix = match option {
+                "location" => "or set intensity= in gCO2e/kWh and no location=",
+                _ => "remove it, or name a place nearby",
+            };
+            format!("{option}='{asked}': the tables have no figure for this place: {why}; {fix}")
         }
     })
 }
