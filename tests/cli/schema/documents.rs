@@ -281,9 +281,9 @@ fn job(folder: &Path) -> Reports {
     let options = format!("sysroot={root} nvml=/none interval=0.05 log_dir={}", place.display());
     let job = format!("schema-{}", std::process::id());
     let to = |rank: u32| folder.join(format!("rank{rank}.json")).display().to_string();
-    let start = |rank: u32| {
+    let start = |rank: u32, program: &str| {
         let (number, to) = (rank.to_string(), to(rank));
-        let run = ["run", "-q", "-o", &options, "--report", "json", "--to", &to, "--", "sleep", "1"];
+        let run = ["run", "-q", "-o", &options, "--report", "json", "--to", &to, "--", "sh", "-c", program];
         let of_job = [
             ("SLURM_JOB_ID", job.as_str()),
             ("SLURM_PROCID", &number),
@@ -292,7 +292,17 @@ fn job(folder: &Path) -> Reports {
         ];
         command().envs(of_job).args(run).spawn().unwrap()
     };
-    [0, 1].map(start).into_iter().for_each(|mut rank| assert!(rank.wait().unwrap().success()));
+    // Rank 0 counts the meter from before the begin of rank 1 to after its end.
+    let [begun, stop] = ["begun", "stop"].map(|name| folder.join(name));
+    let waits = format!("touch '{}'; until [ -e '{}' ]; do sleep 0.05; done", begun.display(), stop.display());
+    let mut first = start(0, &waits);
+    while !begun.exists() {
+        assert!(first.try_wait().unwrap().is_none(), "rank 0 has ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(start(1, "sleep 1").wait().unwrap().success());
+    fs::write(stop, "").unwrap();
+    assert!(first.wait().unwrap().success());
     let both = [0, 1].map(|rank| json(&fs::read(to(rank)).unwrap()));
     assert!(both.iter().all(|report| report["job"]["agreed"] == true), "{both:#?}");
     vec![named("merged", ranks::merged(&[&both[0], &both[1]]))]
