@@ -104,8 +104,8 @@ impl AlertInput<'_> {
         self.run_progress.share().map(ForecastBasis::Progress)
     }
 
-    /// Whether one epoch is enough for a message: earlier runs are known, or the marks of the first epoch show a change of
-    /// pace, so that its warm-up is known.
+    /// Whether one epoch is enough for a message: earlier runs are known, or the marks of the first epoch show a change
+    /// of pace, so that its warm-up is known.
     fn is_grounded(&self) -> bool {
         if !self.history.is_empty() {
             return true;
