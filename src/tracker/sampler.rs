@@ -181,7 +181,7 @@ impl Sampler {
         // attributed.
         let takeovers = shared.takeovers_requested();
         let marks = self.marks.read_chunk(self.marks.slots());
-        let has_marks = marks.iter().any(|marks| marks.len() > 0);
+        let has_marks = marks.iter().any(|marks| !marks.is_empty());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
         let is_takeover = takeovers > shared.takeovers_done() || shared.is_stopping();
         let poll = LeasePoll { now: os::monotonic_ns(), ended, is_requested: is_takeover, read_since: None };

@@ -3,6 +3,7 @@
 //! The file may be damaged, or have other units. So its numbers are compared with each other and with what is possible.
 
 use crate::attribution::ledger::{EpochSummary, InterEpoch};
+use crate::forecast::Metric;
 use crate::forecast::history::EarlierRun;
 use crate::measurement::channel::DeviceKind;
 use crate::report::SCHEMA;
@@ -176,11 +177,9 @@ fn epoch(row: &Value) -> Option<EpochSummary> {
 
 /// Compares the epochs with the totals, and the energy in J with that in kWh. They differ if a unit is another one.
 fn check(usage: &Value, epochs: &[EpochSummary]) -> Result<(), Flaw> {
-    let is_known = |of: fn(&EpochSummary) -> Option<f64>| epochs.iter().all(|epoch| of(epoch).is_some());
-    let pairs: [(&str, fn(&EpochSummary) -> Option<f64>); 2] =
-        [("/epochs/duration_s", |epoch| epoch.duration_s), ("/epochs/energy_j", |epoch| epoch.energy_j)];
-    for (pointer, of) in pairs {
-        let rows = sum(epochs.iter().map(of)).filter(|rows| is_known(of) && *rows > 0.0);
+    for (pointer, metric) in [("/epochs/duration_s", Metric::Duration), ("/epochs/energy_j", Metric::Energy)] {
+        let amounts = || epochs.iter().map(|epoch| metric.of(epoch));
+        let rows = sum(amounts()).filter(|rows| amounts().all(|amount| amount.is_some()) && *rows > 0.0);
         let total = amount(usage, pointer).filter(|total| *total > 0.0);
         let ratio = rows.zip(total).map_or(1.0, |(rows, total)| rows / total);
         if !(1.0 / MAX_RATIO..=MAX_RATIO).contains(&ratio) {
