@@ -22,9 +22,9 @@ const EPOCHS_BEFORE_MESSAGE: u64 = 2;
 const EPOCHS_WITH_MARKS: u64 = 1;
 /// Least excess of the first epoch's beginning over its steady pace that counts as a change of pace, as a share.
 const MIN_CHANGE: f64 = 0.1;
-/// Least growth of the number of epochs between two messages.
+/// Least growth of the number of epochs, or of the work, between two messages.
 const MESSAGE_GROWTH: f64 = 1.5;
-/// Steps of the progress of a run, such as hundredths.
+/// Steps of the progress of a run: hundredths. Budgets count them like epochs.
 const PROGRESS_STEPS: f64 = 100.0;
 
 /// The forecast messages and the budgets of one run, and what is reported already.
@@ -34,13 +34,30 @@ pub struct Alerts {
     config: AlertConfig,
     reported: Option<Reported>,
     judge: BudgetJudge,
+    /// Steps of the run's progress so far.
+    progress_steps: u64,
+    /// Work done at the newest of them.
+    stepped_at: f64,
 }
 
 /// The forecast that was reported last.
 #[derive(Clone, Copy)]
 struct Reported {
-    step: u64,
+    /// Epochs, or hundredths of the run, as the message named them.
+    seen: u64,
+    /// Epochs or work done.
+    done: f64,
+    /// Work of the whole run; 0: the basis is epochs.
+    total: f64,
     forecast: Forecast,
+}
+
+impl Reported {
+    /// Whether enough has happened since then for a new message: so their number grows with a logarithm only.
+    fn is_old(&self, done: f64, total: f64) -> bool {
+        let has_grown = done > self.done && done >= self.done * MESSAGE_GROWTH;
+        has_grown || total > self.total * MESSAGE_GROWTH || total * MESSAGE_GROWTH < self.total
+    }
 }
 
 /// What a forecast is based on.
@@ -128,7 +145,8 @@ pub struct Review {
 impl Alerts {
     /// Alerts of a run of `planned` epochs; 0: unknown. Nothing is reported yet.
     pub fn new(config: AlertConfig, planned: u64) -> Alerts {
-        Alerts { planned, config, reported: None, judge: BudgetJudge::new(config.budgets) }
+        let judge = BudgetJudge::new(config.budgets);
+        Alerts { planned, config, reported: None, judge, progress_steps: 0, stepped_at: 0.0 }
     }
 
     /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress
@@ -137,15 +155,27 @@ impl Alerts {
         let basis = run.basis(self.planned);
         let forecast = basis.and_then(|basis| self.forecast(basis, run));
         let step = match basis {
-            Some(ForecastBasis::Progress(share)) => (share * PROGRESS_STEPS) as u64,
+            Some(ForecastBasis::Progress(_)) => self.progress_step(run.run_progress),
             _ => run.settled,
         };
-        let message = forecast.zip(basis).and_then(|(forecast, basis)| self.message(forecast, basis, step, run));
+        let message = forecast.zip(basis).and_then(|(forecast, basis)| self.message(forecast, basis, run));
         let budgets = self.config.budgets;
-        let totals = if budgets.is_any() { totals(forecast, run, budgets) } else { BudgetInputs::default() };
+        // A forecast from inside the first epoch is too early to judge budgets by; then the use counts.
+        let judged = forecast.filter(|made| basis != Some(ForecastBasis::Epochs) || made.after_epochs > 0);
+        let totals = if budgets.is_any() { totals(judged, run, budgets) } else { BudgetInputs::default() };
         let verdict = self.judge.judge(step, totals);
         let messages = message.into_iter().chain(verdict.messages).collect();
         Review { forecast, over_budget: verdict.is_over, messages }
+    }
+
+    /// The number of hundredths of the work that are done. They are counted as the work is done: the total may change.
+    fn progress_step(&mut self, progress: &RunProgress) -> u64 {
+        if let Some((done, total)) = progress.work()
+            && done - self.stepped_at >= total / PROGRESS_STEPS
+        {
+            (self.progress_steps, self.stepped_at) = (self.progress_steps + 1, done);
+        }
+        self.progress_steps
     }
 
     fn forecast(&self, basis: ForecastBasis, run: &AlertInput) -> Option<Forecast> {
@@ -158,32 +188,32 @@ impl Alerts {
     }
 
     /// The message on a forecast, if it is the first one that is due, or has left the interval reported last.
-    fn message(&mut self, forecast: Forecast, basis: ForecastBasis, step: u64, run: &AlertInput) -> Option<String> {
+    fn message(&mut self, forecast: Forecast, basis: ForecastBasis, run: &AlertInput) -> Option<String> {
+        let (seen, (done, total)) = match basis {
+            ForecastBasis::Epochs => (run.settled, (run.settled as f64, 0.0)),
+            ForecastBasis::Progress(share) => ((share * 100.0) as u64, run.run_progress.work().unwrap_or_default()),
+        };
         let is_due = match basis {
             ForecastBasis::Epochs => (self.first_message(run)..self.planned).contains(&forecast.after_epochs),
             ForecastBasis::Progress(share) => run.run_progress.is_grounded() && share < 1.0,
         };
         let before = self.reported.filter(|_| is_due);
-        let is_new = before.is_none_or(|before| {
-            step as f64 >= before.step as f64 * MESSAGE_GROWTH
-                && step > before.step
-                && has_left(&forecast, &before.forecast)
-        });
+        let is_new = before.is_none_or(|before| before.is_old(done, total) && has_left(&forecast, &before.forecast));
         if !is_due || !is_new {
             return None;
         }
-        self.reported = Some(Reported { step, forecast });
-        let seen = |step: u64| match basis {
-            ForecastBasis::Epochs => format!("after {step} of {} epochs", self.planned),
-            ForecastBasis::Progress(_) => format!("after {step} % of the run"),
+        self.reported = Some(Reported { seen, done, total, forecast });
+        let after = |seen: u64| match basis {
+            ForecastBasis::Epochs => format!("after {seen} of {} epochs", self.planned),
+            ForecastBasis::Progress(_) => format!("after {seen} % of the run"),
         };
         Some(match before {
-            None => format!("forecast {}, {}", seen(step), shown(&forecast, run)),
+            None => format!("forecast {}, {}", after(seen), shown(&forecast, run)),
             Some(before) => format!(
                 "the forecast has changed, {}, {}; it has left the interval that was reported {}",
-                seen(step),
+                after(seen),
                 shown(&forecast, run),
-                seen(before.step)
+                after(before.seen)
             ),
         })
     }
@@ -226,17 +256,19 @@ fn done_at(forecast: &Forecast, run: &AlertInput) -> Option<String> {
     run.local.shown(UnixS(run.factors.clock.unix_s(last).0 + since))
 }
 
-/// The totals that budgets limit. A forecast from inside the first epoch is too early to judge budgets by; then the use
-/// counts.
+/// The totals that budgets limit. By progress, the forecast knows the use in the open epoch too.
 fn totals(forecast: Option<Forecast>, run: &AlertInput, budgets: Budgets) -> BudgetInputs {
-    let forecast = forecast.filter(|forecast| forecast.after_epochs > 0);
     let input = |used: Option<f64>, forecast: Option<Estimate>, scale: f64, uncertainty: Uncertainty| {
         let of = |estimate: Estimate| uncertainty.of_total(estimate.scaled(scale));
         let used = used.map(|used| of(Estimate::exactly(used)));
         BudgetInput { used, forecast: forecast.map(of), is_estimated: uncertainty.is_any() }
     };
     let total = |metric: Metric| forecast.and_then(|forecast| metric.forecast(&forecast));
-    let (used_j, used_s) = (run.ledger.energy_j(), run.ledger.run_ns() as f64 * 1e-9);
+    let used = |metric: Metric, settled: Option<f64>| {
+        settled.into_iter().chain(total(metric).map(|total| total.used)).reduce(f64::max)
+    };
+    let used_j = used(Metric::Energy, run.ledger.energy_j());
+    let used_s = used(Metric::Duration, Some(run.ledger.run_ns() as f64 * 1e-9));
     let emissions = budgets.g.map(|_| run.factors.emissions(run.ledger, run.now));
     let grams = emissions.as_ref().map_or(BudgetInput::default(), |emissions| {
         let whole = forecast.and_then(|forecast| run.factors.forecast(emissions, &forecast));
@@ -245,7 +277,7 @@ fn totals(forecast: Option<Forecast>, run: &AlertInput, budgets: Budgets) -> Bud
     [
         input(used_j, total(Metric::Energy), run.factors.pue / J_PER_KWH, run.uncertainty),
         grams,
-        input(Some(used_s), total(Metric::Duration), 1.0 / 3600.0, Uncertainty::default()),
+        input(used_s, total(Metric::Duration), 1.0 / 3600.0, Uncertainty::default()),
     ]
 }
 

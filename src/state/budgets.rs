@@ -81,7 +81,7 @@ impl Budget {
             let shown = if total.is_estimated { used.amount(unit, true) } else { unit.exact(used.value) };
             return Some(format!("the use is {shown}"));
         }
-        let is_confirmed = self.above_since.is_some_and(|since| step > since);
+        let is_confirmed = self.above_since.is_some_and(|since| step != since);
         let forecast = low.filter(|_| is_confirmed)?;
         Some(format!("the forecast is {}", forecast.amount(unit, total.is_estimated)))
     }

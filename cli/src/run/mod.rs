@@ -135,7 +135,8 @@ impl RunArgs {
                 std::thread::sleep(Duration::from_micros(200));
             }
             epochs.end();
-            self.write_report(&epochs, to);
+            let has_succeeded = status.as_ref().is_ok_and(|status| status.success());
+            self.write_report(&epochs, to, has_succeeded);
             held.release(); // processes that outlive the program may keep the outputs open for ever
             status
         });
@@ -248,13 +249,13 @@ impl RunArgs {
     }
 
     /// Writes the report. A failure is reported, but does not change the exit status.
-    fn write_report(&self, epochs: &Epochs, to: Option<File>) {
+    fn write_report(&self, epochs: &Epochs, to: Option<File>, has_succeeded: bool) {
         let Some(tracker) = &epochs.tracker else { return };
         let format = if self.report == "brief" { "json" } else { &self.report };
         tracker.settle(SETTLE_WAIT);
         let report = tracker.report(format).unwrap_or_else(|error| format!("carbontracker: no report: {error}\n"));
         let report = match serde_json::from_str(&report) {
-            Ok(report) if self.report == "brief" => brief(&report),
+            Ok(report) if self.report == "brief" => brief(&report, has_succeeded),
             _ => report,
         };
         self.print_messages(epochs, &[]);

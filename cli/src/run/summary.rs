@@ -5,11 +5,11 @@ use carbontracker::units::ErrorBand;
 use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;
 
-/// The run's energy, time, emissions, epochs and devices.
-pub fn brief(report: &Value) -> String {
+/// The run's energy, time, emissions, epochs and devices. A program that fails saves nothing by its early end.
+pub fn brief(report: &Value, has_succeeded: bool) -> String {
     let mut lines = vec![head(report), emissions(report)];
     lines.extend(epochs(report));
-    lines.extend(saved(report));
+    lines.extend(saved(report).filter(|_| has_succeeded));
     lines.extend(devices(report));
     lines.extend(strings(report.get("notes")).map(|note| format!("  note: {note}")));
     lines.push(String::new());
@@ -69,6 +69,7 @@ fn epochs(report: &Value) -> Option<String> {
 fn saved(report: &Value) -> Option<String> {
     let planned = number(report, "/run/epochs_planned")?;
     let done = number(report, "/run/epochs_done").filter(|done| *done < planned)?;
+    number(report, "/forecast/after_epochs").filter(|epochs| *epochs > 0.0)?;
     let rest = |name: &str| number(report, &format!("/forecast/remaining/{name}/value"));
     let joules = rest("energy_j").map(|joules| Amount::Energy.alone(joules, error(report, "/usage/error")));
     let saved: Vec<String> = rest("duration_s").map(duration).into_iter().chain(joules).collect();
@@ -122,12 +123,16 @@ mod tests {
   not measured: nvml; 'carbontracker doctor' shows why, and the fix
   note: mind
 ";
-        assert_eq!(brief(&report), text);
+        assert_eq!(brief(&report, true), text);
         let mut early = report.clone();
         early["run"]["epochs_planned"] = json!(10);
-        early["forecast"] = json!({"remaining": {"duration_s": {"value": 16.0}, "energy_j": {"value": 800.0}}});
+        early["forecast"] =
+            json!({"after_epochs": 2, "remaining": {"duration_s": {"value": 16.0}, "energy_j": {"value": 800.0}}});
         let line = "  ended after 2 of 10 epochs: by the forecast, an estimated 16.0 s, 800 J saved\n";
-        assert!(brief(&early).contains(line), "{}", brief(&early));
+        assert!(brief(&early, true).contains(line), "{}", brief(&early, true));
+        assert!(!brief(&early, false).contains("saved"), "the program failed");
+        early["forecast"]["after_epochs"] = json!(0);
+        assert!(!brief(&early, true).contains("saved"), "by earlier runs only");
         let mut estimated = report.clone();
         let half_or_twice = json!({"low": 0.5, "high": 2.0});
         estimated["usage"]["error"] = half_or_twice.clone();
@@ -136,7 +141,7 @@ mod tests {
   CO2e  about 20 mg (10 to 40 mg) at 360 g/kWh (DK, 2025, static), PUE 1.5
   epochs 2, 2.00 s and about 100 J each on average
   cpu   about 200 J (100 to 400 J), about 50 W: package-0";
-        assert!(brief(&estimated).starts_with(first), "{}", brief(&estimated));
-        assert_eq!(brief(&json!({})), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh ()\n");
+        assert!(brief(&estimated, true).starts_with(first), "{}", brief(&estimated, true));
+        assert_eq!(brief(&json!({}), true), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh ()\n");
     }
 }

@@ -206,3 +206,41 @@ fn early_stop_reports_what_was_saved() {
         }
     });
 }
+
+/// The budget is 300 s. At half of 200 steps of a second the application learns that there are 800.
+#[test]
+fn total_that_grows_passes_a_budget_and_is_reported() {
+    virtually(|_| {
+        let (_tree, tracker) = counted("budget_h=0.0833");
+        let is_over = |done: f64, total: f64| {
+            pause(Duration::from_secs(1));
+            tracker.run_progress(done, total).unwrap() == Status::CT_OVER_BUDGET
+        };
+        assert!(!(1..=100).any(|step| is_over(f64::from(step), 200.0)));
+        messages(&tracker);
+        let verdicts: Vec<bool> = (101..=150).map(|step| is_over(f64::from(step), 800.0)).collect();
+        let first = verdicts.iter().position(|over| *over).unwrap();
+        assert!(first < 25 && verdicts[first..].iter().all(|over| *over), "{verdicts:?}");
+        let messages = messages(&tracker);
+        assert!(messages.iter().any(|text| text.starts_with("the forecast has changed")), "{messages:?}");
+        tracker.destroy();
+    });
+}
+
+/// All steps are in one epoch. The budget is a tenth of the run.
+#[test]
+fn budget_is_judged_inside_one_long_epoch() {
+    virtually(|_| {
+        let (_tree, tracker) = counted("budget_h=0.0111");
+        tracker.begin().unwrap();
+        let mut over = Vec::new();
+        for step in 1..=400 {
+            pause(Duration::from_secs(1));
+            over.push(tracker.run_progress(f64::from(step), 400.0).unwrap() == Status::CT_OVER_BUDGET);
+        }
+        tracker.end().unwrap();
+        tracker.destroy();
+        let first = over.iter().position(|over| *over);
+        assert!(first.is_some_and(|first| first < 60), "{first:?}");
+    });
+}
