@@ -46,7 +46,7 @@ on them count too. An estimated processor counts only the cores that this comman
 
   carbontracker run -- make -j8
   carbontracker run -o 'location=DK pue=1.3' --report json --to energy.json -- ./train --epochs 10
-  carbontracker run --mark 'val_loss' --epochs 10 -- stdbuf -oL ./train
+  carbontracker run --mark 'begin of epoch' --epochs 10 -- stdbuf -oL ./train
 
 With --mark, each line of standard output or standard error that contains TEXT is a mark. An epoch goes from mark to
 mark, and from the last mark to the end. With --epochs N, the N-th epoch lasts to the end. The time before the first mark
