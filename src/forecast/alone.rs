@@ -42,12 +42,12 @@ pub struct Skew {
     pub up: f64,
 }
 
-/// The scales of the later epochs around the first one, which took so many seconds.
+/// The scales of the later epochs around the first one. `first_s`: its time, s.
 pub fn after_one(first_s: Option<f64>) -> Skew {
     after_part(1.0, first_s)
 }
 
-/// The same after a share of the first epoch, which took so many seconds.
+/// The same after a share of the first epoch. `seconds`: the time of that share, s.
 pub fn after_part(share: f64, seconds: Option<f64>) -> Skew {
     let seconds = seconds.filter(|seconds| *seconds > 0.0).unwrap_or(UNKNOWN_S);
     let least = (1.0 / SLOWER - WARM_UP_S / seconds).max(share / MOST_FASTER);

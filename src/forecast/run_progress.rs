@@ -13,6 +13,7 @@
 //!   are few, so √(h/0.7) is used. It holds as often as stated in simulated walks.
 //! - The model's uncertainty: events that the work so far does not show. It is large at the start of a run.
 
+use super::alone::fading;
 use super::trend::{self, EpochCost, Trend};
 use super::{Estimate, Forecast, Metric, quantile};
 use crate::clock::MonoNs;
@@ -195,7 +196,7 @@ impl RunProgress {
         let early = (-self.seen() / START_SHARE).exp();
         let [down, up] = [0, 1].map(|end| {
             let model = MODEL.get(end).zip(START.get(end)).map_or(0.0, |(model, start)| model + start * early);
-            quantile(level) * (known + model * model * (left / (left + 3.0))).sqrt()
+            quantile(level) * (known + (model * fading(left)).powi(2)).sqrt()
         });
         let (low, high) = (rest * (-down).exp(), rest * up.exp());
         let estimate = Estimate { used, value: used + rest, low: used + low, high: used + high };

@@ -18,8 +18,8 @@ use crate::units::{self, Amount, J_PER_KWH};
 
 /// Epochs before the first message, if the option `forecast_after` is not set.
 const EPOCHS_BEFORE_MESSAGE: u64 = 2;
-/// The same if the marks of the first epoch show a change of pace.
-const EPOCHS_WITH_MARKS: u64 = 1;
+/// The same if earlier runs are known, or the marks of the first epoch show a change of pace.
+const EPOCHS_IF_GROUNDED: u64 = 1;
 /// Least excess of the first epoch's beginning over its steady pace that counts as a change of pace, as a share.
 const MIN_CHANGE: f64 = 0.1;
 /// Least growth of the number of epochs, or of the work, between two messages.
@@ -220,8 +220,8 @@ impl Alerts {
 
     /// Number of epochs before the first message.
     fn first_message(&self, run: &AlertInput) -> u64 {
-        let by_marks = || if run.is_grounded() { EPOCHS_WITH_MARKS } else { EPOCHS_BEFORE_MESSAGE };
-        self.config.forecast_after.unwrap_or_else(by_marks)
+        let usual = || if run.is_grounded() { EPOCHS_IF_GROUNDED } else { EPOCHS_BEFORE_MESSAGE };
+        self.config.forecast_after.unwrap_or_else(usual)
     }
 }
 

@@ -82,7 +82,7 @@ struct Weighed {
     densities: Vec<f64>,
 }
 
-/// The earlier runs, for a run of so many epochs.
+/// The earlier runs, for a run of `planned` epochs.
 pub fn templates(history: &History, metric: Metric, planned: f64) -> Vec<Template<'_>> {
     let known = history.runs.iter().enumerate().filter_map(|(n, run)| Some((n, run.profile(metric)?)));
     let (places, profiles): (Vec<usize>, Vec<&Profile>) = known.unzip();

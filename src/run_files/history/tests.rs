@@ -17,7 +17,7 @@ impl Folder {
         Folder(path)
     }
 
-    /// Writes a file that was changed so many minutes after 1970.
+    /// Writes a file. `minutes`: the time of its change since 1970.
     fn put(&self, name: &str, text: &str, minutes: u64) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
