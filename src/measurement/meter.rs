@@ -69,8 +69,9 @@ const MAX_PROMPT_NS: u64 = 20_000_000;
 const MIN_KNOWN_S: f64 = 0.3;
 /// Failed readings in a row after which a device is lost.
 const LOST_AFTER_MISSES: u32 = 3;
-/// Counters move in steps (RAPL: 1 ms). Two readings may differ by the energy of one more step of this length, s.
-const MAX_STEP_S: f64 = 0.005;
+/// Counters move in steps (RAPL: 1 ms; NVML and Cray: 100 ms). Two readings may differ by the energy of one more step.
+/// It is at most this long, s, or as long as the counter was seen to stand still.
+const MAX_STEP_S: f64 = 0.1;
 /// Largest plausible ratio of the power after a gap in the readings to the power before it.
 const MAX_POWER_RISE: f64 = 8.0;
 /// Longest gap that is filled in at the power before it, s.
@@ -303,7 +304,10 @@ impl Meter {
         credit(EnergyInterval { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, to.s_since(from));
         self.power_check.count(step.joules, to.ns_since(from));
-        self.faults.wraps += step.wraps;
+        match step.ambiguous {
+            true => self.faults.guessed_s += to.s_since(from),
+            false => self.faults.wraps += step.wraps,
+        }
         self.last = Some((to, Value::Count(count)));
         // A reset may be confirmed by a count that has not moved since.
         if step.joules > 0.0 {
@@ -318,7 +322,7 @@ impl Meter {
     fn step(&self, (since, previous): (MonoNs, u64), (at, count): (MonoNs, u64)) -> Option<CounterStep> {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return None };
         let seconds = at.s_since(since);
-        let limit = max_watts * (seconds + MAX_STEP_S);
+        let limit = max_watts * (seconds + MAX_STEP_S.max(self.longest_s));
         let range = range.filter(|&range| previous <= range && count <= range);
         let (units, wraps) = match (count.checked_sub(previous), range) {
             (Some(units), _) => (units, 0),

@@ -156,6 +156,13 @@ fn note(metered: &Metered, others_until: Option<MonoNs>, begin: Option<MonoNs>) 
     if counts.wraps > 0 {
         parts.push(format!("its counter wrapped {}; no energy is lost", times(counts.wraps)));
     }
+    if counts.guessed_s > 0.0 {
+        parts.push(format!(
+            "its counter may have wrapped several times in {:.1} s without readings; their energy is a guess by the power \
+             before",
+            counts.guessed_s
+        ));
+    }
     if counts.by_power_s > 0.0 {
         parts
             .push(format!("its counter did not move for {:.1} s; its power was integrated instead", counts.by_power_s));

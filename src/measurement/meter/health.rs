@@ -41,8 +41,10 @@ pub struct FaultCounts {
     pub failed: u64,
     /// The last failure.
     pub fault: Option<Fault>,
-    /// Number of wraps of the counter.
+    /// Number of wraps of the counter, as far as it is certain.
     pub wraps: u64,
+    /// Time without readings in which the counter wrapped as often as fits the power before, s.
+    pub guessed_s: f64,
     /// Number of times that the counter was set back or jumped.
     pub resets: u64,
     /// Energy filled in across resets, at the power before them, J.

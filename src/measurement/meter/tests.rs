@@ -114,7 +114,21 @@ fn several_unread_wraps_are_counted_by_the_power_before() {
     let (joules, measured, _) = feed(&mut m, &[(0.0, Ok(0)), (0.1, Ok(20)), (10.1, Ok(20))]);
     assert!((joules - 2020.0).abs() < 1e-6, "200 W for 10 s is two rounds: {joules}");
     assert!((measured - 0.1).abs() < 1e-9);
-    assert_eq!(m.faults.wraps, 2);
+    assert_eq!((m.faults.wraps, m.faults.guessed_s), (0, 10.0));
+}
+
+/// The counter moves once in 88 ms. It is read in pairs around marks: just before it moves and just after.
+#[test]
+fn a_step_soon_after_a_late_reading_is_no_reset() {
+    let mut m = Meter::new(Quantity::Counter { joules_per_unit: 1e-6, range: Some(RANGE), max_watts: 700.0 });
+    let count = |at: f64| Ok((170e6 * (at / 0.088).floor() * 0.088) as u64);
+    let readings: Vec<_> = (1..20).flat_map(|n| [-0.001, 0.001].map(|off| f64::from(n) * 0.88 + off)).collect();
+    let last = readings.last().copied().unwrap();
+    let readings: Vec<_> = readings.into_iter().map(|at| (at, count(at))).collect();
+    let (joules, measured, events) = feed(&mut m, &readings);
+    assert_eq!((m.faults.resets, events), (0, vec![]));
+    assert!((joules - 170.0 * (last - 0.879)).abs() < 15.0, "{joules}");
+    assert!((measured - (last - 0.879)).abs() < 1e-6, "{measured}");
 }
 
 /// The counter moves once in 88 ms. A step soon after the reset is no second reset.

@@ -63,7 +63,8 @@ pub fn step_error(device: &Device) -> f64 {
 struct Limits {
     /// The error at the run's begin and end, and of a power between its readings, J.
     error: f64,
-    /// A counter with a range that restarts looks like one that wraps: its step is plausible up to `max_watts`, J.
+    /// A counter with a range that restarts looks like one that wraps: its step is plausible up to `max_watts`, J. After
+    /// a long silence the number of its wraps is a guess by the power before.
     restart: f64,
     /// Energy that a counter did not count in the gap in which it stalled or restarted, J. Both of the gap's readings
     /// are good, so the gap is measured.
@@ -75,14 +76,16 @@ struct Limits {
 impl Limits {
     fn new(world: &Running, device: &Device, (first, last): (u64, u64)) -> Limits {
         let gap_s = world.scenario.longest_gap_s();
-        let gap_ns = (gap_s * 1e9) as u64;
+        let is_counter = device.joules_per_unit.is_some();
+        // A counter shows the energy of its silence afterwards. A mark within divides that energy evenly by time.
+        let silent_s = if is_counter { device.silent_ns() as f64 * 1e-9 } else { 0.0 };
+        let gap_ns = ((gap_s + silent_s) * 1e9) as u64;
         // The power that is filled in before the first reading may be read after the run's end.
         let known_at = first + world.scenario.opening_ns() + (MIN_KNOWN_S * 1e9) as u64;
         let (from, to) = (first.saturating_sub(gap_ns), last.max(known_at) + 2 * gap_ns);
         let changes: Vec<(u64, f64)> = device.power.iter().copied().filter(|(at, _)| (from..to).contains(at)).collect();
         let powers = || changes.iter().map(|(_, watts)| *watts).chain([device.watts(from)]);
         let (least, most) = (powers().fold(f64::MAX, f64::min), powers().fold(0.0, f64::max));
-        let is_counter = device.joules_per_unit.is_some();
         let step_s = device.step_ns as f64 * 1e-9;
         // A change by d W at t in a gap of g s is wrong by d (t - g / 2) in the trapezoid, and by d g / 4 at most where
         // a mark divides the gap. A counter counts each change, so only a mark's gap and the next one matter.
@@ -98,6 +101,9 @@ impl Limits {
         let at_marks = 2.0 * (most * (at_mark_s + stall_s) + 2.0 * device.joules_per_unit.unwrap_or(0.0));
         let stops_within = has(&[Meter::Stalls, Meter::Restarts]);
         let wraps = device.range.is_some() && has(&[Meter::Restarts]);
+        let round_j = device.range.zip(device.joules_per_unit).map(|(range, unit)| range as f64 * unit);
+        let guessed = round_j.filter(|round_j| device.max_watts * (silent_s + gap_s) >= *round_j);
+        let guessed_j = guessed.map_or(0.0, |round_j| round_j + (most - least) * (silent_s + gap_s));
         // The power before a restart may be known from two steps only.
         let known_to = match has(&[Meter::Restarts]) {
             _ if !is_counter => 0.0,
@@ -105,8 +111,8 @@ impl Limits {
             false => step_s / MIN_KNOWN_S,
         };
         Limits {
-            error: at_marks + changed * (gap_s + step_s),
-            restart: if wraps { device.max_watts * gap_s } else { 0.0 },
+            error: at_marks + changed * (gap_s + silent_s + step_s),
+            restart: if wraps { device.max_watts * gap_s } else { 0.0 } + guessed_j,
             last_gap: if is_counter && stops_within { most * gap_s } else { 0.0 },
             fill_in_watts: most * (1.0 + known_to) - least,
         }

@@ -71,6 +71,13 @@ impl Device {
         hangs.map(|((from, _), (to, _))| to.saturating_sub(*from)).sum()
     }
 
+    /// The time in which it is lost or stands still, ns. One that does so to the end is not included.
+    pub fn silent_ns(&self) -> u64 {
+        let pairs = self.faults.iter().zip(self.faults.iter().skip(1));
+        let silent = pairs.filter(|((_, fault), _)| matches!(fault, Meter::Lost | Meter::Stalls));
+        silent.map(|((from, _), (to, _))| to.saturating_sub(*from)).sum()
+    }
+
     fn fault(&self, at: u64) -> (u64, Meter) {
         self.faults.iter().rev().find(|(from, _)| *from <= at).copied().unwrap_or((0, Meter::Works))
     }
