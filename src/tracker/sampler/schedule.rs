@@ -79,11 +79,13 @@ impl Sampler {
                 if now >= self.next_work_look { self.work_look_after(now) } else { self.next_work_look };
             return None;
         }
-        let (number, work) = shared.work.load()?;
-        self.work_number = number;
-        self.first_work.get_or_insert(work.at);
+        let newest = shared.work.load();
+        if let Some((number, work)) = newest {
+            self.work_number = number;
+            self.first_work.get_or_insert(work.at);
+        }
         self.next_work_look = self.work_look_after(now);
-        Some(work)
+        newest.map(|(_, work)| work)
     }
 
     /// When to look at the run's progress again. The gaps grow with the run's time.
