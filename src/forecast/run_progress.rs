@@ -10,8 +10,8 @@
 //! - The error of the mean: the scatter of the recent slices.
 //! - Wander: if the means of neighbouring blocks of slices differ by w, a random walk of the pace gives the mean of the
 //!   next h blocks the error w √(h/2), because the walk over a block is √(3/2) times that difference. Three differences
-//!   are few, so √(h/0.7) is used. It holds as often as stated in simulated walks. Progress in few steps shows no blocks.
-//!   Then n slices add the error 0.2/n, and a part of the drift from the first of them to the last.
+//!   are few, so √(h/0.7) is used. It holds as often as stated in simulated walks. Progress in few steps shows no
+//!   blocks. Then n slices add the error 0.2/n, and a part of the drift from the first of them to the last.
 //! - The model's uncertainty: events that the work so far does not show. It is large at the start of a run.
 
 use super::alone::fading;
@@ -222,7 +222,8 @@ impl RunProgress {
         let trend = Trend::of(present)?;
         let rest = trend.of_next(left).max(0.0);
         let mean = trend.spread * trend.spread * (1.0 / trend.epochs + 1.0 / left.max(1.0));
-        let known = mean + if later.len() < MIN_BLOCK * BLOCKS { few(warm_up, later, left) } else { wander(later, left) };
+        let known =
+            mean + if later.len() < MIN_BLOCK * BLOCKS { few(warm_up, later, left) } else { wander(later, left) };
         let early = (-seen / START_SHARE).exp();
         let [down, up] = [0, 1].map(|end| {
             let model = MODEL.get(end).zip(START.get(end)).map_or(0.0, |(model, start)| model + start * early);

@@ -22,8 +22,8 @@ impl RunState {
         self.forecasting.run_progress.settle(known_until, now, used);
     }
 
-    /// Number of settled epochs, the share of the first epoch at its newest progress mark, that of the run at its newest
-    /// progress, and until when its energy has arrived. The forecast is made again when they change.
+    /// Number of settled epochs, the share of the first epoch at its newest progress mark, that of the run at its
+    /// newest progress, and until when its energy has arrived. The forecast is made again when they change.
     pub fn known_epochs(&self) -> (u64, f64, Option<f64>, Option<MonoNs>) {
         let Forecasting { first_epoch, run_progress, .. } = &self.forecasting;
         (self.attribution.settled, first_epoch.share(), run_progress.share(), run_progress.complete_until())

@@ -117,7 +117,6 @@ impl WorkCell {
 
     /// The newest progress, and the number of those stored before this call; None: there is none that can be read now.
     pub fn load(&self) -> Option<(u64, WorkMark)> {
-        self.is_urgent.store(false, Ordering::Relaxed);
         let number = self.stored.load(Ordering::Acquire);
         let newest = self.slots.iter().filter_map(Slot::load).max_by_key(|mark| (mark.done.to_bits(), mark.at));
         newest.map(|mark| (number, mark))
@@ -131,6 +130,11 @@ impl WorkCell {
     /// Whether the sampling thread should look soon.
     pub fn is_urgent(&self) -> bool {
         self.is_urgent.load(Ordering::Acquire)
+    }
+
+    /// Notes that the sampling thread looks now.
+    pub fn begin_look(&self) {
+        self.is_urgent.store(false, Ordering::SeqCst);
     }
 }
 

@@ -41,7 +41,9 @@ fn energy_is_known_at_instants_before_the_newest_mark() {
         l.mark(Mark::End(MonoNs(n * S + S * 7 / 10)));
         watts(&mut l, n * S, (n + 1) * S, 100.0 + n as f64);
     }
-    let truth = |at: u64| (0..at / S).map(|n| 100.0 + n as f64).sum::<f64>() + (100.0 + (at / S) as f64) * (at % S) as f64 / 1e9 - 5.0;
+    let truth = |at: u64| {
+        (0..at / S).map(|n| 100.0 + n as f64).sum::<f64>() + (100.0 + (at / S) as f64) * (at % S) as f64 / 1e9 - 5.0
+    };
     for at in [S / 20, S / 2, 3 * S + S / 3, 17 * S, 19 * S + S * 7 / 10] {
         let until = l.energy_until(MonoNs(at)).unwrap();
         assert!((until - truth(at)).abs() < 1e-6, "{at}: {until}, not {}", truth(at));

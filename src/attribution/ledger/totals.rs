@@ -76,7 +76,7 @@ impl Ledger {
 
     /// Begin of the first ended epoch; of the open one if none has ended; None: no epoch began.
     pub fn first_epoch(&self) -> Option<MonoNs> {
-        self.history.iter().next().map(|epoch| epoch.begin).or(self.open)
+        self.marked().next().map(|epoch| epoch.begin).or(self.open)
     }
 
     /// Begin of the open epoch; None: no epoch is open.
@@ -91,7 +91,7 @@ impl Ledger {
 
     /// Whether the first epoch is open.
     pub fn is_in_first(&self) -> bool {
-        self.open.is_some() && self.history.is_empty()
+        self.open.is_some() && self.marked().next().is_none()
     }
 
     /// Energy of the open epoch from its begin to this instant, J; None: not measured.
@@ -105,8 +105,8 @@ impl Ledger {
         self.origin.map_or(0.0, |begin| at.s_since(begin))
     }
 
-    /// Energy of the run from its begin to this instant, J; None: unknown. Before the newest mark, it is exact to a step
-    /// of the timeline.
+    /// Energy of the run from its begin to this instant, J; None: unknown. Before the newest mark, it is exact to a
+    /// step of the timeline.
     pub fn energy_until(&self, at: MonoNs) -> Option<f64> {
         let mark = self.last_mark().filter(|mark| Some(*mark) >= self.others_until)?;
         let credited_until = self.accounts.iter().filter_map(|account| account.credited_until).max();

@@ -126,16 +126,22 @@ fn few_steps_have_a_wide_interval_that_holds() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         3.46 * ((state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5)
     };
-    for (scatter, wander, drift, warm_up) in
-        [(0.02, 0.0, 0.0, 1.0), (0.1, 0.0, 0.0, 1.5), (0.02, 0.03, 0.0, 3.0), (0.02, 0.08, 0.0, 1.0), (0.02, 0.0, 0.5, 1.0)]
-    {
+    for (scatter, wander, drift, warm_up) in [
+        (0.02, 0.0, 0.0, 1.0),
+        (0.1, 0.0, 0.0, 1.5),
+        (0.02, 0.03, 0.0, 3.0),
+        (0.02, 0.08, 0.0, 1.0),
+        (0.02, 0.0, 0.5, 1.0),
+    ] {
         let steps = [2, 3, 5, 7];
         let (mut held, mut width) = ([0; 4], [0.0; 4]);
         for _ in 0..200 {
             let mut pace = 60.0;
             let cost = |n: u32| {
                 pace *= 1.0 + wander * random();
-                pace * (1.0 + drift * f64::from(n) / 10.0) * (1.0 + scatter * random()) * if n == 0 { warm_up } else { 1.0 }
+                pace * (1.0 + drift * f64::from(n) / 10.0)
+                    * (1.0 + scatter * random())
+                    * if n == 0 { warm_up } else { 1.0 }
             };
             let cost_s: Vec<f64> = (0..10).map(cost).collect();
             for (n, step) in steps.iter().enumerate() {
