@@ -164,7 +164,8 @@ ct_status ct_progress(ct_tracker *tracker,
  * end. `total` may change from call to call.
  *
  * If no epochs are marked, the run lasts from the first call to the last one. Its forecast ("/forecast") starts at 1 %
- * of the work. With the option `epochs` and marked epochs, the forecast is made from the epochs.
+ * of the work, after two steps at least. With the option `epochs` and marked epochs, the forecast is made from the
+ * epochs.
  *
  * CT_OVER_BUDGET: the progress is stored, and the run passes a budget. CT_EINVAL: `done` is below 0, `total` is not
  * above 0, or one of them is not finite. If `done` is less than before, the call is ignored, and a message reports the

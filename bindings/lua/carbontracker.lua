@@ -136,7 +136,7 @@ function Tracker:epoch_cancel()
   return STATUS[status]
 end
 
---- Whether the last ended epoch returned "over_budget"; for loops by `epochs` and hooks.
+--- Whether the last ended epoch, or the last `run_progress`, returned "over_budget"; for loops by `epochs` and hooks.
 -- @treturn boolean
 function Tracker:over_budget()
   return self.over
@@ -262,6 +262,7 @@ function Tracker:run_progress(done, total)
   if not (done and total) then error("carbontracker: run_progress() takes two numbers", 2) end
   local status = backend.run_progress(handle, done, total)
   if status < 0 then fail(2) end
+  self.over = status == OVER_BUDGET
   return STATUS[status]
 end
 

@@ -4,7 +4,8 @@
 //! A name has at most six letters and no underscore. It is exported in the compilers' spellings: `ctinit_` (gfortran,
 //! ifort, flang), `ctinit` (-fno-underscoring, IBM, NAG) and `CTINIT` (Cray). Arguments are addresses of variables. The
 //! length of a CHARACTER variable follows all addresses, by value, as these compilers pass it. INTEGER and DOUBLE
-//! PRECISION have the default kind. The process has one such tracker. Its options are environment variables.
+//! PRECISION have the default kind. A variable in COMMON or EQUIVALENCE may have any address, so each is read and
+//! written unaligned. The process has one such tracker. Its options are environment variables.
 //!
 //! | call | meaning |
 //! | --- | --- |
@@ -53,7 +54,7 @@ unsafe fn init(epochs: *const i32) -> Status {
         return there_is_one();
     }
     // SAFETY: the caller passes an INTEGER.
-    let options = match unsafe { epochs.read() } {
+    let options = match unsafe { epochs.read_unaligned() } {
         0 => "\0".to_owned(),
         epochs => format!("epochs={epochs}\0"),
     };
@@ -74,10 +75,12 @@ unsafe fn init(epochs: *const i32) -> Status {
 unsafe fn get(energy: *mut f64, co2: *mut f64, forecast: *mut f64) -> Status {
     let tracker = TRACKER.load(Ordering::SeqCst);
     let value = |pointer: &CStr, out: *mut f64| {
+        let mut value = UNKNOWN;
         // SAFETY: the caller passes DOUBLE PRECISION variables; the tracker is NULL or live.
         unsafe {
-            out.write(UNKNOWN);
-            ct_value(tracker, pointer.as_ptr(), out)
+            let status = ct_value(tracker, pointer.as_ptr(), &mut value);
+            out.write_unaligned(value);
+            status
         }
     };
     let status = value(c"/usage/energy_j", energy);
@@ -90,7 +93,7 @@ unsafe fn get(energy: *mut f64, co2: *mut f64, forecast: *mut f64) -> Status {
 /// Both point to an INTEGER.
 unsafe fn progress(done: *const i32, total: *const i32) -> Status {
     // SAFETY: the caller passes INTEGERs.
-    let (done, total) = unsafe { (done.read(), total.read()) };
+    let (done, total) = unsafe { (done.read_unaligned(), total.read_unaligned()) };
     let count = |number: i32| {
         u64::try_from(number).map_err(|_| Error::invalid("CTPROG: DONE or TOTAL is negative; both count steps from 0"))
     };
@@ -179,7 +182,7 @@ macro_rules! entry {
             // SAFETY: Fortran passes the addresses of its variables, and the tracker is NULL or live.
             let status = guard(|| Ok(unsafe { $call }));
             // SAFETY: Fortran passes the address of an INTEGER.
-            unsafe { ierr.write(status as i32) };
+            unsafe { ierr.write_unaligned(status as i32) };
         });
     };
 }
@@ -190,7 +193,7 @@ entry!([cteend cteend_ CTEEND] () => ct_epoch_end(TRACKER.load(Ordering::SeqCst)
 entry!([ctcanc ctcanc_ CTCANC] () => ct_epoch_cancel(TRACKER.load(Ordering::SeqCst)));
 entry!([ctprog ctprog_ CTPROG] (done: *const i32, total: *const i32) => progress(done, total));
 entry!([ctrprg ctrprg_ CTRPRG] (done: *const f64, total: *const f64)
-    => ct_run_progress(TRACKER.load(Ordering::SeqCst), done.read(), total.read()));
+    => ct_run_progress(TRACKER.load(Ordering::SeqCst), done.read_unaligned(), total.read_unaligned()));
 entry!([ctget ctget_ CTGET] (energy: *mut f64, co2: *mut f64, forecast: *mut f64) => get(energy, co2, forecast));
 entry!([ctrep ctrep_ CTREP] (format: *const u8, file: *const u8) lengths (of_format, of_file)
     => write_report(format, file, of_format, of_file));

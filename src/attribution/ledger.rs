@@ -83,6 +83,10 @@ pub struct Ledger {
     carried_over: Vec<EnergySplit>,
     /// Epochs of earlier attempts.
     epochs_before: u64,
+    /// Entries that are pieces of the run's progress, and no epochs. They came before the first mark of an epoch.
+    pieces: u64,
+    /// End of the last of these; None: there are none.
+    pieces_until: Option<MonoNs>,
 }
 
 impl Ledger {

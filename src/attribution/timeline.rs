@@ -85,6 +85,19 @@ impl Timeline {
         self.total
     }
 
+    /// Energy of all kinds between two instants, J, evenly within each step. `known` has the ends of all that was
+    /// credited: the first step and the last are not filled beyond them.
+    pub fn between(&self, from: MonoNs, to: MonoNs, known: (MonoNs, MonoNs)) -> f64 {
+        let first = (from.0 / self.width).saturating_sub(self.first) as usize;
+        let reached = self.steps().skip(first).take_while(|step| step.from < to);
+        let part = |step: TimelineStep| {
+            let (begin, end) = (step.from.max(known.0), step.to.min(known.1));
+            let part = to.min(end).ns_since(from.max(begin)) as f64 / end.ns_since(begin).max(1) as f64;
+            Some(step.energy.total()? * part)
+        };
+        reached.filter_map(part).sum()
+    }
+
     /// Makes room for this interval: adds steps, or widens all steps if there would be too many.
     fn reach(&mut self, from: MonoNs, to: MonoNs) {
         loop {

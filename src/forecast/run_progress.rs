@@ -10,7 +10,8 @@
 //! - The error of the mean: the scatter of the recent slices.
 //! - Wander: if the means of neighbouring blocks of slices differ by w, a random walk of the pace gives the mean of the
 //!   next h blocks the error w √(h/2), because the walk over a block is √(3/2) times that difference. Three differences
-//!   are few, so √(h/0.7) is used. It holds as often as stated in simulated walks.
+//!   are few, so √(h/0.7) is used. It holds as often as stated in simulated walks. Progress in few steps shows no
+//!   blocks. Then n slices add the error 0.2/n, and a part of the drift from the first of them to the last.
 //! - The model's uncertainty: events that the work so far does not show. It is large at the start of a run.
 
 use super::alone::fading;
@@ -18,10 +19,10 @@ use super::trend::{self, EpochCost, Trend};
 use super::{Estimate, Forecast, Metric, quantile};
 use crate::clock::MonoNs;
 
-/// Slices of equal work.
+/// Most slices of equal work. There are as many as the progress shows.
 const SLICES: usize = 16;
-/// Least number of slices for a forecast.
-const MIN_SLICES: usize = 8;
+/// Least number of slices for a forecast: the first may be a warm-up.
+const MIN_SLICES: usize = 2;
 /// Blocks of slices whose means show the wander of the pace.
 const BLOCKS: usize = 4;
 /// Least share of the work for a forecast.
@@ -41,9 +42,15 @@ const MEAN_OVER_MEDIAN: f64 = 1.6;
 const HORIZON_PART: f64 = 0.7;
 /// Longest horizon of a random walk, in blocks.
 const MAX_HORIZON: f64 = 40.0;
+/// Least length of a block, in slices. Shorter ones do not show whether the pace scatters or wanders.
+const MIN_BLOCK: usize = 2;
+/// The error of the pace that one slice shows, as a share. That of several is smaller by their number.
+const FEW: f64 = 0.2;
+/// The part of the drift over few slices that may go on.
+const DRIFT_PART: f64 = 0.45;
 /// Least gap between stored points, as a share of the time so far. Memory grows with the logarithm of that time.
 const MIN_GAP_SHARE: f64 = 1.0 / 64.0;
-/// A point is stored without energy if the energy does not arrive within this time, ns.
+/// A forecast of time waits for the energy of its newest point for this time, ns. Later energy is added to the point.
 const ENERGY_WAIT_NS: u64 = 250_000_000;
 
 /// The progress of a run as the application reports it.
@@ -60,8 +67,12 @@ pub struct WorkMark {
 /// What the run had used at one point of its work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct WorkPoint {
+    at: MonoNs,
     done: f64,
     duration_s: f64,
+    /// Whether the energy up to this point has arrived.
+    is_complete: bool,
+    /// Energy, J; None: unknown.
     energy_j: Option<f64>,
 }
 
@@ -100,21 +111,27 @@ impl RunProgress {
     /// stored.
     pub fn note(&mut self, mark: WorkMark) -> bool {
         let is_more = self.newest.is_none_or(|newest| mark.done > newest.done);
-        let at = if is_more { mark.at } else { self.newest.map_or(mark.at, |newest| newest.at) };
-        let done = self.newest.map_or(mark.done, |newest| newest.done.max(mark.done));
-        self.newest = Some(WorkMark { at, done, total: mark.total });
+        let before = self.newest.unwrap_or(mark);
+        let at = if is_more { mark.at.max(before.at) } else { before.at };
+        let newest = WorkMark { at, done: before.done.max(mark.done), total: mark.total };
+        self.newest = Some(newest);
         if is_more {
             let slot = if self.pending.is_none() { &mut self.pending } else { &mut self.next };
-            *slot = Some(mark);
+            *slot = Some(newest);
         }
         is_more
     }
 
-    /// Stores marks whose energy is known, or that have waited too long. `used` returns the run's use at an instant.
+    /// Stores marks whose energy is known, or that have waited too long, and energy that came later. `used` returns the
+    /// run's use at an instant.
     pub fn settle(&mut self, known_until: MonoNs, now: MonoNs, used: impl Fn(MonoNs) -> UseAt) {
+        let late = self.points.iter_mut().rev().take_while(|point| !point.is_complete);
+        for point in late.filter(|point| point.at <= known_until) {
+            (point.is_complete, point.energy_j) = (true, used(point.at).energy_j);
+        }
         while let Some(WorkMark { at, done, .. }) = self.pending {
-            let is_known = at <= known_until;
-            if !is_known && now.ns_since(at) < ENERGY_WAIT_NS {
+            let is_complete = at <= known_until;
+            if !is_complete && now.ns_since(at) < ENERGY_WAIT_NS {
                 return;
             }
             self.pending = self.next.take();
@@ -125,7 +142,13 @@ impl RunProgress {
             {
                 self.points.pop();
             }
-            self.points.push(WorkPoint { done, duration_s, energy_j: energy_j.filter(|_| is_known) });
+            self.points.push(WorkPoint {
+                at,
+                done,
+                duration_s,
+                is_complete,
+                energy_j: energy_j.filter(|_| is_complete),
+            });
         }
     }
 
@@ -139,6 +162,11 @@ impl RunProgress {
         self.pending.map(|pending| pending.at)
     }
 
+    /// Instant up to which the energy of the stored points has arrived; None: of none.
+    pub fn complete_until(&self) -> Option<MonoNs> {
+        self.points.iter().rev().find(|point| point.is_complete).map(|point| point.at)
+    }
+
     /// Work done and total work at the newest mark; None: there is none.
     pub fn work(&self) -> Option<(f64, f64)> {
         self.newest.map(|newest| (newest.done, newest.total.max(newest.done)))
@@ -149,16 +177,16 @@ impl RunProgress {
         Some((self.points.last()?.done / self.total()).clamp(0.0, 1.0)).filter(|share| share.is_finite())
     }
 
-    /// The share of the work that this process has to do, and has done at the newest stored point, 0 to 1.
-    fn seen(&self) -> f64 {
-        let ends = self.points.first().zip(self.points.last());
-        let share = ends.map_or(0.0, |(first, last)| (last.done - first.done) / (self.total() - first.done));
+    /// The share of the work that this process has to do, and has done between these points, 0 to 1.
+    fn seen(&self, first: f64, last: f64) -> f64 {
+        let share = (last - first) / (self.total() - first);
         if share.is_finite() { share } else { 0.0 }
     }
 
     /// Whether enough work is done for a forecast message.
     pub fn is_grounded(&self) -> bool {
-        self.seen() >= MIN_MESSAGE_SHARE
+        let ends = self.points.first().zip(self.points.last());
+        ends.is_some_and(|(first, last)| self.seen(first.done, last.done) >= MIN_MESSAGE_SHARE)
     }
 
     /// The total of the newest mark; at least the work done.
@@ -177,23 +205,26 @@ impl RunProgress {
         })
     }
 
-    /// The run's total of a quantity; None: too little work is done, or the quantity is unknown.
+    /// The run's total of a quantity; None: too little work is done, or the quantity is unknown. It is made from the
+    /// newest point at which the quantity is known.
     fn total_of(&self, metric: Metric, level: f64) -> Option<Estimate> {
-        let known = || self.points.iter().filter_map(|point| Some((point.done, point.of(metric)?)));
-        let (done, used) = known().next_back()?;
+        let known = self.points.iter().filter_map(|point| Some((point.done, point.of(metric)?)));
+        let points: Vec<(f64, f64)> = known.collect();
+        let (first, (done, used)) = (points.first()?.0, *points.last()?);
         if done >= self.total() {
             return Some(Estimate::exactly(used));
         }
-        let points: Vec<(f64, f64)> = known().collect();
         let (costs, work) = slices(&points)?;
-        let left = (self.total() - done) / work;
-        let (_, later) = costs.split_first().filter(|_| left.is_finite() && self.seen() >= MIN_SHARE)?;
+        let (left, seen) = ((self.total() - done) / work, self.seen(first, done));
+        let (warm_up, later) = costs.split_first().filter(|_| left.is_finite() && seen >= MIN_SHARE)?;
         let (start, _) = trend::present(later)?;
         let present = later.get(start..)?;
         let trend = Trend::of(present)?;
         let rest = trend.of_next(left).max(0.0);
-        let known = trend.spread * trend.spread * (1.0 / trend.epochs + 1.0 / left.max(1.0)) + wander(later, left);
-        let early = (-self.seen() / START_SHARE).exp();
+        let mean = trend.spread * trend.spread * (1.0 / trend.epochs + 1.0 / left.max(1.0));
+        let known =
+            mean + if later.len() < MIN_BLOCK * BLOCKS { few(warm_up, later, left) } else { wander(later, left) };
+        let early = (-seen / START_SHARE).exp();
         let [down, up] = [0, 1].map(|end| {
             let model = MODEL.get(end).zip(START.get(end)).map_or(0.0, |(model, start)| model + start * early);
             quantile(level) * (known + (model * fading(left)).powi(2)).sqrt()
@@ -227,6 +258,21 @@ fn at(points: &[(f64, f64)], done: f64) -> f64 {
     if to.0 <= from.0 { to.1 } else { from.1 + (to.1 - from.1) * ((done - from.0) / (to.0 - from.0)).clamp(0.0, 1.0) }
 }
 
+/// The variance of the mean of the next slices if only a few are seen after the first, as a square of shares.
+fn few(first: &EpochCost, later: &[EpochCost], left: f64) -> f64 {
+    let count = later.len() as f64;
+    let mean = later.iter().map(|one| one.each).sum::<f64>() / count;
+    let (Some(from), Some(to)) = (later.first(), later.last()) else { return 0.0 };
+    let drift = match later {
+        // A second slice that costs more than the first shows no warm-up. Later ones may be like either.
+        [one] if one.each > first.each => (one.each / first.each).ln() / 2.0,
+        [_] => 0.0,
+        _ if mean > 0.0 => DRIFT_PART * (to.each - from.each) / (count - 1.0) * (left + count) / 2.0 / mean,
+        _ => 0.0,
+    };
+    (FEW / count).powi(2) + drift * drift
+}
+
 /// The variance of the mean of the next slices that the wander of the pace adds, as a square of shares.
 fn wander(costs: &[EpochCost], left: f64) -> f64 {
     let length = costs.len() / BLOCKS;
@@ -234,7 +280,7 @@ fn wander(costs: &[EpochCost], left: f64) -> f64 {
     let mean = |block: &[f64]| block.iter().sum::<f64>() / block.len() as f64;
     let blocks: Vec<f64> = slices.rchunks(length.max(1)).take(BLOCKS).map(mean).collect();
     let level = blocks.iter().sum::<f64>() / blocks.len().max(1) as f64;
-    if length < 2 || level <= 0.0 {
+    if level <= 0.0 {
         return 0.0;
     }
     let squares = |all: &[f64]| -> Vec<f64> {

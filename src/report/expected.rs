@@ -55,6 +55,11 @@ impl Report {
         self.forecast.filter(|_| self.settings.monitored.is_none())
     }
 
+    /// Whether any quantity of the rest is known.
+    pub(super) fn is_rest_known(&self) -> bool {
+        self.forecast_to_end().is_some_and(|forecast| forecast.duration_s.is_some() || forecast.energy_j.is_some())
+    }
+
     /// Whether the run ended before its planned end, and its forecast covers the rest.
     pub(super) fn is_stopped_early(&self) -> bool {
         self.is_finished && self.open_forecast().is_some_and(|forecast| forecast.after_epochs > 0)

@@ -192,7 +192,7 @@ fn forecast(report: &Report) -> Value {
         "energy_j": report.forecast_j().map(estimate),
         "co2eq_g": report.forecast_co2eq_g().map(estimate),
         "history": report.earlier.as_ref().map(earlier_runs),
-        "saved": if report.is_stopped_early() { rest.clone() } else { Value::Null },
+        "saved": if report.is_stopped_early() && report.is_rest_known() { rest.clone() } else { Value::Null },
         "remaining": rest,
     })
 }

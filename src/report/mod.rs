@@ -41,6 +41,7 @@ use crate::carbon::intensity::Intensity;
 use crate::carbon::what_if::{Elsewhere, WhatIf};
 use crate::clock::MonoNs;
 use crate::coordination::job::Rank;
+use crate::forecast::run_progress::WorkMark;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
@@ -172,6 +173,12 @@ impl Report {
     /// Appends notes. `more` gets the time since the open epoch's begin, s.
     pub fn with_notes(mut self, more: impl FnOnce(Option<f64>) -> Vec<String>) -> Report {
         self.notes.extend(more(self.open_epoch.filter(|_| !self.is_divided).map(|(seconds, _)| seconds)));
+        self
+    }
+
+    /// The report with this progress of the run, which the sampling thread may not have seen yet.
+    pub fn with_work(mut self, work: Option<WorkMark>) -> Report {
+        self.work = work.map(|work| (work.done, work.total.max(work.done))).or(self.work);
         self
     }
 

@@ -31,7 +31,7 @@ impl Report {
             is_divided: state.attribution.is_divided,
             is_finished: state.lifecycle.finished,
             basis: state.alert_input(now.at).basis(settings.planned).filter(|_| forecast.is_some()),
-            epochs_done: state.attribution.ledger.epochs(),
+            epochs_done: state.attribution.ledger.marked_epochs(),
             resumed: (!state.attribution.carried_over.is_empty())
                 .then_some((state.attribution.carried_over.attempts, state.attribution.carried_over.lost)),
             last_end_unix_s: last_end_unix_s(state),
@@ -126,7 +126,7 @@ fn phase(planned: u64, state: &RunState, is_open: bool) -> RunPhase {
 fn is_complete(planned: u64, state: &RunState) -> bool {
     match state.attribution.is_divided {
         true => state.forecasting.run_progress.share() == Some(1.0),
-        false => planned > 0 && state.attribution.ledger.epochs() >= planned,
+        false => planned > 0 && state.attribution.ledger.marked_epochs() >= planned,
     }
 }
 
@@ -172,7 +172,7 @@ fn notes(settings: &ReportSettings, state: &RunState, is_whole: bool, emissions:
     if state.metering.channels.is_empty() && state.metering.opening.is_empty() {
         notes.push("no source of energy was found: times are measured, energies are unknown; see the list of what is not measured for reasons and fixes".into());
     }
-    let done = state.attribution.ledger.epochs();
+    let done = state.attribution.ledger.marked_epochs();
     if settings.planned > 0 && done > settings.planned && !state.attribution.is_divided {
         let planned = settings.planned;
         notes.push(format!("{done} epochs ended, but epochs={planned} are planned; the forecast is the actual use"));

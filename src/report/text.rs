@@ -134,11 +134,9 @@ fn forecast(report: &Report) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect();
-    if !to_come.is_empty() {
-        lines.push(match report.is_stopped_early() {
-            true => format!("  the run ended early: by this forecast, an estimated {} saved", to_come.join(", ")),
-            false => format!("  of it {} still to come; a stop now saves it", to_come.join(", ")),
-        });
+    // At the end of the run, a note has what an early end saved.
+    if !to_come.is_empty() && !report.is_stopped_early() {
+        lines.push(format!("  of it {} still to come; a stop now saves it", to_come.join(", ")));
     }
     lines
 }

@@ -151,11 +151,11 @@ fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
         return ever_wider(made, MAX_FORECASTS).copied().collect();
     }
     let ledger = &state.attribution.ledger;
-    let counts = ledger.history().iter().scan(0, |count, epoch| {
+    let counts = ledger.marked().scan(0, |count, epoch| {
         *count += epoch.count;
         Some(*count)
     });
-    let ends: Vec<u64> = counts.take_while(|count| *count <= state.attribution.settled.min(planned)).collect();
+    let ends: Vec<u64> = counts.take_while(|count| *count <= state.attribution.settled_epochs().min(planned)).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
         let Forecasting { first_epoch, history, .. } = &state.forecasting;

@@ -6,7 +6,7 @@
 
 use super::budgets::{BudgetInput, BudgetInputs, BudgetJudge};
 use super::config::{AlertConfig, Budgets};
-use crate::attribution::ledger::Ledger;
+use crate::attribution::ledger::{EpochSummary, InterEpoch, Ledger};
 use crate::carbon::emissions::EmissionFactors;
 use crate::clock::{LocalTime, MonoNs, UnixS};
 use crate::forecast::first_epoch::FirstEpoch;
@@ -15,6 +15,7 @@ use crate::forecast::run_progress::RunProgress;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
 use crate::units::{self, Amount, J_PER_KWH};
+use std::sync::Arc;
 
 /// Epochs before the first message, if the option `forecast_after` is not set.
 const EPOCHS_BEFORE_MESSAGE: u64 = 2;
@@ -41,15 +42,15 @@ pub struct Alerts {
 }
 
 /// The forecast that was reported last.
-#[derive(Clone, Copy)]
 struct Reported {
-    /// Epochs, or hundredths of the run, as the message named them.
-    seen: u64,
+    /// How far the run was, as the message named it.
+    after: String,
     /// Epochs or work done.
     done: f64,
     /// Work of the whole run; 0: the basis is epochs.
     total: f64,
-    forecast: Forecast,
+    /// Time and energy, as the message showed them.
+    expected: [Option<Estimate>; Metric::ALL.len()],
 }
 
 impl Reported {
@@ -92,12 +93,12 @@ impl ForecastBasis {
 pub struct AlertInput<'a> {
     /// Its time and energy.
     pub ledger: &'a Ledger,
-    /// Number of settled epochs.
+    /// Number of settled epochs that the application has marked.
     pub settled: u64,
     /// Progress inside its first epoch.
     pub first_epoch: &'a FirstEpoch,
     /// Earlier runs.
-    pub history: &'a History,
+    pub history: &'a Arc<History>,
     /// Progress of the whole run.
     pub run_progress: &'a RunProgress,
     /// Whether progress divides the run, because the application marks no epochs.
@@ -121,6 +122,32 @@ impl AlertInput<'_> {
         self.run_progress.share().map(ForecastBasis::Progress)
     }
 
+    /// The total of a quantity as it is shown: its interval includes the error of estimates.
+    fn expected_of(&self, metric: Metric, forecast: &Forecast) -> Option<Estimate> {
+        let total = metric.forecast(forecast)?;
+        Some(if metric == Metric::Energy { self.uncertainty.of_total(total) } else { total })
+    }
+
+    /// Time, energy and emissions of a `part` of the forecast run, as they are shown. `widened` adds the error of
+    /// estimates.
+    fn expected(
+        &self,
+        forecast: &Forecast,
+        part: fn(Estimate) -> Estimate,
+        widened: fn(Uncertainty, Estimate) -> Estimate,
+    ) -> [Option<Estimate>; 3] {
+        let grams = self.factors.forecast(&self.factors.emissions(self.ledger, self.now), forecast);
+        let estimated = |of: Option<Estimate>| Some(widened(self.uncertainty, part(of?)));
+        [forecast.duration_s.map(part), estimated(forecast.energy_j), estimated(grams)]
+    }
+
+    /// Energy and time of the run up to this moment, J and s, with those of the open epoch; None: unknown.
+    fn used(&self) -> [Option<f64>; 2] {
+        let open_j = self.ledger.open().and_then(|_| self.ledger.energy_until(self.now));
+        let open_s = self.ledger.open().map(|_| self.ledger.time_s(self.now));
+        [open_j.or(self.ledger.energy_j()), open_s.or(Some(self.ledger.run_ns() as f64 * 1e-9))]
+    }
+
     /// Whether one epoch is enough for a message: earlier runs are known, or the marks of the first epoch show a change
     /// of pace, so that its warm-up is known.
     fn is_grounded(&self) -> bool {
@@ -129,6 +156,25 @@ impl AlertInput<'_> {
         }
         let steady = self.first_epoch.steady(|done| Some(done.duration_s));
         steady.is_some_and(|first| first.excess() >= MIN_CHANGE * first.steady * first.share)
+    }
+}
+
+/// What a forecast by epochs is made from. It is a copy: a forecast with earlier runs takes milliseconds, and no thread
+/// may wait for it.
+pub struct ForecastInput {
+    planned: u64,
+    level: f64,
+    epochs: Vec<EpochSummary>,
+    between: InterEpoch,
+    first_epoch: FirstEpoch,
+    history: Arc<History>,
+}
+
+impl ForecastInput {
+    /// Makes the forecast; None: there is not enough data.
+    pub fn forecast(&self) -> Option<Forecast> {
+        let epochs = self.epochs.iter().copied();
+        forecast::forecast(self.planned, self.level, epochs, self.between, &self.first_epoch, &self.history)
     }
 }
 
@@ -149,73 +195,124 @@ impl Alerts {
         Alerts { planned, config, reported: None, judge, progress_steps: 0, stepped_at: 0.0 }
     }
 
+    /// Whether the run has a limit.
+    pub fn has_budgets(&self) -> bool {
+        self.config.budgets.is_any()
+    }
+
+    /// Whether the forecast has earlier runs, and may take milliseconds.
+    pub fn is_long(&self, run: &AlertInput) -> bool {
+        run.basis(self.planned) == Some(ForecastBasis::Epochs) && !run.history.is_empty()
+    }
+
+    /// What a forecast by epochs is made from.
+    pub fn input(&self, run: &AlertInput) -> ForecastInput {
+        let AlertInput { ledger, settled, first_epoch, history, .. } = *run;
+        ForecastInput {
+            planned: self.planned,
+            level: self.config.level,
+            epochs: ledger.observed(settled).collect(),
+            between: ledger.between_first(settled),
+            first_epoch: first_epoch.clone(),
+            history: Arc::clone(history),
+        }
+    }
+
     /// Makes the forecast again and judges the budgets. The caller reviews after each settled epoch, and at progress
     /// inside the first one or of the run.
     pub fn review(&mut self, run: &AlertInput) -> Review {
-        let basis = run.basis(self.planned);
-        let forecast = basis.and_then(|basis| self.forecast(basis, run));
-        let step = match basis {
-            Some(ForecastBasis::Progress(_)) => self.progress_step(run.run_progress),
-            _ => run.settled,
+        let forecast = match run.basis(self.planned) {
+            Some(ForecastBasis::Epochs) => self.input(run).forecast(),
+            Some(ForecastBasis::Progress(_)) => run.run_progress.forecast(self.config.level, run.settled),
+            None => None,
         };
+        self.review_with(forecast, run)
+    }
+
+    /// Judges the budgets by a new forecast, and makes the message on it that is due.
+    pub fn review_with(&mut self, forecast: Option<Forecast>, run: &AlertInput) -> Review {
+        let basis = run.basis(self.planned);
         let message = forecast.zip(basis).and_then(|(forecast, basis)| self.message(forecast, basis, run));
-        let budgets = self.config.budgets;
+        if let Some(ForecastBasis::Progress(_)) = basis {
+            self.count_step(run.run_progress);
+        }
+        let mut review = self.judge(forecast, run);
+        review.messages.splice(0..0, message);
+        review
+    }
+
+    /// Judges the budgets by the use of this moment, also in an open epoch, and by the newest forecast.
+    pub fn judge(&mut self, forecast: Option<Forecast>, run: &AlertInput) -> Review {
+        let (basis, budgets) = (run.basis(self.planned), self.config.budgets);
+        let step = if let Some(ForecastBasis::Progress(_)) = basis { self.progress_steps } else { run.settled };
         // A forecast from inside the first epoch is too early to judge budgets by; then the use counts.
         let judged = forecast.filter(|made| basis != Some(ForecastBasis::Epochs) || made.after_epochs > 0);
         let totals = if budgets.is_any() { totals(judged, run, budgets) } else { BudgetInputs::default() };
         let verdict = self.judge.judge(step, totals);
-        let messages = message.into_iter().chain(verdict.messages).collect();
-        Review { forecast, over_budget: verdict.is_over, messages }
+        Review { forecast, over_budget: verdict.is_over, messages: verdict.messages }
     }
 
-    /// The number of hundredths of the work that are done. They are counted as the work is done: the total may change.
-    fn progress_step(&mut self, progress: &RunProgress) -> u64 {
+    /// The message at the end of a run that ends before its planned end; None: it does not, or its rest is unknown.
+    pub fn end(&self, forecast: Option<Forecast>, run: &AlertInput) -> Option<String> {
+        let forecast = forecast.filter(|forecast| forecast.after_epochs > 0)?;
+        let after = match run.basis(self.planned)? {
+            ForecastBasis::Epochs if forecast.after_epochs >= self.planned => return None,
+            ForecastBasis::Progress(share) if share >= 1.0 => return None,
+            basis => self.after(basis, run),
+        };
+        let saved = in_words(run.expected(&forecast, Estimate::rest, Uncertainty::of_rest), run);
+        (!saved.is_empty()).then(|| {
+            format!(
+                "the run ended {after}; by the forecast, this saved {saved} ({:.0} % intervals); if it was to go on, continue it with resume=",
+                forecast.level * 100.0
+            )
+        })
+    }
+
+    /// Counts the hundredths of the work as they are done: the total may change.
+    fn count_step(&mut self, progress: &RunProgress) {
         if let Some((done, total)) = progress.work()
             && done - self.stepped_at >= total / PROGRESS_STEPS
         {
             (self.progress_steps, self.stepped_at) = (self.progress_steps + 1, done);
         }
-        self.progress_steps
-    }
-
-    fn forecast(&self, basis: ForecastBasis, run: &AlertInput) -> Option<Forecast> {
-        let AlertInput { ledger, settled, first_epoch, history, run_progress, .. } = *run;
-        if let ForecastBasis::Progress(_) = basis {
-            return run_progress.forecast(self.config.level, settled);
-        }
-        let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
-        forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, history)
     }
 
     /// The message on a forecast, if it is the first one that is due, or has left the interval reported last.
     fn message(&mut self, forecast: Forecast, basis: ForecastBasis, run: &AlertInput) -> Option<String> {
-        let (seen, (done, total)) = match basis {
-            ForecastBasis::Epochs => (run.settled, (run.settled as f64, 0.0)),
-            ForecastBasis::Progress(share) => ((share * 100.0) as u64, run.run_progress.work().unwrap_or_default()),
+        let (done, total) = match basis {
+            ForecastBasis::Epochs => (run.settled as f64, 0.0),
+            ForecastBasis::Progress(_) => run.run_progress.work().unwrap_or_default(),
         };
         let is_due = match basis {
             ForecastBasis::Epochs => (self.first_message(run)..self.planned).contains(&forecast.after_epochs),
             ForecastBasis::Progress(share) => run.run_progress.is_grounded() && share < 1.0,
         };
-        let before = self.reported.filter(|_| is_due);
-        let is_new = before.is_none_or(|before| before.is_old(done, total) && has_left(&forecast, &before.forecast));
+        let expected = Metric::ALL.map(|metric| run.expected_of(metric, &forecast));
+        let before = self.reported.as_ref().filter(|_| is_due);
+        let is_new = before.is_none_or(|before| before.is_old(done, total) && has_left(&expected, &before.expected));
         if !is_due || !is_new {
             return None;
         }
-        self.reported = Some(Reported { seen, done, total, forecast });
-        let after = |seen: u64| match basis {
-            ForecastBasis::Epochs => format!("after {seen} of {} epochs", self.planned),
-            ForecastBasis::Progress(_) => format!("after {seen} % of the run"),
-        };
-        Some(match before {
-            None => format!("forecast {}, {}", after(seen), shown(&forecast, run)),
+        let after = self.after(basis, run);
+        let message = match before {
+            None => format!("forecast {after}, {}", shown(&forecast, run)),
             Some(before) => format!(
-                "the forecast has changed, {}, {}; it has left the interval that was reported {}",
-                after(seen),
+                "the forecast has changed, {after}, {}; it has left the interval that was reported {}",
                 shown(&forecast, run),
-                after(before.seen)
+                before.after
             ),
-        })
+        };
+        self.reported = Some(Reported { after, done, total, expected });
+        Some(message)
+    }
+
+    /// How far the run is, as messages name it.
+    fn after(&self, basis: ForecastBasis, run: &AlertInput) -> String {
+        match basis {
+            ForecastBasis::Epochs => format!("after {} of {} epochs", run.settled, self.planned),
+            ForecastBasis::Progress(share) => format!("after {} % of the run", (share * 100.0) as u64),
+        }
     }
 
     /// Number of epochs before the first message.
@@ -225,28 +322,30 @@ impl Alerts {
     }
 }
 
-/// Whether the expected time or energy is outside the interval of an earlier forecast.
-fn has_left(forecast: &Forecast, before: &Forecast) -> bool {
-    Metric::ALL.into_iter().any(|metric| {
-        let ends = metric.forecast(forecast).zip(metric.forecast(before));
-        ends.is_some_and(|(now, before)| !(before.low..=before.high).contains(&now.value))
+/// Whether the expected time or energy is outside the interval that was shown before.
+fn has_left(now: &[Option<Estimate>], before: &[Option<Estimate>]) -> bool {
+    now.iter().zip(before).any(|(now, before)| {
+        now.zip(*before).is_some_and(|(now, before)| !(before.low..=before.high).contains(&now.value))
     })
 }
 
 /// A forecast in words: the intervals, and when the run is expected to end.
 fn shown(forecast: &Forecast, run: &AlertInput) -> String {
-    let grams = run.factors.forecast(&run.factors.emissions(run.ledger, run.now), forecast);
-    let is_estimated = run.uncertainty.is_any();
-    let amount = |of: Estimate, amount: Amount| run.uncertainty.of_total(of).amount(amount, is_estimated);
+    let parts = in_words(run.expected(forecast, |total| total, Uncertainty::of_total), run);
+    let done = done_at(forecast, run).map_or(String::new(), |at| format!("; done at {at}"));
+    let estimated = if run.uncertainty.is_any() { "; energy and CO2e include the error of the estimates" } else { "" };
+    format!("{:.0} % intervals: {parts}{done}{estimated}", forecast.level * 100.0)
+}
+
+/// Time, energy and emissions with their intervals in words.
+fn in_words([time, energy, grams]: [Option<Estimate>; 3], run: &AlertInput) -> String {
+    let amount = |of: Estimate, amount: Amount| of.amount(amount, run.uncertainty.is_any());
     let parts = [
-        forecast.duration_s.map(|time| format!("time {}", time.shown(units::duration))),
-        forecast.energy_j.map(|energy| format!("energy {}", amount(energy, Amount::Energy))),
+        time.map(|time| format!("time {}", time.shown(units::duration))),
+        energy.map(|energy| format!("energy {}", amount(energy, Amount::Energy))),
         grams.map(|grams| format!("CO2e {}", amount(grams, Amount::Grams))),
     ];
-    let done = done_at(forecast, run).map_or(String::new(), |at| format!("; done at {at}"));
-    let estimated = if is_estimated { "; energy and CO2e include the error of the estimates" } else { "" };
-    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    format!("{:.0} % intervals: {parts}{done}{estimated}", forecast.level * 100.0)
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// When the run is expected to end, in local time; None: unknown.
@@ -256,28 +355,36 @@ fn done_at(forecast: &Forecast, run: &AlertInput) -> Option<String> {
     run.local.shown(UnixS(run.factors.clock.unix_s(last).0 + since))
 }
 
-/// The totals that budgets limit. By progress, the forecast knows the use in the open epoch too.
+/// The totals that budgets limit. A forecast may know more use than the ledger of this moment.
 fn totals(forecast: Option<Forecast>, run: &AlertInput, budgets: Budgets) -> BudgetInputs {
-    let input = |used: Option<f64>, forecast: Option<Estimate>, scale: f64, uncertainty: Uncertainty| {
-        let of = |estimate: Estimate| uncertainty.of_total(estimate.scaled(scale));
-        let used = used.map(|used| of(Estimate::exactly(used)));
-        BudgetInput { used, forecast: forecast.map(of), is_estimated: uncertainty.is_any() }
+    let is_estimated = run.uncertainty.is_any();
+    let total = |metric: Metric| forecast.and_then(|forecast| run.expected_of(metric, &forecast));
+    let [energy, time] = [total(Metric::Energy), total(Metric::Duration)];
+    let [used_j, used_s] = run.used();
+    let most = |used: Option<f64>, total: Option<Estimate>| {
+        used.into_iter().chain(total.map(|total| total.used)).reduce(f64::max)
     };
-    let total = |metric: Metric| forecast.and_then(|forecast| metric.forecast(&forecast));
-    let used = |metric: Metric, settled: Option<f64>| {
-        settled.into_iter().chain(total(metric).map(|total| total.used)).reduce(f64::max)
-    };
-    let used_j = used(Metric::Energy, run.ledger.energy_j());
-    let used_s = used(Metric::Duration, Some(run.ledger.run_ns() as f64 * 1e-9));
+    let (used_j, used_s) = (most(used_j, energy), most(used_s, time));
+    let so_far = |used: f64| run.uncertainty.of_total(Estimate::exactly(used));
+    let (kwh, hours) = (run.factors.pue / J_PER_KWH, 1.0 / 3600.0);
     let emissions = budgets.g.map(|_| run.factors.emissions(run.ledger, run.now));
     let grams = emissions.as_ref().map_or(BudgetInput::default(), |emissions| {
         let whole = forecast.and_then(|forecast| run.factors.forecast(emissions, &forecast));
-        input(used_j.map(|joules| emissions.grams(joules)), whole, 1.0, run.uncertainty)
+        let used = used_j.map(|joules| so_far(emissions.grams(joules)));
+        BudgetInput { used, forecast: whole.map(|whole| run.uncertainty.of_total(whole)), is_estimated }
     });
     [
-        input(used_j, total(Metric::Energy), run.factors.pue / J_PER_KWH, run.uncertainty),
+        BudgetInput {
+            used: used_j.map(|joules| so_far(joules).scaled(kwh)),
+            forecast: energy.map(|energy| energy.scaled(kwh)),
+            is_estimated,
+        },
         grams,
-        input(used_s, total(Metric::Duration), 1.0 / 3600.0, Uncertainty::default()),
+        BudgetInput {
+            used: used_s.map(|seconds| Estimate::exactly(seconds).scaled(hours)),
+            forecast: time.map(|time| time.scaled(hours)),
+            is_estimated: false,
+        },
     ]
 }
 

@@ -44,6 +44,7 @@ impl RunState {
         let open = ledger.open().filter(|_| *is_divided);
         if *had_marks && *is_divided {
             *is_divided = false;
+            ledger.set_pieces_apart();
             self.mark(open.map(Mark::Cancel).into_iter(), leases);
         }
         let Some(work) = work.filter(|work| self.forecasting.run_progress.note(*work)) else { return false };

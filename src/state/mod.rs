@@ -83,12 +83,19 @@ pub struct Attribution {
     pub ledger: Ledger,
     /// What earlier attempts of the run left.
     pub carried_over: CarriedOver,
-    /// Number of ended epochs whose readings have all arrived.
+    /// Number of ended epochs, and pieces of the run's progress, whose readings have all arrived.
     pub settled: u64,
     /// Whether the application has marked an epoch.
     pub has_marks: bool,
     /// Whether the run's progress divides it into pieces, because the application marks no epochs.
     pub is_divided: bool,
+}
+
+impl Attribution {
+    /// Number of settled epochs, without pieces of the run's progress that came before them.
+    pub fn settled_epochs(&self) -> u64 {
+        self.settled.saturating_sub(self.ledger.pieces())
+    }
 }
 
 /// The first epoch's progress and the forecast.
@@ -270,7 +277,7 @@ impl RunState {
     pub fn alert_input(&self, now: MonoNs) -> AlertInput<'_> {
         AlertInput {
             ledger: &self.attribution.ledger,
-            settled: self.attribution.settled,
+            settled: self.attribution.settled_epochs(),
             first_epoch: &self.forecasting.first_epoch,
             history: &self.forecasting.history,
             run_progress: &self.forecasting.run_progress,

@@ -22,10 +22,11 @@ impl RunState {
         self.forecasting.run_progress.settle(known_until, now, used);
     }
 
-    /// Number of settled epochs, the share of the first epoch at its newest progress mark, and that of the run at its
-    /// newest progress. The forecast is made again when they change.
-    pub fn known_epochs(&self) -> (u64, f64, Option<f64>) {
-        (self.attribution.settled, self.forecasting.first_epoch.share(), self.forecasting.run_progress.share())
+    /// Number of settled epochs, the share of the first epoch at its newest progress mark, that of the run at its
+    /// newest progress, and until when its energy has arrived. The forecast is made again when they change.
+    pub fn known_epochs(&self) -> (u64, f64, Option<f64>, Option<MonoNs>) {
+        let Forecasting { first_epoch, run_progress, .. } = &self.forecasting;
+        (self.attribution.settled, first_epoch.share(), run_progress.share(), run_progress.complete_until())
     }
 
     /// The forecast at `now`. Inside the first epoch it was made at a mark; a total is at least the use since then.

@@ -1,12 +1,14 @@
 //! What the application's threads and the sampling thread share: the state under a lock that is held briefly, messages,
 //! and atomic flags.
 
+mod waits;
+
 use super::misuse::{Misuse, MisuseCounts};
 use super::work_cell::WorkCell;
-use super::{EarlierRuns, Forecasting, RunState};
+use super::{EarlierRuns, RunState};
 use crate::clock::MonoNs;
 use crate::error::Result;
-use crate::forecast::first_epoch::{self, PackedMark};
+use crate::forecast::first_epoch::PackedMark;
 use crate::forecast::history::History;
 use crate::os::memory;
 use crate::os::{self, Condvar, Instant, LOCK_WAIT, Thread, lock_within};
@@ -39,6 +41,8 @@ pub struct SharedState {
     reviewed: AtomicU64,
     /// Time that the application's threads have waited for reviews, ns.
     waited_ns: AtomicU64,
+    /// No epoch is reviewed before a source has opened, which takes seconds.
+    is_review_late: AtomicBool,
     /// A thread waits for the first forecast inside the first epoch.
     forecast_requested: AtomicBool,
     /// How far the earlier runs are: one of the constants `HISTORY_…`.
@@ -60,16 +64,8 @@ const HISTORY_NEW: u64 = 2;
 /// A thread reads the earlier runs, and a caller has waited for it until the time-out.
 const HISTORY_LATE: u64 = 3;
 
-/// Time after a takeover in which another request gets the same result, ns.
-const TAKEOVER_VALID_NS: u64 = 100_000_000;
 /// A part of the wait for settled epochs.
 const WAIT_SLICE: Duration = Duration::from_millis(20);
-/// Longest wait for one review, and for all reviews in a short run, ns.
-const REVIEW_WAIT_NS: u64 = 1_000_000_000;
-/// A long run may wait for this part of its time.
-const REVIEW_WAIT_PART: u64 = 100;
-/// Time between two checks for a review.
-const REVIEW_CHECK: Duration = Duration::from_micros(200);
 /// Number of queued messages; a further one replaces the oldest.
 const MAX_MESSAGES: usize = 64;
 
@@ -89,6 +85,7 @@ impl SharedState {
             work: WorkCell::default(),
             reviewed: AtomicU64::new(0),
             waited_ns: AtomicU64::new(0),
+            is_review_late: AtomicBool::new(false),
             forecast_requested: AtomicBool::new(false),
             history: AtomicU64::new(HISTORY_KNOWN),
             takeovers_requested: AtomicU64::new(0),
@@ -108,7 +105,7 @@ impl SharedState {
     /// It waits in slices, each of which uses up its own length only. So the sampling thread gets its time too, if the
     /// process was stopped meanwhile or has hardly a processor.
     pub fn settled_state(&self, epochs: u64, timeout: Duration) -> (MutexGuard<'_, RunState>, bool) {
-        let is_over = |state: &RunState| state.lifecycle.finished || state.attribution.settled >= epochs;
+        let is_over = |state: &RunState| state.lifecycle.finished || state.attribution.settled_epochs() >= epochs;
         let (mut state, mut left) = (self.state(), timeout);
         while !is_over(&state) && !left.is_zero() {
             let slice = left.min(WAIT_SLICE);
@@ -140,30 +137,21 @@ impl SharedState {
         let deadline = Instant::now() + patience;
         let is_settled = || {
             let state = lock_within(&self.state, CHECK);
-            state.is_some_and(|state| state.lifecycle.finished || state.attribution.settled >= epochs)
+            state.is_some_and(|state| state.lifecycle.finished || state.attribution.settled_epochs() >= epochs)
         };
         while !is_settled() && Instant::now() < deadline {
             os::pause(CHECK);
         }
     }
 
-    /// Waits until the alerts have reviewed `epochs` epochs, or the patience is used up. It takes no lock.
-    ///
-    /// In all, these waits take 1 s and a hundredth of the run's time at most. `since_start`: time since the start, ns.
-    pub fn await_review(&self, epochs: u64, since_start: u64) {
-        let allowed = REVIEW_WAIT_NS + since_start / REVIEW_WAIT_PART;
-        let left = allowed.saturating_sub(self.waited_ns.load(Ordering::Relaxed)).min(REVIEW_WAIT_NS);
-        let start = os::monotonic_ns();
-        let gone = || os::monotonic_ns().ns_since(start);
-        while self.reviewed.load(Ordering::Acquire) < epochs && gone() < left {
-            os::pause(REVIEW_CHECK);
-        }
-        self.waited_ns.fetch_add(gone(), Ordering::Relaxed);
-    }
-
     /// Stores the number of epochs that the alerts have reviewed; `u64::MAX`: no further review comes.
     pub fn set_reviewed(&self, epochs: u64) {
         self.reviewed.store(epochs, Ordering::Release);
+    }
+
+    /// Stores whether a source that is being opened delays the reviews.
+    pub fn set_review_late(&self, is_late: bool) {
+        self.is_review_late.store(is_late, Ordering::Relaxed);
     }
 
     /// The progress of the open epoch.
@@ -191,30 +179,6 @@ impl SharedState {
     pub fn finish_forecast_request(&self) {
         self.forecast_requested.store(false, Ordering::SeqCst);
         self.notify();
-    }
-
-    /// Requests the first forecast, if enough of the first epoch is done and there is none yet. Waits for it until the
-    /// time-out.
-    pub fn await_first_forecast(&self, sampler: &Thread, timeout: Duration) {
-        if self.progress().share() < first_epoch::MIN_FORECAST_SHARE {
-            return;
-        }
-        let is_missing = |state: &mut RunState| {
-            !state.lifecycle.finished
-                && state.attribution.ledger.history().is_empty()
-                && state.forecasting.forecast.is_none()
-        };
-        let mut state = self.state();
-        // If a request is open already, another thread has waited for it until the time-out.
-        if is_missing(&mut state) && !self.forecast_requested.swap(true, Ordering::SeqCst) {
-            sampler.unpark();
-            let is_coming =
-                |state: &mut RunState| self.is_forecast_requested() || state.forecasting.first_epoch.awaits().is_some();
-            drop(
-                self.changed
-                    .wait_timeout_while(&self.state, state, timeout, |state| is_missing(state) && is_coming(state)),
-            );
-        }
     }
 
     /// A thread begins to read the earlier runs.
@@ -245,36 +209,6 @@ impl SharedState {
     pub fn finish_history(&self) {
         self.history.store(HISTORY_KNOWN, Ordering::SeqCst);
         self.notify();
-    }
-
-    /// Waits for the forecast from earlier runs, before the first epoch has ended, until the time-out. After a time-out
-    /// no caller waits again.
-    pub fn await_history(&self, timeout: Duration) {
-        let is_coming = |state: &mut RunState| {
-            [HISTORY_AWAITED, HISTORY_NEW].contains(&self.history.load(Ordering::SeqCst))
-                && !state.lifecycle.finished
-                && state.attribution.settled == 0
-        };
-        let state = self.changed.wait_timeout_while(&self.state, self.state(), timeout, is_coming);
-        let late = |history: u64| (history == HISTORY_AWAITED).then_some(HISTORY_LATE);
-        let _ = self.history.fetch_update(Ordering::SeqCst, Ordering::SeqCst, late);
-        drop(state);
-    }
-
-    /// Asks the sampling thread to enter the run's newest progress, and waits for it and its energy.
-    pub fn await_work(&self, sampler: &Thread, timeout: Duration) {
-        let (number, deadline) = (self.work.number(), Instant::now() + timeout);
-        let is_behind = |state: &RunState| {
-            let Forecasting { run_progress, work_number, .. } = &state.forecasting;
-            !state.lifecycle.finished && (*work_number < number || run_progress.awaits().is_some())
-        };
-        let mut state = self.state();
-        while is_behind(&state) && Instant::now() < deadline {
-            self.forecast_requested.store(true, Ordering::SeqCst);
-            sampler.unpark();
-            let is_open = |state: &mut RunState| is_behind(state) && self.is_forecast_requested();
-            state = self.changed.wait_timeout_while(&self.state, state, deadline.left().min(WAIT_SLICE), is_open);
-        }
     }
 
     /// Queues a message for the user. If the queue is full, the oldest message is dropped.
@@ -348,25 +282,6 @@ impl SharedState {
         self.takeovers_done.store(requests, Ordering::SeqCst);
         self.taken_over_at.store(now.0, Ordering::Relaxed);
         self.notify();
-    }
-
-    /// Requests that energy counted by idle processes is taken over, and waits for it until the deadline. It does
-    /// nothing if no other process counts a device, or shortly after another takeover.
-    pub fn await_takeover(&self, sampler: &Thread, ended: u64, deadline: Instant) {
-        let state = self.state();
-        let is_elsewhere =
-            state.metering.standby.iter().any(|standby| !standby.lease.is_ours && !standby.lease.is_apart);
-        let is_known = state.attribution.ledger.epochs() >= ended
-            && os::monotonic_ns() < MonoNs(self.taken_over_at.load(Ordering::Relaxed)) + TAKEOVER_VALID_NS;
-        if state.lifecycle.finished || !is_elsewhere || is_known {
-            return;
-        }
-        let number = self.takeovers_requested.fetch_add(1, Ordering::SeqCst) + 1;
-        sampler.unpark();
-        let patience = deadline.left();
-        drop(self.changed.wait_timeout_while(&self.state, state, patience, |state| {
-            !state.lifecycle.finished && self.takeovers_done() < number
-        }));
     }
 
     /// Whether the forecast, or the use, passes a budget.

@@ -1,7 +1,8 @@
 //! The progress of a run in shared numbers: the application's threads store it, the sampling thread reads it.
 //!
-//! A store waits for nothing. A thread that finds another one storing gives up, because that one's progress is as new.
-//! The numbers are compared as bits, because the application may have made floating-point exceptions fatal.
+//! A store waits for nothing. Each goes into a slot of its own, the one that was stored longest ago. So threads that
+//! store at once do not lose a progress, and one that is stopped inside a store hides no later one. The numbers are
+//! compared as bits, because the application may have made floating-point exceptions fatal.
 
 use crate::clock::MonoNs;
 use crate::forecast::run_progress::WorkMark;
@@ -11,13 +12,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 const INFINITY: u64 = f64::INFINITY.to_bits();
 /// The bits of the sign.
 const SIGN: u64 = 1 << 63;
-/// Attempts to read while a thread stores.
+/// Number of slots: this number of threads can store at once.
+const SLOTS: usize = 8;
+/// Attempts to read a slot while a thread stores.
 const READS: usize = 8;
+/// Rounds over all slots for a free one. A store takes some nanoseconds, so the first round nearly always finds one.
+const ROUNDS: usize = 64;
 
 /// What became of a progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// It is the first, or the run is complete: the sampling thread should look soon.
+    /// It is the first, or the first that completes the run: the sampling thread should look soon.
     Soon,
     /// It waits for the sampling thread's next look.
     Later,
@@ -30,12 +35,55 @@ pub enum Stored {
 /// The newest progress of a run.
 #[derive(Default)]
 pub struct WorkCell {
+    slots: [Slot; SLOTS],
+    /// Number of progresses stored.
+    stored: AtomicU64,
+    /// The most work done, as bits.
+    most: AtomicU64,
+    /// Whether the newest progress completes the run.
+    is_complete: AtomicBool,
+    is_urgent: AtomicBool,
+}
+
+/// One progress.
+#[derive(Default)]
+struct Slot {
     /// Odd while a thread stores; it grows by 2 with each progress.
     sequence: AtomicU64,
     done: AtomicU64,
     total: AtomicU64,
     at: AtomicU64,
-    is_urgent: AtomicBool,
+}
+
+impl Slot {
+    /// Stores a progress, unless more is done in the slot's. Returns whether it did; None: another thread stores here.
+    fn store(&self, done: u64, total: u64, at: MonoNs) -> Option<bool> {
+        let before = self.sequence.load(Ordering::Relaxed);
+        let taken = || self.sequence.compare_exchange(before, before + 1, Ordering::Acquire, Ordering::Relaxed);
+        if before & 1 == 1 || taken().is_err() {
+            return None;
+        }
+        fence(Ordering::Release);
+        let is_newer = done >= self.done.load(Ordering::Relaxed);
+        if is_newer {
+            self.done.store(done, Ordering::Relaxed);
+            self.total.store(total, Ordering::Relaxed);
+            self.at.store(at.0, Ordering::Relaxed);
+        }
+        self.sequence.store(if is_newer { before + 2 } else { before }, Ordering::Release);
+        Some(is_newer)
+    }
+
+    /// The progress; None: there is none, or a thread stores one.
+    fn load(&self) -> Option<WorkMark> {
+        (0..READS).find_map(|_| {
+            let before = self.sequence.load(Ordering::Acquire);
+            let [done, total, at] = [&self.done, &self.total, &self.at].map(|number| number.load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            let is_whole = before > 0 && before & 1 == 0 && self.sequence.load(Ordering::Relaxed) == before;
+            is_whole.then(|| WorkMark { at: MonoNs(at), done: f64::from_bits(done), total: f64::from_bits(total) })
+        })
+    }
 }
 
 impl WorkCell {
@@ -46,51 +94,47 @@ impl WorkCell {
         if done >= INFINITY || total == 0 || total >= INFINITY {
             return Stored::Invalid;
         }
-        let before = self.sequence.load(Ordering::Relaxed);
-        if done < self.done.load(Ordering::Relaxed) {
+        let most = self.most.load(Ordering::Relaxed);
+        if done < most || (done > most && done < self.most.fetch_max(done, Ordering::Relaxed)) {
             return Stored::Back;
         }
-        let is_free = before & 1 == 0;
-        let taken = || self.sequence.compare_exchange(before, before + 1, Ordering::Acquire, Ordering::Relaxed);
-        if !is_free || taken().is_err() {
+        let (at, next) = (now(), self.stored.load(Ordering::Relaxed) as usize);
+        let mut slots = self.slots.iter().cycle().skip(next % SLOTS).take(SLOTS * ROUNDS);
+        if slots.find_map(|slot| slot.store(done, total, at)) != Some(true) {
+            // A slow thread has met a newer progress, or a thread is stopped inside a store in each slot.
             return Stored::Later;
         }
-        fence(Ordering::Release);
-        self.done.store(done, Ordering::Relaxed);
-        self.total.store(total, Ordering::Relaxed);
-        self.at.store(now().0, Ordering::Relaxed);
-        self.sequence.store(before + 2, Ordering::Release);
-        let is_soon = before == 0 || done >= total;
-        if is_soon {
+        let is_complete = done >= total;
+        let has_completed = is_complete && !self.is_complete.load(Ordering::Relaxed);
+        self.is_complete.store(is_complete, Ordering::Relaxed);
+        let is_first = self.stored.fetch_add(1, Ordering::Release) == 0;
+        if is_first || has_completed {
             self.is_urgent.store(true, Ordering::Release);
             return Stored::Soon;
         }
         Stored::Later
     }
 
-    /// The newest progress and its number; None: there is none, or a thread stores one.
+    /// The newest progress, and the number of those stored before this call; None: there is none that can be read now.
     pub fn load(&self) -> Option<(u64, WorkMark)> {
-        self.is_urgent.store(false, Ordering::Release);
-        for _ in 0..READS {
-            let before = self.sequence.load(Ordering::Acquire);
-            let [done, total, at] = [&self.done, &self.total, &self.at].map(|number| number.load(Ordering::Relaxed));
-            fence(Ordering::Acquire);
-            if before > 0 && before & 1 == 0 && self.sequence.load(Ordering::Relaxed) == before {
-                let mark = WorkMark { at: MonoNs(at), done: f64::from_bits(done), total: f64::from_bits(total) };
-                return Some((before, mark));
-            }
-        }
-        None
+        let number = self.stored.load(Ordering::Acquire);
+        let newest = self.slots.iter().filter_map(Slot::load).max_by_key(|mark| (mark.done.to_bits(), mark.at));
+        newest.map(|mark| (number, mark))
     }
 
-    /// The number of the newest progress; 0: there is none.
+    /// The number of progresses stored; 0: there is none.
     pub fn number(&self) -> u64 {
-        self.sequence.load(Ordering::Acquire) & !1
+        self.stored.load(Ordering::Acquire)
     }
 
     /// Whether the sampling thread should look soon.
     pub fn is_urgent(&self) -> bool {
         self.is_urgent.load(Ordering::Acquire)
+    }
+
+    /// Notes that the sampling thread looks now.
+    pub fn begin_look(&self) {
+        self.is_urgent.store(false, Ordering::SeqCst);
     }
 }
 
@@ -107,9 +151,26 @@ mod tests {
         assert!(cell.is_urgent());
         assert_eq!(cell.store(2.0, 8.0, || MonoNs(7)), Stored::Later);
         assert_eq!(cell.store(1.5, 8.0, || MonoNs(8)), Stored::Back);
-        assert_eq!(cell.load(), Some((4, WorkMark { at: MonoNs(7), done: 2.0, total: 8.0 })));
+        assert_eq!(cell.load(), Some((2, WorkMark { at: MonoNs(7), done: 2.0, total: 8.0 })));
         assert_eq!(cell.store(2.0, 4.0, || MonoNs(9)), Stored::Later, "another total");
         assert_eq!(cell.store(4.5, 4.0, || MonoNs(9)), Stored::Soon, "more than the total");
+        assert_eq!(cell.load(), Some((4, WorkMark { at: MonoNs(9), done: 4.5, total: 4.0 })));
+    }
+
+    #[test]
+    fn only_the_first_call_that_completes_the_run_is_urgent() {
+        let cell = WorkCell::default();
+        let store = |done: f64, total: f64| cell.store(done, total, || MonoNs(1));
+        assert_eq!(
+            [1.0, 4.0, 4.0, 4.0, 5.0].map(|done| store(done, 4.0) == Stored::Soon),
+            [true, true, false, false, false]
+        );
+        assert_eq!(store(5.0, 8.0), Stored::Later, "the total has grown");
+        assert_eq!([store(8.0, 8.0), store(8.0, 8.0)], [Stored::Soon, Stored::Later]);
+        // The application learns the total as it goes.
+        let cell = WorkCell::default();
+        let urgent = (1..100).filter(|n| cell.store(f64::from(*n), f64::from(*n), || MonoNs(1)) == Stored::Soon);
+        assert_eq!(urgent.count(), 1);
     }
 
     #[test]
@@ -124,16 +185,26 @@ mod tests {
         assert_eq!(cell.store(f64::MAX, f64::MIN_POSITIVE, || MonoNs(1)), Stored::Soon);
     }
 
+    /// A thread is stopped inside its store, and never goes on.
     #[test]
-    fn a_store_during_another_store_gives_up() {
+    fn a_stopped_store_hides_no_later_one() {
         let cell = WorkCell::default();
-        let inner = || {
-            assert_eq!(cell.store(3.0, 4.0, || MonoNs(2)), Stored::Later);
-            assert!(cell.load().is_none(), "a half-stored progress is not read");
-            MonoNs(1)
-        };
-        assert_eq!(cell.store(1.0, 4.0, inner), Stored::Soon);
-        assert_eq!(cell.load(), Some((2, WorkMark { at: MonoNs(1), done: 1.0, total: 4.0 })));
+        let store = |done: u32| cell.store(f64::from(done), 40.0, || MonoNs(done.into()));
+        (0..4).for_each(|done| assert_ne!(store(done), Stored::Back));
+        cell.slots[4].sequence.store(1, Ordering::Relaxed);
+        for done in 4..=40 {
+            store(done);
+            let mark = WorkMark { at: MonoNs(done.into()), done: done.into(), total: 40.0 };
+            assert_eq!(cell.load(), Some((u64::from(done) + 1, mark)));
+        }
+    }
+
+    #[test]
+    fn a_store_beside_stopped_threads_in_all_slots_ends() {
+        let cell = WorkCell::default();
+        cell.slots.iter().for_each(|slot| slot.sequence.store(1, Ordering::Relaxed));
+        assert_eq!(cell.store(1.0, 4.0, || MonoNs(1)), Stored::Later);
+        assert!(cell.load().is_none());
     }
 
     proptest! {

@@ -165,7 +165,7 @@ fn resume(carried_over: CarriedOver, alerts: &mut Alerts, shared: &SharedState) 
     let review = alerts.review(&state.alert_input(now));
     review.messages.into_iter().for_each(|message| shared.queue_message(message));
     shared.set_over_budget(review.over_budget);
-    shared.set_reviewed(state.attribution.settled);
+    shared.set_reviewed(state.attribution.settled_epochs());
     state.forecasting.forecast = review.forecast;
 }
 

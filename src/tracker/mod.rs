@@ -133,12 +133,11 @@ impl Tracker {
         let open =
             marker.take_open("ct_epoch_end").inspect_err(|_| self.parts.shared.count_misuse(Misuse::End, None))?;
         marker.end(open, os::monotonic_ns());
-        let ended = marker.ended;
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
         if self.parts.settings.has_budgets {
-            self.await_review(ended);
+            self.await_review();
         }
         Ok(if self.parts.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
     }
@@ -222,11 +221,7 @@ impl Tracker {
     pub fn take_message(&self, take: impl FnOnce(&str) -> Result<Status>) -> Result<Status> {
         let may_come = self.parts.settings.planned > 0 || self.parts.settings.has_budgets;
         if may_come && self.parts.shared.messages().is_empty() {
-            let mut marker = self.marker();
-            marker.flush();
-            let ended = marker.ended - marker.backlog.map_or(0, |backlog| backlog.count);
-            drop(marker);
-            self.await_review(ended);
+            self.await_review();
         }
         let mut messages = self.parts.shared.messages();
         let oldest = messages.front().ok_or_else(|| Error::new(Status::CT_ENOENT, "no message is queued"))?;
@@ -235,9 +230,17 @@ impl Tracker {
         Ok(status)
     }
 
-    /// Waits until the alerts have reviewed this number of epochs, within the time that such waits may take.
-    fn await_review(&self, ended: u64) {
-        self.parts.shared.await_review(ended, os::monotonic_ns().ns_since(self.created));
+    /// Waits until the alerts have reviewed all ended epochs, within the time that such waits may take. Epochs that
+    /// found the ring full enter it once those in it are reviewed.
+    fn await_review(&self) {
+        for _ in 0..2 {
+            let (queued, left) = self.flush();
+            self.wake();
+            let is_reviewed = self.parts.shared.await_review(queued, os::monotonic_ns().ns_since(self.created));
+            if left == 0 || !is_reviewed {
+                return;
+            }
+        }
     }
 
     /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written, if
@@ -267,31 +270,47 @@ impl Tracker {
         if is_open && with_forecast && self.parts.settings.planned > 0 {
             self.parts.shared.await_first_forecast(&self.sampler, FIRST_FORECAST_WAIT);
         }
-        if self.parts.shared.work.number() > 0 {
+        if self.depends_on_work(with_forecast, with_energy) {
             self.parts.shared.await_work(&self.sampler, FIRST_FORECAST_WAIT);
         }
         let patience = deadline.left().max(LEAST_READING_WAIT);
         let (state, whole) = self.parts.shared.settled_state(ended, patience);
         let open = is_open.then(|| OpenEpoch { share: self.parts.shared.marked_share() });
+        let work = self.parts.shared.work.load().map(|(_, work)| work);
         Report::new(&self.parts.settings, &state, Now { at: os::monotonic_ns(), whole, open }, detail)
             .with_notes(|open_s| self.parts.shared.notes(open_s))
+            .with_work(work)
+    }
+
+    /// Whether a report has figures that the run's newest progress may change. If epochs divide the run, its energy is
+    /// not among them; if their number is planned, nor is the forecast.
+    fn depends_on_work(&self, with_forecast: bool, with_energy: bool) -> bool {
+        let has_progress = self.parts.shared.work.number() > 0 && (with_forecast || with_energy);
+        let has_marks = || self.parts.shared.state().attribution.has_marks;
+        let is_planned = self.parts.settings.planned > 0;
+        has_progress && (!has_marks() || (with_forecast && !is_planned))
     }
 
     /// Moves the backlog into the ring, as far as the deadline allows. Returns the number of epochs that have entered
     /// the ring.
     fn flush_backlog(&self, deadline: Instant) -> u64 {
         loop {
-            let mut marker = self.marker();
-            marker.flush();
-            let left = marker.backlog.map_or(0, |backlog| backlog.count);
-            let queued = marker.ended - left;
-            drop(marker);
+            let (queued, left) = self.flush();
             self.wake();
             if left == 0 || Instant::now() >= deadline {
                 return queued;
             }
             os::pause(Duration::from_millis(1));
         }
+    }
+
+    /// Moves the backlog into the ring if there is room. Returns the number of epochs that have entered the ring, and
+    /// of those that have not.
+    fn flush(&self) -> (u64, u64) {
+        let mut marker = self.marker();
+        marker.flush();
+        let left = marker.backlog.map_or(0, |backlog| backlog.count);
+        (marker.ended - left, left)
     }
 
     fn wake(&self) {

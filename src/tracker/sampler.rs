@@ -11,22 +11,30 @@ mod stand_in;
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll};
+use crate::forecast::Forecast;
 use crate::forecast::first_epoch::PackedMark;
 use crate::forecast::run_progress::WorkMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Waker;
 use crate::os::{self, exit};
-use crate::state::alerts::Alerts;
+use crate::state::alerts::{Alerts, Review};
 use crate::state::shared::SharedState;
 use crate::state::{FAULT, RunState};
 use rtrb::Consumer;
 use rtrb::chunks::ReadChunk;
 use source_slot::SourceSlot;
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 /// Time between two checks whether the application has a thread left, ns.
 const APPLICATION_CHECK_NS: u64 = 1_000_000_000;
+/// Time between two judgements of the budgets in an open epoch, ns.
+const JUDGE_NS: u64 = 1_000_000_000;
+/// A forecast that takes longer than this makes the next ones rarer, ns.
+const LONG_FORECAST_NS: u64 = 1_000_000;
+/// After a long forecast none is made for this multiple of its time.
+const FORECAST_REST: u64 = 50;
 /// The message for descriptors that the application has closed.
 const CLOSED_DESCRIPTORS: &str = "the application closed file descriptors of this library; their files were opened again by path, and no file of the application was touched; close only descriptors that the application opened";
 
@@ -80,6 +88,12 @@ pub struct Sampler {
     first_work: Option<MonoNs>,
     /// The number of the run's progress that was entered last; 0: none was.
     work_number: u64,
+    /// When to judge the budgets again; [`MonoNs::NEVER`] without budgets or an open epoch.
+    next_judgement: MonoNs,
+    /// No long forecast is made before this instant.
+    rests_until: MonoNs,
+    /// Whether a forecast was left out for that.
+    is_forecast_left: bool,
 }
 
 impl Sampler {
@@ -110,6 +124,9 @@ impl Sampler {
             next_work_look: MonoNs::NEVER,
             first_work: None,
             work_number: 0,
+            next_judgement: MonoNs::NEVER,
+            rests_until: MonoNs::ZERO,
+            is_forecast_left: false,
         };
         sampler.admit(true, shared);
         sampler.pass(shared);
@@ -146,6 +163,7 @@ impl Sampler {
                 self.read_again(shared);
             }
             shared.state().finish();
+            self.report_end(shared);
         });
         if std::panic::catch_unwind(work).is_err() {
             shared.state().lifecycle.failed = true;
@@ -202,13 +220,15 @@ impl Sampler {
         state.settle(os::monotonic_ns());
         self.follow_state(&mut state, start);
         let has_new_history = shared.has_new_history();
-        if state.known_epochs() != known || has_new_history {
-            self.review(&mut state, start, shared);
+        if state.known_epochs() != known || has_new_history || self.is_forecast_due(start, shared) {
+            state = self.review(state, known.0, start, shared);
+        } else {
+            self.judge(&state, start, shared);
         }
         if has_new_history {
             shared.finish_history();
         }
-        shared.set_reviewed(state.attribution.settled);
+        shared.set_reviewed(state.attribution.settled_epochs());
         if is_forecast_requested {
             shared.finish_forecast_request();
         }
@@ -237,6 +257,8 @@ impl Sampler {
     fn follow_state(&mut self, state: &mut RunState, start: MonoNs) {
         self.last_end = state.attribution.ledger.last_end();
         self.read_since = state.read_since();
+        let is_judged = self.alerts.has_budgets() && state.attribution.ledger.is_open();
+        self.next_judgement = if is_judged { self.next_judgement.min(start + JUDGE_NS) } else { MonoNs::NEVER };
         state.metering.on_node = self.leases.on_node(state.attribution.ledger.energy_j(), start);
         for slot in &mut self.slots {
             slot.is_ours = slot.channels().any(|channel| state.is_ours(channel));
@@ -245,13 +267,71 @@ impl Sampler {
         }
     }
 
-    /// Makes the forecast again and judges the budgets.
-    fn review(&mut self, state: &mut RunState, now: MonoNs, shared: &SharedState) {
-        let review = self.alerts.review(&state.alert_input(now));
-        review.messages.into_iter().for_each(|message| shared.queue_message(message));
+    /// Whether a forecast that was left out is due.
+    fn is_forecast_due(&self, now: MonoNs, shared: &SharedState) -> bool {
+        self.is_forecast_left && (now >= self.rests_until || shared.is_stopping())
+    }
+
+    /// Makes the forecast again and judges the budgets. `settled_before`: number of epochs that were settled before. A
+    /// forecast with earlier runs is made without the lock; until then no epoch is settled anew.
+    fn review<'a>(
+        &mut self,
+        mut state: MutexGuard<'a, RunState>,
+        settled_before: u64,
+        now: MonoNs,
+        shared: &'a SharedState,
+    ) -> MutexGuard<'a, RunState> {
+        let run = state.alert_input(now);
+        let is_long = self.alerts.is_long(&run);
+        self.is_forecast_left = is_long && now < self.rests_until && !shared.is_stopping();
+        let review = if self.is_forecast_left {
+            self.alerts.judge(state.forecasting.forecast, &run)
+        } else if is_long {
+            let input = self.alerts.input(&run);
+            let settled = std::mem::replace(&mut state.attribution.settled, settled_before);
+            drop(state);
+            let begin = os::monotonic_ns();
+            let forecast = input.forecast();
+            let taken = os::monotonic_ns().ns_since(begin);
+            self.rests_until = if taken > LONG_FORECAST_NS { now + FORECAST_REST * taken } else { now };
+            state = shared.state();
+            state.attribution.settled = settled;
+            self.alerts.review_with(forecast, &state.alert_input(now))
+        } else {
+            self.alerts.review(&run)
+        };
         state.forecasting.renew(review.forecast);
-        shared.set_over_budget(review.over_budget);
+        self.publish(review, now, shared);
         shared.notify();
+        state
+    }
+
+    /// Judges the budgets in an open epoch, if that is due.
+    fn judge(&mut self, state: &RunState, now: MonoNs, shared: &SharedState) {
+        if now >= self.next_judgement {
+            let review = self.alerts.judge(state.forecasting.forecast, &state.alert_input(now));
+            self.publish(review, now, shared);
+        }
+    }
+
+    /// Publishes the verdict on budgets, and messages.
+    fn publish(&mut self, review: Review, now: MonoNs, shared: &SharedState) {
+        review.messages.into_iter().for_each(|message| shared.queue_message(message));
+        shared.set_over_budget(review.over_budget);
+        if self.next_judgement != MonoNs::NEVER {
+            self.next_judgement = now + JUDGE_NS;
+        }
+    }
+
+    /// Notes what the run saved by an early end.
+    fn report_end(&self, shared: &SharedState) {
+        let state = shared.state();
+        let (ledger, at) = (&state.attribution.ledger, os::monotonic_ns());
+        let raised = |forecast: Forecast| forecast.after_use(ledger.run_ns() as f64 * 1e-9, ledger.energy_j());
+        let forecast = state.forecasting.forecast.map(raised).filter(|_| self.monitor_epochs.is_none());
+        let message = self.alerts.end(forecast, &state.alert_input(at));
+        drop(state);
+        message.into_iter().for_each(|message| shared.queue_note(message));
     }
 
     /// Ends the process of an application whose threads have all ended.

@@ -38,7 +38,7 @@ module carbontracker
 
    integer, parameter :: ct_ok = 0           !! Done.
    integer, parameter :: ct_disabled = 1     !! Nothing to do: the tracker is disabled, or CARBONTRACKER_DISABLE=1.
-   integer, parameter :: ct_over_budget = 2  !! The epoch ended; the run's forecast or its energy exceeds a budget.
+   integer, parameter :: ct_over_budget = 2  !! Done; the run passes a budget, by its use or by the forecast.
    integer, parameter :: ct_einval = -1      !! An argument or option is invalid.
    integer, parameter :: ct_estate = -2      !! Invalid call order: an epoch is already open, or none is.
    integer, parameter :: ct_erange = -3      !! A text did not fit; this module handles it.

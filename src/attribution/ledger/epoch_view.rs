@@ -3,6 +3,7 @@
 use super::Ledger;
 use crate::attribution::epochs::Epoch;
 use crate::clock::MonoNs;
+use crate::units;
 
 /// Time and energy between the first epochs of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -29,11 +30,45 @@ pub struct EpochSummary {
 }
 
 impl Ledger {
+    /// Makes the entries of this process pieces of the run's progress: an epoch follows, and they are no epochs.
+    pub fn set_pieces_apart(&mut self) {
+        self.pieces = self.epochs - self.epochs_before;
+        self.pieces_until = self.last_end.filter(|_| self.pieces > 0);
+    }
+
+    /// Number of ended epochs, without pieces of the run's progress that came before them.
+    pub fn marked_epochs(&self) -> u64 {
+        self.epochs - self.pieces
+    }
+
+    /// Number of pieces of the run's progress before the first epoch.
+    pub fn pieces(&self) -> u64 {
+        self.pieces
+    }
+
+    /// The entries that are epochs.
+    pub fn marked(&self) -> impl Iterator<Item = &Epoch> + Clone {
+        self.history.iter().filter(|epoch| !self.is_piece(epoch))
+    }
+
+    fn is_piece(&self, entry: &Epoch) -> bool {
+        entry.recorded.is_none() && Some(entry.end) <= self.pieces_until
+    }
+
+    /// The entries of the first `epochs` epochs.
+    fn first_marked(&self, epochs: u64) -> impl Iterator<Item = &Epoch> + Clone {
+        let counted = self.marked().scan(0, |count, epoch| {
+            *count += epoch.count;
+            Some((*count, epoch))
+        });
+        counted.take_while(move |(count, _)| *count <= epochs).map(|(_, epoch)| epoch)
+    }
+
     /// The first `epochs` epochs.
     pub fn observed(&self, epochs: u64) -> impl Iterator<Item = EpochSummary> + Clone {
         const MIN_FULL_COVERAGE: f64 = 0.99;
         let channels = self.answering();
-        let with_last_end = self.history.first(epochs).scan(None, |last_end, epoch| {
+        let with_last_end = self.first_marked(epochs).scan(None, |last_end, epoch| {
             let end = last_end.replace(epoch.end).unwrap_or(epoch.begin);
             Some((end, epoch))
         });
@@ -57,14 +92,17 @@ impl Ledger {
         self.accounts.iter().filter(|account| account.credited_until.is_some() && !account.is_replaced).count()
     }
 
-    /// Time and energy between the first `epochs` epochs, and before them if an epoch was cancelled.
+    /// Time and energy between the first `epochs` epochs, and before them if an epoch was cancelled or the run's
+    /// progress was reported.
     pub fn between_first(&self, epochs: u64) -> InterEpoch {
         let begin = self.origin.unwrap_or_default();
         let start = (0, self.first_epoch().unwrap_or(begin));
-        let (inside, end) = self.history.first(epochs).fold(start, |(inside, _), e| (inside + e.inside, e.end));
+        let (inside, end) = self.first_marked(epochs).fold(start, |(inside, _), e| (inside + e.inside, e.end));
         let between = end.ns_since(begin).saturating_sub(inside);
         let cancelled_j = || self.accounts.iter().filter_map(|account| account.after.joules).reduce(|a, b| a + b);
-        let energy_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
+        let between_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
+        let pieces = self.history.iter().filter(|epoch| self.is_piece(epoch)).map(|piece| piece.energy.total());
+        let energy_j = units::sum(pieces.chain([between_j]));
         InterEpoch { duration_s: between as f64 * 1e-9, energy_j }
     }
 

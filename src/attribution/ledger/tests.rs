@@ -34,6 +34,23 @@ fn energy_is_in_epochs_or_between_and_outside_the_run_nowhere() {
 }
 
 #[test]
+fn energy_is_known_at_instants_before_the_newest_mark() {
+    let mut l = ledger();
+    for n in 0..20 {
+        l.mark(Mark::Begin(MonoNs(n * S + S / 20)));
+        l.mark(Mark::End(MonoNs(n * S + S * 7 / 10)));
+        watts(&mut l, n * S, (n + 1) * S, 100.0 + n as f64);
+    }
+    let truth = |at: u64| {
+        (0..at / S).map(|n| 100.0 + n as f64).sum::<f64>() + (100.0 + (at / S) as f64) * (at % S) as f64 / 1e9 - 5.0
+    };
+    for at in [S / 20, S / 2, 3 * S + S / 3, 17 * S, 19 * S + S * 7 / 10] {
+        let until = l.energy_until(MonoNs(at)).unwrap();
+        assert!((until - truth(at)).abs() < 1e-6, "{at}: {until}, not {}", truth(at));
+    }
+}
+
+#[test]
 fn a_cancelled_epoch_is_between_epochs() {
     let mut l = ledger();
     l.mark(Mark::Begin(MonoNs(0)));

@@ -76,7 +76,7 @@ impl Ledger {
 
     /// Begin of the first ended epoch; of the open one if none has ended; None: no epoch began.
     pub fn first_epoch(&self) -> Option<MonoNs> {
-        self.history.iter().next().map(|epoch| epoch.begin).or(self.open)
+        self.marked().next().map(|epoch| epoch.begin).or(self.open)
     }
 
     /// Begin of the open epoch; None: no epoch is open.
@@ -91,7 +91,7 @@ impl Ledger {
 
     /// Whether the first epoch is open.
     pub fn is_in_first(&self) -> bool {
-        self.open.is_some() && self.history.is_empty()
+        self.open.is_some() && self.marked().next().is_none()
     }
 
     /// Energy of the open epoch from its begin to this instant, J; None: not measured.
@@ -105,13 +105,18 @@ impl Ledger {
         self.origin.map_or(0.0, |begin| at.s_since(begin))
     }
 
-    /// Energy of the run from its begin to this instant, J; None: unknown. The instant is after the newest mark.
+    /// Energy of the run from its begin to this instant, J; None: unknown. Before the newest mark, it is exact to a
+    /// step of the timeline.
     pub fn energy_until(&self, at: MonoNs) -> Option<f64> {
-        self.last_mark().filter(|mark| Some(*mark) >= self.others_until)?;
-        let is_known = || self.accounts.iter().any(|account| account.credited_until >= Some(at));
-        let recent = self.accounts.iter().flat_map(|account| [account.after.joules, account.recent_j(at)]);
+        let mark = self.last_mark().filter(|mark| Some(*mark) >= self.others_until)?;
+        let credited_until = self.accounts.iter().filter_map(|account| account.credited_until).max();
+        let until = at.max(mark);
+        let recent = self.accounts.iter().flat_map(|account| [account.after.joules, account.recent_j(until)]);
         let all = units::sum(recent.chain([self.epochs_j(), self.between_j()]));
-        all.or_else(|| is_known().then_some(0.0))
+        let all = all.or_else(|| (credited_until >= Some(at)).then_some(0.0))?;
+        let known = (self.first_begin.unwrap_or_default(), credited_until.unwrap_or_default());
+        let later = if at < mark { self.timeline.between(at, mark, known) } else { 0.0 };
+        Some((all - later).max(0.0))
     }
 
     /// A channel's energy since the last mark, J; None: nothing was credited.

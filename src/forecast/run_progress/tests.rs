@@ -91,7 +91,71 @@ fn points_are_thinned_and_wait_for_their_energy() {
     progress.settle(MonoNs(4 * S), MonoNs(5 * S), used);
     assert!(progress.awaits().is_some() && progress.share().is_none());
     progress.settle(MonoNs(4 * S), MonoNs(6 * S), used);
-    assert!(progress.awaits().is_none() && progress.points[0].energy_j.is_none(), "it has waited too long");
+    assert!(progress.awaits().is_none() && progress.points[0].energy_j.is_none(), "time waits no longer");
+    progress.settle(MonoNs(5 * S), MonoNs(8 * S), used);
+    assert_eq!(progress.points[0].energy_j, Some(1.0), "the energy has come");
+}
+
+/// A sensor whose readings come 2 s late.
+#[test]
+fn late_energy_is_forecast_from_the_newest_point_that_has_it() {
+    let mut progress = RunProgress::default();
+    for second in 0..=300 {
+        let (at, done) = (MonoNs(second * S), second as f64);
+        progress.note(WorkMark { at, done, total: 1000.0 });
+        for step in 1..=10 {
+            let now = at + step * S / 10;
+            let known = MonoNs(now.0.saturating_sub(2 * S));
+            progress.settle(known, now, |at| {
+                let duration_s = at.s_since(MonoNs(0));
+                UseAt { duration_s, energy_j: Some(100.0 * duration_s) }
+            });
+        }
+    }
+    let forecast = progress.forecast(0.9, 0).unwrap();
+    let (time, energy) = (forecast.duration_s.unwrap(), forecast.energy_j.unwrap());
+    assert!((time.value - 1000.0).abs() < 1e-6 && (energy.value - 100_000.0).abs() < 1e-3, "{energy:?}");
+    assert!(time.used == 300.0 && (29_000.0..30_000.0).contains(&energy.used), "{energy:?}");
+}
+
+/// Ten outer steps whose pace is even, scatters, wanders or drifts.
+#[test]
+fn few_steps_have_a_wide_interval_that_holds() {
+    let mut state = 11_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        3.46 * ((state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5)
+    };
+    for (scatter, wander, drift, warm_up) in [
+        (0.02, 0.0, 0.0, 1.0),
+        (0.1, 0.0, 0.0, 1.5),
+        (0.02, 0.03, 0.0, 3.0),
+        (0.02, 0.08, 0.0, 1.0),
+        (0.02, 0.0, 0.5, 1.0),
+    ] {
+        let steps = [2, 3, 5, 7];
+        let (mut held, mut width) = ([0; 4], [0.0; 4]);
+        for _ in 0..200 {
+            let mut pace = 60.0;
+            let cost = |n: u32| {
+                pace *= 1.0 + wander * random();
+                pace * (1.0 + drift * f64::from(n) / 10.0)
+                    * (1.0 + scatter * random())
+                    * if n == 0 { warm_up } else { 1.0 }
+            };
+            let cost_s: Vec<f64> = (0..10).map(cost).collect();
+            for (n, step) in steps.iter().enumerate() {
+                let (forecast, truth) = forecast(&cost_s, f64::from(*step) / 10.0);
+                let forecast = forecast.unwrap();
+                held[n] += usize::from(holds(&forecast, truth));
+                width[n] += forecast.duration_s.map_or(0.0, |time| (time.high - time.low) / truth / 200.0);
+            }
+        }
+        println!("{scatter} {wander} {drift}: after {steps:?} of 10 held {held:?} of 200, widths {width:.2?}");
+        assert!(held.iter().all(|held| *held >= 160), "{held:?}");
+        assert!(width[0] < 1.2 && width[3] < 0.2, "{width:?}");
+    }
+    assert!(forecast(&[60.0; 10], 0.1).0.is_none(), "the first step may be a warm-up");
 }
 
 /// Runs whose pace scatters and wanders, a tenth, a third and two thirds through.

@@ -26,6 +26,7 @@ fn ledger(epochs: u64) -> Ledger {
             measured: true,
         },
     );
+    ledger.release_all();
     ledger
 }
 
@@ -57,7 +58,7 @@ fn reviewed_at(
         ledger,
         settled,
         first_epoch,
-        history: &History::default(),
+        history: &Arc::default(),
         run_progress: &RunProgress::default(),
         is_divided: false,
         local: &LocalTime::default(),
@@ -145,6 +146,62 @@ fn forecast_that_leaves_its_interval_makes_a_new_message() {
     );
     assert!(messages.len() <= 3, "{messages:?}");
     assert_eq!(messages_of(&[10; 60], 100).len(), 1);
+}
+
+/// An estimate may be twice the truth, and the message shows that. The forecast must leave the interval that was shown.
+#[test]
+fn message_on_a_changed_forecast_compares_with_the_interval_that_was_shown() {
+    let options = Options::parse("epochs=100", |_| None).unwrap();
+    let band = Some(ErrorBand { low: 0.5, high: 2.0 });
+    let run = |watts: f64, uncertainty: Uncertainty| {
+        let (mut alerts, mut ledger, mut messages) = (Alerts::new(options.alerts, 100), Ledger::default(), Vec::new());
+        ledger.add_channel(DeviceKind::Cpu);
+        for n in 0..60 {
+            let (from, to) = (MonoNs(n * 1_000_000_000), MonoNs((n + 1) * 1_000_000_000));
+            ledger.mark(Mark::Begin(from));
+            ledger.mark(Mark::End(to));
+            let joules = if n < 10 { 100.0 } else { watts };
+            ledger.credit(0, EnergyInterval { from, to, joules, measured: true });
+            messages.extend(reviewed_with(&mut alerts, &options, &ledger, n + 1, uncertainty).messages);
+        }
+        messages
+    };
+    let estimated = Uncertainty { used: band, to_come: band };
+    assert_eq!(run(150.0, Uncertainty::default()).len(), 2);
+    assert_eq!(run(150.0, estimated).len(), 1, "{:?}", run(150.0, estimated));
+    assert_eq!(run(400.0, estimated).len(), 2);
+}
+
+#[test]
+fn end_before_the_planned_epochs_reports_what_it_saved() {
+    let options = Options::parse("epochs=100", |_| None).unwrap();
+    let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
+    let clock = WallClock::default();
+    let alerts = Alerts::new(options.alerts, 100);
+    let end = |epochs: u64| {
+        let ledger = ledger(epochs);
+        let run = AlertInput {
+            ledger: &ledger,
+            settled: epochs,
+            first_epoch: &FirstEpoch::default(),
+            history: &Arc::default(),
+            run_progress: &RunProgress::default(),
+            is_divided: false,
+            local: &LocalTime::default(),
+            factors: EmissionFactors::new(&grid, &clock, 1.0),
+            uncertainty: Uncertainty::default(),
+            now: MonoNs::NEVER,
+        };
+        alerts.end(alerts.input(&run).forecast(), &run)
+    };
+    let message = end(40).unwrap();
+    assert!(
+        message.starts_with("the run ended after 40 of 100 epochs; by the forecast, this saved time 1m (54"),
+        "{message}"
+    );
+    assert!(message.contains(", energy 6000 J (5") && message.contains(", CO2e 0.764 g (0.69"), "{message}");
+    assert!(message.ends_with(" (90 % intervals); if it was to go on, continue it with resume="), "{message}");
+    assert_eq!((end(0), end(100), end(101)), (None, None, None));
 }
 
 /// Epochs that get longer and longer leave every interval.

@@ -51,6 +51,7 @@ impl Sampler {
         let mut state = shared.state();
         state.metering.opening = awaited;
         state.metering.waits_for_opening = (!is_late && self.intake.fills_in()) || self.intake.is_seeking();
+        shared.set_review_late(state.metering.waits_for_opening);
         if first && state.metering.channels.is_empty() && state.metering.opening.is_empty() {
             let words = "no source of energy was found; times are measured, energies are unknown; \
                          run `carbontracker doctor` for the reasons";

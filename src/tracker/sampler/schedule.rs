@@ -25,7 +25,7 @@ impl Sampler {
     pub(super) fn has_seen_enough(&self, shared: &SharedState) -> bool {
         let has_settled = |most| {
             let attribution = &shared.state().attribution;
-            attribution.settled >= most && !attribution.is_divided
+            attribution.settled_epochs() >= most && !attribution.is_divided
         };
         self.monitor_epochs.is_some_and(has_settled)
     }
@@ -33,8 +33,9 @@ impl Sampler {
     /// When the next pass is due.
     pub(super) fn due(&self, shared: &SharedState) -> MonoNs {
         let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
-        let looks = self.next_progress_look.min(self.next_work_look).max(soonest);
-        let mut due = looks.min(self.last_pass + interval_ns);
+        let looks = self.next_progress_look.min(self.next_work_look).min(self.next_judgement);
+        let looks = if self.is_forecast_left { looks.min(self.rests_until) } else { looks };
+        let mut due = looks.max(soonest).min(self.last_pass + interval_ns);
         if self.leases.is_shared() {
             due = due.min(self.last_pass + LEASE_POLL_NS);
         }
@@ -79,11 +80,14 @@ impl Sampler {
                 if now >= self.next_work_look { self.work_look_after(now) } else { self.next_work_look };
             return None;
         }
-        let (number, work) = shared.work.load()?;
-        self.work_number = number;
-        self.first_work.get_or_insert(work.at);
+        shared.work.begin_look();
+        let newest = shared.work.load();
+        if let Some((number, work)) = newest {
+            self.work_number = number;
+            self.first_work.get_or_insert(work.at);
+        }
         self.next_work_look = self.work_look_after(now);
-        Some(work)
+        newest.map(|(_, work)| work)
     }
 
     /// When to look at the run's progress again. The gaps grow with the run's time.

@@ -260,6 +260,15 @@ local function budget()
   equal(t:over_budget(), true)
   has(table.concat({ t:message(), t:message(), t:message() }, "\n"), "budget")
   t:close()
+  t = new { budget_kwh = 1e-9 }
+  for done = 1, 10000 do
+    check.pass_time(0.005)
+    status = t:run_progress(done, 1e6)
+    if status == "over_budget" then break end
+  end
+  equal(status, "over_budget")
+  equal(t:over_budget(), true)
+  t:close()
   t = new { epochs = 10, budget_kwh = 1000 }
   for _ in t:epochs(10) do equal(t:over_budget(), false) end
   t:close()

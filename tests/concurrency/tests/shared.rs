@@ -12,7 +12,7 @@ use carbontracker_concurrency::os::{self, Instant, JoinHandle, monotonic_ns};
 use carbontracker_concurrency::state::shared::SharedState;
 use carbontracker_concurrency::state::{EarlierRuns, RunState};
 use carbontracker_concurrency::sync::Arc;
-use carbontracker_concurrency::sync::atomic::{AtomicBool, Ordering};
+use carbontracker_concurrency::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -178,6 +178,30 @@ fn report_sees_the_forecast_from_earlier_runs() {
     holds(reports_get_the_history);
 }
 
+/// Threads of a run end their shares of its work at the same time. The last progress is the run's end.
+fn the_end_of_a_run_is_kept() {
+    let shared = new_shared();
+    let done = Arc::new(AtomicU64::new(0));
+    let workers = [(); 3].map(|()| {
+        let done = Arc::clone(&done);
+        start(&shared, move |shared| {
+            for _ in 0..2 {
+                let done = done.fetch_add(1, Ordering::SeqCst) + 1;
+                shared.work.store(done as f64, 6.0, monotonic_ns);
+            }
+        })
+    });
+    end(workers);
+    let (number, work) = shared.work.load().expect("a progress");
+    assert!(work.done == 6.0 && number == shared.work.number(), "{work:?}");
+}
+
+#[test]
+fn last_progress_of_a_run_is_never_lost() {
+    holds(the_end_of_a_run_is_kept);
+    finds(Fault::SplitChange, the_end_of_a_run_is_kept);
+}
+
 /// Two threads store pairs that belong together. The sampling thread reads whole pairs only, and the newest in the end.
 fn progress_is_read_whole() {
     let shared = new_shared();
@@ -197,7 +221,7 @@ fn progress_is_read_whole() {
     });
     end(writers.into_iter().chain([reader]));
     let (_, work) = shared.work.load().expect("a progress");
-    assert!(work.total - work.done == 100.0 && work.done >= 10.0);
+    assert!(work.total - work.done == 100.0 && work.done == 21.0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::fake_rapl::{Counter, READS, Tree};
 use crate::retry::now;
 use crate::{Simulation, virtually};
 use carbontracker::clock::MonoNs;
+use carbontracker::error::Status;
 use carbontracker::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use carbontracker::measurement::machine::Machine;
 use carbontracker::measurement::reading::{Reading, Value};
@@ -297,5 +298,26 @@ fn driver_that_starts_slowly_delays_only_once() {
         tracker.destroy();
         println!("waited {waited:?} in fifty calls");
         assert!(waited < Duration::from_millis(310), "{waited:?}");
+    });
+}
+
+/// No verdict comes while the driver opens, so no call waits for one.
+#[test]
+fn budget_waits_for_no_driver_that_starts_slowly() {
+    virtually(|at| {
+        let (tracker, _) = with_driver(at, Duration::from_secs(3), "epochs=9 budget_kwh=1");
+        let asked = Instant::now();
+        for _ in 0..3 {
+            tracker.begin().unwrap();
+            tracker.end().unwrap();
+            let _ = tracker.take_message(|_| Ok(Status::CT_OK));
+        }
+        assert!(asked.elapsed() < Duration::from_millis(50), "{:?}", asked.elapsed());
+        pause(Duration::from_secs(5));
+        tracker.begin().unwrap();
+        pause(Duration::from_secs(1));
+        tracker.end().unwrap();
+        assert_eq!(tracker.take_message(|_| Ok(Status::CT_OK)), Ok(Status::CT_OK), "the forecast after four epochs");
+        tracker.destroy();
     });
 }

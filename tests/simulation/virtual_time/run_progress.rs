@@ -1,11 +1,20 @@
 //! Runs that are measured by their progress: time steps, simulated time or tokens, with and without epochs.
 
 use crate::fake_rapl::{Counter, READS, Tree};
-use crate::run_files::{Folder, json, make, messages, number};
+use crate::run_files::{Folder, epochs, json, make, messages, number};
 use crate::virtually;
+use carbontracker::clock::MonoNs;
 use carbontracker::error::Status;
-use carbontracker::os::pause;
+use carbontracker::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
+use carbontracker::measurement::machine::Machine;
+use carbontracker::measurement::reading::{Reading, Value};
+use carbontracker::measurement::source::{Opened, Source};
+use carbontracker::measurement::source_name::SourceName;
+use carbontracker::measurement::sources::Sources;
+use carbontracker::options::Options;
+use carbontracker::os::{Instant, pause};
 use carbontracker::tracker::Tracker;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -162,17 +171,165 @@ fn budget_is_judged_by_the_progress() {
     });
 }
 
-/// The sampler looks at the progress less and less often, and no call reads a device.
+/// The sampler looks at the progress less and less often, and no call reads a device. That holds too if the application
+/// learns the total as it goes, so that each call completes the run.
 #[test]
 fn progress_causes_few_readings() {
     virtually(|_| {
-        let (_tree, tracker) = counted("interval=3600");
-        let before = READS.load(Ordering::Relaxed);
-        run(&tracker, &vec![0.001; 100_000], |_| ());
-        let reads = READS.load(Ordering::Relaxed) - before;
+        for is_total_known in [true, false] {
+            let (_tree, tracker) = counted("interval=3600");
+            let before = READS.load(Ordering::Relaxed);
+            for step in 1..=100_000 {
+                pause(Duration::from_millis(1));
+                let done = f64::from(step);
+                tracker.run_progress(done, if is_total_known { 100_000.0 } else { done }).unwrap();
+            }
+            let reads = READS.load(Ordering::Relaxed) - before;
+            tracker.destroy();
+            println!("{reads} readings in 100 s");
+            assert!(reads < 500, "{reads}");
+        }
+    });
+}
+
+#[test]
+fn ten_steps_are_forecast_from_the_second_on() {
+    virtually(|_| {
+        let (_tree, tracker) = counted("");
+        run(&tracker, &[60.0; 10], |done| match done {
+            1 => assert!(tracker.value("/forecast/duration_s/value").is_err(), "it may be a warm-up"),
+            2..=9 => check_forecast(&tracker, 600.0, 0.01),
+            _ => (),
+        });
         tracker.destroy();
-        println!("{reads} readings in 100 s");
-        assert!(reads < 500, "{reads}");
+    });
+}
+
+/// A meter that is read every 2 s.
+struct SlowMeter([Channel; 1]);
+
+impl Source for SlowMeter {
+    fn channels(&self) -> &[Channel] {
+        &self.0
+    }
+
+    fn read(&mut self, clock: &dyn Fn() -> MonoNs, readings: &mut Vec<Reading>) {
+        readings.push(Reading { channel: 0, at: clock(), value: Ok(Value::Watts(WATTS)) });
+    }
+
+    fn min_gap_ns(&self) -> u64 {
+        2_000_000_000
+    }
+}
+
+impl Machine for SlowMeter {
+    fn discover(&self) -> Sources {
+        let source: Box<dyn Source> = Box::new(SlowMeter(self.0.clone()));
+        Sources { sources: vec![source], ..Sources::default() }
+    }
+
+    fn next(&self, _: DeviceKind, _: &[(DeviceKind, SourceName)]) -> Sources {
+        Sources::default()
+    }
+
+    fn has_driver(&self) -> bool {
+        false
+    }
+
+    fn open_driver(&self) -> Opened {
+        (None, Vec::new())
+    }
+}
+
+fn with_slow_meter(options: &str) -> Tracker {
+    let kind = (DeviceKind::Cpu, SourceName::Rapl);
+    let quantity = Quantity::Power { max_watts: 500.0 };
+    let meter = SlowMeter([Channel::new(kind, "a", "a", MeasuringMethod::Power, quantity)]);
+    let options = Options::parse(&format!("components=cpu interval=2 job=off {options}"), |_| None).unwrap();
+    Tracker::start_on(Some(Arc::new(meter)), options).unwrap()
+}
+
+#[test]
+fn energy_that_comes_late_is_forecast() {
+    virtually(|_| {
+        let tracker = with_slow_meter("");
+        run(&tracker, &vec![0.1; 4_000], |done| {
+            if [600, 2_000].contains(&done) {
+                check_forecast(&tracker, 400.0, 0.02);
+            }
+        });
+        tracker.destroy();
+    });
+}
+
+/// In a loop over steps, numbers that do not depend on the newest progress are known at once.
+#[test]
+fn values_wait_for_the_progress_only_if_they_depend_on_it() {
+    virtually(|_| {
+        let tracker = with_slow_meter("");
+        let mut waited = Duration::ZERO;
+        for step in 1..=200 {
+            tracker.run_progress(f64::from(step), 200.0).unwrap();
+            let asked = Instant::now();
+            assert_eq!(tracker.value("/run/work/done").unwrap(), f64::from(step));
+            assert_eq!(tracker.value("/run/work/total").unwrap(), 200.0);
+            assert!(tracker.value("/intensity/g_per_kwh").is_ok());
+            waited += asked.elapsed();
+            pause(Duration::from_millis(20));
+        }
+        tracker.destroy();
+        assert!(waited < Duration::from_millis(1), "{waited:?}");
+    });
+}
+
+/// A set-up that reports progress comes before the epochs. Its pieces are no epochs.
+#[test]
+fn progress_before_the_epochs_makes_no_epochs() {
+    virtually(|_| {
+        let (_tree, tracker) = counted("epochs=10 budget_h=1");
+        for step in 0..20 {
+            tracker.run_progress(f64::from(step), 1_000.0).unwrap();
+            pause(Duration::from_secs(1));
+        }
+        assert_eq!(messages(&tracker).len(), 0);
+        for epoch in 1..=3 {
+            tracker.begin().unwrap();
+            pause(Duration::from_secs(10));
+            tracker.end().unwrap();
+            assert_eq!(tracker.value("/run/epochs_done").unwrap(), f64::from(epoch));
+            assert_eq!(tracker.value("/forecast/after_epochs").unwrap(), f64::from(epoch));
+        }
+        let all = messages(&tracker);
+        assert!(all[0].starts_with("forecast after 2 of 10 epochs, "), "{all:?}");
+        // The set-up took 20 s.
+        let seconds = tracker.value("/forecast/duration_s/value").unwrap();
+        assert!((seconds / 120.0 - 1.0).abs() < 0.02, "{seconds}");
+        let joules = tracker.value("/forecast/energy_j/value").unwrap();
+        assert!((joules / (120.0 * WATTS) - 1.0).abs() < 0.02, "{joules}");
+        assert!(tracker.report("text").unwrap().starts_with("3 of 10 epochs on "));
+        tracker.destroy();
+    });
+}
+
+/// An epoch hangs. The application's other thread sees the verdict.
+#[test]
+fn budget_is_judged_while_an_epoch_hangs() {
+    virtually(|_| {
+        for budget in ["budget_h=0.0111", "budget_kwh=0.00111"] {
+            let (_tree, tracker) = counted(&format!("{budget} epochs=100"));
+            tracker.begin().unwrap();
+            tracker.end().unwrap();
+            tracker.begin().unwrap();
+            pause(Duration::from_secs(38));
+            assert!(messages(&tracker).iter().all(|message| !message.contains("is passed")));
+            pause(Duration::from_secs(4));
+            let all = messages(&tracker);
+            assert!(
+                all.iter().any(|text| text.starts_with(budget) && text.contains("is passed: the use is")),
+                "{all:?}"
+            );
+            tracker.destroy();
+        }
     });
 }
 
@@ -203,6 +360,27 @@ fn early_stop_reports_what_was_saved() {
             assert!((number(&report, "/forecast/saved/duration_s/value") / 600.0 - 1.0).abs() < 0.03);
             assert_eq!(report["forecast"]["basis"], if by_epochs { "epochs" } else { "progress" });
             assert_eq!(report["run"]["state"], "done");
+            let notes = report["notes"].to_string();
+            let after = if by_epochs { "after 40 of 100 epochs" } else { "after 40 % of the run" };
+            let words = format!("the run ended {after}; by the forecast, this saved time 10m (");
+            assert!(notes.contains(&words) && notes.contains("energy 60.0 kJ (5"), "{notes}");
+        }
+    });
+}
+
+/// Measuring ends before the run does. What the end of the run saves is unknown.
+#[test]
+fn end_of_measuring_saves_nothing() {
+    virtually(|_| {
+        let folder = Folder::new("monitored");
+        let (_tree, tracker) = counted(&format!("epochs=100 monitor_epochs=2 log_dir={}", folder.shown()));
+        epochs(&tracker, 5, Duration::from_secs(10));
+        pause(Duration::from_secs(1));
+        let running: serde_json::Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+        tracker.destroy();
+        for report in [running, json(&folder.files(".json")[0])] {
+            assert!(report["forecast"]["saved"].is_null(), "{report}");
+            assert!(!report["notes"].to_string().contains("the run ended after"), "{report}");
         }
     });
 }
