@@ -14,10 +14,10 @@ use like::LikeArgs;
 use serde_json::{Value, json};
 
 const HELP: &str = "\
-The earlier runs are journals (*.jsonl) and reports (*.json) with this label: the option name, or --name of 'run', else the
-name of the program or script. Without --in they are looked for in log_dir or this folder, and among the newest runs of 'run'. Runs of
-another length count too: their warm-up and last epoch stay, and the epochs between are stretched. Of a job, the energies
-of all processes are added, and the longest time counts.
+The earlier runs are journals (*.jsonl) and reports (*.json) with this label: the option name, or --name of 'run', else
+the name of the program or script. Without --in they are looked for in log_dir or this folder, and among the newest runs
+of 'run'. Runs of another length count too: their warm-up and last epoch stay, and the epochs between are stretched. The
+ranks of a job are one run: energies are added, and the longest time counts.
 
   carbontracker estimate --like make
   carbontracker estimate --like resnet --in logs
@@ -25,7 +25,8 @@ of all processes are added, and the longest time counts.
   carbontracker estimate --like resnet --in logs --runs 200     a sweep of 200 runs
 
 The interval of a sum of runs is narrower than that of one run: runs scatter independently. What the earlier runs do not
-show is shared by all runs, and does not get narrower. The energy of a job is unknown if that of one of its ranks is. See docs/src/how-to/forecast-before-the-run.md.
+show is shared by all runs, and does not get narrower. The energy of a job is unknown if that of one of its ranks is. See
+docs/src/how-to/forecast-before-the-run.md.
 
 Exit status: 0 done; 1 no run fits, or the runs are too different: the message has the fix; 2 wrong arguments or options.";
 

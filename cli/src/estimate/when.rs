@@ -23,10 +23,10 @@ const NO_TIMES: &str = "the earlier runs have no times; no start can be chosen; 
 const MAX_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const HELP: &str = "\
-The earlier runs give the run's length and its power over time. The power of a killed run does not count. The
-interval of what is saved has the scatter of the earlier runs and the error of the grid's forecast. The intensity of the
-hours to come is in a file, or a live service forecasts it. The start is now or at a later quarter of an hour. All of the
-run must be in known hours.
+The earlier runs give the run's length and its power over time. The power of a killed run does not count. The interval of
+what is saved has the scatter of the earlier runs and the error of the grid's forecast. The intensity of the hours to come
+is in a file, or a live service forecasts it. The start is now or at a later quarter of an hour. All of the run must be in
+known hours.
 
   carbontracker when --like resnet --in logs --within 24h --intensity grid.csv
   carbontracker when --like resnet --in logs --location DE --intensity energycharts

@@ -9,8 +9,8 @@ const RUNNERS: [&str; 24] = [
     "octave", "perl", "php", "python", "Rscript", "ruby", "sh", "stdbuf", "taskset", "timeout", "zsh",
 ];
 
-/// The program's name without its folder. Where it runs another program or a script, the name of that file: all programs
-/// of an interpreter would be alike. `is_file` checks a path.
+/// The program's name without its folder. Where it runs another program or a script, the name of that file: all
+/// programs of an interpreter would be alike. `is_file` checks a path.
 pub fn name_of(program: &[OsString], is_file: impl Fn(&Path) -> bool) -> String {
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let Some((first, rest)) = program.split_first() else { return String::new() };
