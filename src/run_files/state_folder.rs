@@ -89,7 +89,7 @@ pub fn remove_old(folder: &Path, keep: usize) {
     if kept.len() <= keep {
         return;
     }
-    let labels: Vec<Option<RunLabel>> = kept.iter().map(label).collect();
+    let labels: Vec<Option<RunLabel>> = kept.iter().map(|run| label(run, run.files.first()?)).collect();
     let is_ours = |index: &usize| labels.get(*index).is_some_and(Option::is_some);
     let mut rows = joined(&kept.iter().zip(&labels).map(rank_report).collect::<Vec<_>>());
     rows.retain(|row| row.iter().all(is_ours));
@@ -99,8 +99,9 @@ pub fn remove_old(folder: &Path, keep: usize) {
     let (now, are_locks_shared) = (os::date(), resume::are_locks_shared(&folder.join(JOURNAL)));
     for run in rows.iter().take(more).map(|row| runs(row)) {
         if !run.iter().any(|rank| rank.is_live(now, are_locks_shared)) {
+            let files = run.iter().flat_map(|rank| rank.files.iter().filter(|file| label(rank, file).is_some()));
             // Another process may remove the same files.
-            run.iter().flat_map(|rank| &rank.files).for_each(|file| drop(std::fs::remove_file(file)));
+            files.for_each(|file| drop(std::fs::remove_file(file)));
         }
     }
 }
@@ -125,11 +126,10 @@ fn list(folder: &Path) -> Vec<Kept> {
     kept.into_values().collect()
 }
 
-/// The label of a run of this library; None: another program may have written a file of that name.
-fn label(run: &Kept) -> Option<RunLabel> {
+/// The label of a file of this library; None: another program may have written a file of that name.
+fn label(run: &Kept, file: &Path) -> Option<RunLabel> {
     let stem = run.stem.file_name()?.to_string_lossy();
-    let labels = run.files.iter().map(|file| label_of(file).filter(|label| paths::is_stem_of(&stem, &label.id)));
-    labels.reduce(|one, other| one.and(other)).flatten()
+    label_of(file).filter(|label| paths::is_stem_of(&stem, &label.id))
 }
 
 fn rank_report<'a>((run, label): (&Kept, &'a Option<RunLabel>)) -> RankReport<'a> {
@@ -148,10 +148,13 @@ impl Kept {
     /// Whether a process may still write the run.
     fn is_live(&self, now: SystemTime, are_locks_shared: bool) -> bool {
         let silence = now.duration_since(self.changed).unwrap_or_default();
-        if silence.as_secs_f64() <= max_silence_s(f64::NAN) {
+        let ends_with = |file: &PathBuf, ending: &str| file.as_os_str().as_encoded_bytes().ends_with(ending.as_bytes());
+        // A report is written at the end of a run. Only a run that is resumed writes its journal after it.
+        let has_report = self.files.iter().any(|file| ends_with(file, REPORT));
+        if silence.as_secs_f64() <= max_silence_s(f64::NAN) && !(has_report && are_locks_shared) {
             return true;
         }
-        let is_journal = |file: &&PathBuf| file.as_os_str().as_encoded_bytes().ends_with(JOURNAL.as_bytes());
+        let is_journal = |file: &&PathBuf| ends_with(file, JOURNAL);
         // A run without its journal has ended, or was killed.
         self.files.iter().filter(is_journal).any(|journal| match AppendFile::open_own(journal) {
             Ok(file) => match file.lock() {

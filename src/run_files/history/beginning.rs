@@ -53,6 +53,7 @@ fn rest_of_label(file: &mut impl Read, is_journal: bool, text: &mut Vec<u8>) -> 
 }
 
 fn read(file: &mut impl Read, most: u64, text: &mut Vec<u8>) -> io::Result<()> {
+    text.reserve(most.min(FIRST_BYTES) as usize);
     file.take(most).read_to_end(text).map(drop)
 }
 

@@ -104,6 +104,9 @@ fn ranks_of_a_job_go_together() {
 fn live_runs_stay() {
     let folder = Scratch::new("live");
     let [written, held, over] = [0, 10, 20].map(|minute| folder.run(minute, None, &[JOURNAL]));
+    let ended = folder.run(30, None, &[JOURNAL, REPORT]);
+    let now = |name: String| File::options().append(true).open(folder.0.join(name)).unwrap().set_modified(os::date());
+    now(format!("{ended}.json")).unwrap();
     File::options()
         .append(true)
         .open(folder.0.join(format!("{written}.jsonl")))
@@ -113,7 +116,10 @@ fn live_runs_stay() {
     let journal = AppendFile::open_own(&folder.0.join(format!("{held}.jsonl"))).unwrap();
     remove_old(&folder.0, 0);
     let left = folder.names();
-    assert!(left.len() == 2 && left.iter().all(|name| !name.starts_with(&over)), "{left:?}");
+    assert!(
+        left.len() == 2 && left.iter().all(|name| !name.starts_with(&over) && !name.starts_with(&ended)),
+        "{left:?}"
+    );
     drop(journal);
     remove_old(&folder.0, 0);
     assert_eq!(folder.names(), [format!("{written}.jsonl")]);

@@ -179,7 +179,8 @@ impl Writer {
         let Some(path) = paths.map(|paths| paths.file(REPORT)) else { return };
         if self.has_memory(Detail::Epochs) {
             let (report, _) = self.report(Detail::Epochs);
-            self.put(&path, &report, "json", |text| replace_own(&path, text, Sync::Now));
+            let sync = if self.plan.is_brief { Sync::Later } else { Sync::Now };
+            self.put(&path, &report, "json", |text| replace_own(&path, text, sync));
         } else {
             self.note(&path, Err(format!("{}: {NO_MEMORY}", path.display())));
         }
