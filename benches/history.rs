@@ -74,7 +74,7 @@ fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
 
 fn request(folder: &Path, name: &str) -> HistoryRequest {
     HistoryRequest {
-        folder: folder.to_owned(),
+        folders: vec![folder.to_owned()],
         named: None,
         name: Some(name.into()),
         prefix: name.into(),

@@ -14,6 +14,8 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 cores=$(nproc)
 # Property tests try this many cases each. tests/fuzz and simulated worlds try more.
 export PROPTEST_CASES=${PROPTEST_CASES:-64}
+# What 'carbontracker run' keeps by default. A developer's own runs are no history for a test.
+export XDG_STATE_HOME=$target/state
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
 # The longest program starts first. `alone` measures the whole process or machine, so it runs last.

@@ -11,6 +11,7 @@ mod doctor;
 mod estimate;
 mod forecast;
 mod import;
+mod last;
 mod man;
 mod option_args;
 mod python;
@@ -48,6 +49,7 @@ enum Task {
     When(estimate::when::WhenArgs),
     Replay(forecast::replay::ReplayArgs),
     Score(forecast::score::ScoreArgs),
+    Last(last::LastArgs),
     Watch(watch::WatchArgs),
     Aggregate(aggregate::AggregateArgs),
     Report(report::ReportArgs),
@@ -60,7 +62,7 @@ enum Task {
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Measure", &["run", "doctor"]),
     ("Plan a run by earlier ones", &["estimate", "when"]),
-    ("Read the files of runs", &["watch", "report", "aggregate", "import"]),
+    ("Read the files of runs", &["last", "watch", "report", "aggregate", "import"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Set up the command", &["completion", "man"]),
 ];
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Ok(Task::When(args)) => args.call(),
         Ok(Task::Replay(args)) => args.call(),
         Ok(Task::Score(args)) => args.call(),
+        Ok(Task::Last(args)) => args.call(),
         Ok(Task::Watch(args)) => watch::follow(&args).map(|()| ExitCode::SUCCESS),
         Ok(Task::Aggregate(args)) => aggregate::text(&args).and_then(|text| print(&text)),
         Ok(Task::Report(args)) => report::run(&args).and_then(|text| print(&text)),

@@ -1,5 +1,7 @@
 //! Reads the files of runs: a final report, `<stem>.json`, or a journal, `<stem>.jsonl`.
 
+use carbontracker::options::Options;
+use carbontracker::os;
 use carbontracker::report::SCHEMA;
 pub use carbontracker::report::ranks::{number, word};
 use carbontracker::report::unstated;
@@ -61,6 +63,14 @@ fn opens_as_journal(file: &Path) -> io::Result<bool> {
 /// The reason why a report is no JSON.
 fn in_words(error: &serde_json::Error, length: usize) -> String {
     if length == 0 { "the file is empty".into() } else { error.to_string() }
+}
+
+/// The folder that is looked into without an argument.
+pub fn default_folder() -> Result<PathBuf, String> {
+    let files = Options::parse("", os::variable).map_err(|error| error.message)?.files;
+    files.log_dir.or(files.state_folder).ok_or_else(|| {
+        "XDG_STATE_HOME and HOME name no folder; there is no newest run; set HOME, or name a file or folder".into()
+    })
 }
 
 /// The files of a folder that may hold runs, sorted by name, one for each run. A report stands for its journal, unless

@@ -218,10 +218,8 @@ impl<'a> EmissionFactors<'a> {
         };
         let used = emissions.grams(so_far) + grams(energy.used - so_far, 0.0, used_s);
         let value = used + grams(energy.value - energy.used.max(so_far), used_s, rest_s);
-        let error_share =
-            self.error_share(curve, emissions.ended_s + used_s, emissions.ended_s + rest_s.max(used_s + 1.0))
-                * forecast::quantile(forecast.level)
-                / forecast::quantile(ERROR_LEVEL);
+        let (from, to) = (emissions.ended_s + used_s, emissions.ended_s + rest_s.max(used_s + 1.0));
+        let error_share = self.error_at(curve, from, to, forecast.level);
         // The errors are shares of the future energy. They are applied on both sides.
         let to_come = energy.value - energy.used;
         let bound = |joules: f64, sign: f64| {
@@ -229,6 +227,11 @@ impl<'a> EmissionFactors<'a> {
             used + (value - used) * (sign * by_energy.hypot(error_share)).exp()
         };
         Some(Estimate { used, value, low: bound(energy.low, -1.0), high: bound(energy.high, 1.0) })
+    }
+
+    /// Error of the mean intensity of a future interval, s since 1970 UTC, as a share, at this level.
+    pub fn error_at(&self, curve: &Curve, from: f64, to: f64, level: f64) -> f64 {
+        self.error_share(curve, from, to) * forecast::quantile(level) / forecast::quantile(ERROR_LEVEL)
     }
 
     /// Error of the mean intensity of a future interval, as a share, at `ERROR_LEVEL`.

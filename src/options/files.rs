@@ -5,7 +5,11 @@ use super::value::{put, put_some, some_text};
 use crate::run_files::config::HistoryOption;
 
 pub const KEYS: &[OptionKey] = &[
-    key("log_dir", "a folder", |o, v| put_some(&mut o.files.log_dir, o.folder.path(v))),
+    key("log_dir", "off, or a folder for the run's files", |o, v| {
+        o.files.is_log_off = v == "off";
+        let folder = if o.files.is_log_off { Some(None) } else { o.folder.path(v).map(Some) };
+        put(&mut o.files.log_dir, folder)
+    }),
     key("log_prefix", "how file names begin", |o, v| put_some(&mut o.files.log_prefix, some_text(v))),
     key("resume", "a journal (NAME.jsonl), or a folder of them", |o, v| {
         put_some(&mut o.files.resume, o.folder.path(v))

@@ -21,6 +21,7 @@ use crate::measurement::channel::DeviceKind;
 use crate::measurement::config::MeasurementConfig;
 use crate::measurement::gpu_selection::Gpus;
 use crate::run_files::config::RunFilesConfig;
+use crate::run_files::state_folder;
 use crate::sanitize;
 use crate::state::config::AlertConfig;
 use key::OptionKey;
@@ -68,6 +69,7 @@ impl Options {
     /// Reads the environment, then the text; the text overrides the environment. `environment` looks up a variable.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<OsString>) -> Result<Options> {
         let mut options = Options::unset(WorkingFolder::current());
+        options.files.state_folder = state_folder::path(&environment);
         let pairs = syntax::pairs(text)?;
         for key in table().filter(|key| !pairs.iter().any(|(name, _)| name == key.name)) {
             let variable = environment::variable_of(key.name);

@@ -231,6 +231,37 @@ fn rates_may_come_from_the_region() {
 }
 
 #[test]
+fn log_dir_is_a_folder_or_off() {
+    let of = |text: &str| {
+        let files = parse(text).unwrap().files;
+        (files.log_dir, files.is_log_off)
+    };
+    assert_eq!((of(""), of("log_dir=off")), ((None, false), (None, true)));
+    assert_eq!(of("log_dir=off log_dir=/a/off"), (Some("/a/off".into()), false), "the last counts");
+    assert_eq!(of("log_dir=/a log_dir=off"), (None, true));
+    assert!(matches!(of("log_dir=./off").0, Some(folder) if folder.is_absolute()));
+}
+
+/// As the XDG Base Directory Specification has it: a relative path is no path.
+#[test]
+fn state_folder_follows_the_environment() {
+    let of = |state: &str, home: &str| {
+        let value = |name: &str| match name {
+            "XDG_STATE_HOME" => Some(OsString::from(state)),
+            "HOME" => Some(OsString::from(home)),
+            _ => None,
+        };
+        Options::parse("", value).unwrap().files.state_folder
+    };
+    assert_eq!(of("/s", "/h"), Some("/s/carbontracker/runs".into()));
+    for state in ["", "relative"] {
+        assert_eq!(of(state, "/h"), Some("/h/.local/state/carbontracker/runs".into()), "{state}");
+    }
+    assert_eq!((of("", ""), of("", "h")), (None, None));
+    assert_eq!(Options::parse("", |_| None).unwrap().files.state_folder, None);
+}
+
+#[test]
 fn history_is_a_folder_or_off() {
     let of = |text: &str| Options::parse(text, |_| None).unwrap().files.history;
     assert_eq!((of(""), of("history=off")), (HistoryOption::OwnFolder, HistoryOption::Off));

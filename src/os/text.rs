@@ -1,7 +1,7 @@
 //! Files of /sys and /proc, read with bounds. In a container or a test, any of them may be a pipe, a device or a file
 //! without end.
 
-use super::NO_WAIT;
+use super::{NO_FOLLOW, NO_WAIT};
 use crate::sanitize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -24,7 +24,16 @@ pub const TOO_LARGE: &str = "it is larger than such a file can be";
 
 /// Opens a regular file for reading. Fails for any other kind of file, without waiting for the writer of a pipe.
 pub fn open_ordinary(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(NO_WAIT).open(path)?;
+    open_with(path, NO_WAIT)
+}
+
+/// The same, in a folder that others may write: it fails if the path is a link, also one that has just replaced a file.
+pub fn open_unlinked(path: &Path) -> io::Result<File> {
+    open_with(path, NO_WAIT | NO_FOLLOW)
+}
+
+fn open_with(path: &Path, flags: i32) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, NO_FILE)) }
 }
 
@@ -70,6 +79,10 @@ mod tests {
         assert_eq!(beginning(&path, 4).unwrap(), b"1234");
         std::fs::write(&path, b"\xff").unwrap();
         assert_eq!(kind(MAX_SYS_BYTES), Err(ErrorKind::InvalidData));
+        let link = folder.join("link");
+        symlink(&path, &link).unwrap();
+        assert!(open_ordinary(&link).is_ok() && open_unlinked(&path).is_ok() && open_unlinked(&link).is_err());
+        std::fs::remove_file(&link).unwrap();
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(kind(MAX_SYS_BYTES), Err(ErrorKind::FileTooLarge));
         std::fs::remove_file(&path).unwrap();

@@ -9,6 +9,12 @@ pub struct RunFilesConfig {
     pub name: Option<String>,
     /// Folder for the run's files; None: no journal and no log.
     pub log_dir: Option<PathBuf>,
+    /// Whether the user wants no files (`log_dir=off`), where a program would write some by default.
+    pub is_log_off: bool,
+    /// Whether the folder gets only the journal and the report: it is one that the user did not name.
+    pub is_brief: bool,
+    /// The folder in which `carbontracker run` keeps its newest runs; None: the environment names no folder.
+    pub state_folder: Option<PathBuf>,
     /// How the names of the files begin; None: with `name`, else with "run".
     pub log_prefix: Option<String>,
     /// Journal of the run to continue, or a folder of journals.

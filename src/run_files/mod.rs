@@ -9,7 +9,8 @@
 //! - `writer` writes all files on a thread of its own. `resume` finds and reads the journal of a run.
 //! - `attempt` decides whether another process still writes a journal. `crash_counter` keeps a count that
 //!   survives a kill.
-//! - `history` reads the earlier runs of a folder, for the forecast.
+//! - `history` reads the earlier runs of a folder, for the forecast. `state_folder` is where `carbontracker run` keeps
+//!   its newest runs.
 //! - `run_identity` has the identifier and the paths of a run; `paths` has the names.
 //! - `atomic_replace` and `file_io` are the two ways to write. `carbontracker_log` has Carbontracker's two logs.
 
@@ -26,6 +27,7 @@ pub mod paths;
 pub mod resume;
 pub mod run_identity;
 mod shared_locks;
+pub mod state_folder;
 pub mod writer;
 
 pub use journal_report::{JournalReport, parse, read};

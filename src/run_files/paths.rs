@@ -119,10 +119,30 @@ impl RunPaths {
     }
 }
 
+/// Whether the name of a journal allows it to be of a process with this rank. The run of a process without a rank may
+/// have any name, such as `net_r2`.
+pub fn may_be_of_rank(name: &str, rank: Option<u64>) -> bool {
+    rank.is_none() || rank_in(name).is_none_or(|named| rank == Some(named))
+}
+
 /// The rank in a journal's computed file name, PREFIX_rRANK or PREFIX_rRANK-NUMBER, with any prefix.
-pub fn rank_in(name: &str) -> Option<u64> {
+fn rank_in(name: &str) -> Option<u64> {
     let (_, end) = name.strip_suffix(JOURNAL)?.rsplit_once("_r")?;
     end.split('-').next()?.parse().ok()
+}
+
+/// Whether a stem has the form that [`RunPaths::new`] makes, PREFIX_HOST_PID_DATE_ID or the same with a number, and the
+/// first digits of the run's identifier are those in it.
+pub fn is_stem_of(stem: &str, id: &str) -> bool {
+    let mut parts = stem.rsplitn(4, '_');
+    let (Some(end), Some(_), Some(process), Some(rest)) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let (digits, number) = end.split_once('-').unwrap_or((end, "1"));
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    let has_numbers = is_number(process) && is_number(number) && started_in(stem).is_some();
+    has_numbers && digits.len() == 8 && id.starts_with(digits) && rest.contains('_')
 }
 
 /// The begin of a run in the name of its file, as [`RunPaths::new`] makes it: PREFIX_HOST_PID_DATE_ID.
@@ -245,6 +265,11 @@ mod tests {
         {
             assert_eq!(started_in(other), None, "{other}");
         }
+        let id = "0123456789abcdef";
+        assert!(is_stem_of(stem, id) && is_stem_of(&format!("{stem}-2"), id) && !is_stem_of(stem, "1123456789abcdef"));
+        for other in ["net", "net_node_x_2026-01-02T030405Z_01234567", "net_1_2026-01-02T030405Z_01234567"] {
+            assert!(!is_stem_of(other, id), "{other}");
+        }
     }
 
     #[test]
@@ -313,6 +338,8 @@ mod tests {
             [("y_r3.jsonl", Some(3)), ("y_r31-2.jsonl", Some(31)), ("y_r.jsonl", None), ("y.jsonl", None)]
         {
             assert_eq!(rank_in(name), expected, "{name}");
+            assert!(may_be_of_rank(name, None) && (expected.is_none() || !may_be_of_rank(name, Some(4))), "{name}");
+            assert!(may_be_of_rank(name, expected.or(Some(4))), "{name}");
         }
         assert!(Age::Started("2026-01-02T030405Z".into(), 3) > Age::Written(SystemTime::now()));
         assert!(Age::Computed(1) > Age::Started("2026-01-02T030405Z".into(), 3));

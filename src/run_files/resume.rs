@@ -7,6 +7,8 @@ mod look_up;
 mod open;
 mod turn;
 
+pub(super) use open::are_locks_shared;
+
 pub use turn::ResumeTurn;
 
 use super::attempt::Process;

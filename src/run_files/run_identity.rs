@@ -48,7 +48,8 @@ impl RunIdentity {
             carried_over: CarriedOver::default(),
             plan: None,
         };
-        let mut files = IdentityFiles { folder: options.log_dir.clone(), ..IdentityFiles::default() };
+        let (folder, is_brief) = (options.log_dir.clone(), options.is_brief);
+        let mut files = IdentityFiles { folder, is_brief, ..IdentityFiles::default() };
         match outcome {
             Some(Outcome::Resumed(resumed)) => {
                 let continues_journal =
@@ -77,7 +78,9 @@ impl RunIdentity {
         }
         if let Some(folder) = files.folder.as_deref().filter(|_| files.paths.is_none()) {
             let prefix = prefix(options, &start.name);
-            warn_of_prefix(prefix, options, notify);
+            if !options.is_brief {
+                warn_of_prefix(prefix, options, notify);
+            }
             files.paths = Some(match files.are_searched {
                 true => request.paths(folder).free(),
                 false => RunPaths::new(folder, prefix, &process.host, &start.started, &start.id),
@@ -102,11 +105,12 @@ struct IdentityFiles {
     written: Option<Epoch>,
     crash_counter: Option<CrashCounter>,
     turn: Option<ResumeTurn>,
+    is_brief: bool,
 }
 
 impl IdentityFiles {
     fn plan(self, start: &RunIdentity, prometheus: Option<PathBuf>, process: Process) -> Option<Plan> {
-        let IdentityFiles { paths, journal, written, crash_counter, turn, .. } = self;
+        let IdentityFiles { paths, journal, written, crash_counter, turn, is_brief, .. } = self;
         if paths.is_none() {
             crash_counter.iter().for_each(CrashCounter::remove);
             prometheus.as_ref()?;
@@ -125,6 +129,7 @@ impl IdentityFiles {
             process,
             prometheus,
             crash_counter,
+            is_brief,
             turn,
         })
     }

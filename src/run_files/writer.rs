@@ -59,8 +59,17 @@ pub struct Plan {
     pub prometheus: Option<PathBuf>,
     /// Counts the epochs that the application has ended, until they are written.
     pub crash_counter: Option<Arc<CrashCounter>>,
+    /// Whether only the journal and the report are written there.
+    pub is_brief: bool,
     /// This process's turn to write its first line. None: locks exclude other processes.
     pub turn: Option<ResumeTurn>,
+}
+
+impl Plan {
+    /// Carbontracker's logs of these paths. None: there are none.
+    fn logs(&self) -> Option<Logs> {
+        self.paths.as_ref().filter(|_| !self.is_brief).map(Logs::new)
+    }
 }
 
 /// The state of the thread.
@@ -130,7 +139,7 @@ impl Writer {
             kept: kept::Kept::new(&settings),
             shared,
             settings,
-            logs: plan.paths.as_ref().map(Logs::new),
+            logs: plan.logs(),
             plan,
             is_opened: false,
             components: Value::Null,

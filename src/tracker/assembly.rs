@@ -43,7 +43,7 @@ pub fn assemble(options: Options, start: RunStart, table: Arc<OwnTable>) -> Resu
     let (run, alerts) = plan.restore(&shared);
     let intake = Intake::new(discovery, nvml, (plan.options.measurement.clone(), machine), waker.clone());
     let (sampler, marker) = plan.open(intake, waker, &run, alerts, &shared);
-    let history = plan.history(&run);
+    let history = plan.history(&run, &shared);
     let settings = Arc::new(plan.settings(&run));
     spawn(RunParts { marker, shared, settings, table }, sampler, feeds, history, run)
 }
@@ -132,10 +132,12 @@ impl RunPlan {
     }
 
     /// The earlier runs to look for; None: none are wanted, or the run has no forecast.
-    fn history(&self, run: &RunIdentity) -> Option<HistoryRequest> {
+    fn history(&self, run: &RunIdentity, shared: &SharedState) -> Option<HistoryRequest> {
+        if run.planned == 0 {
+            return None;
+        }
         let as_set = |text: String| self.options.text_as_set(text);
-        let request = earlier_runs::request(&self.options.files, run, self.rank, as_set);
-        request.filter(|_| run.planned > 0)
+        earlier_runs::request(&self.options.files, run, self.rank, as_set, |message| shared.queue_message(message))
     }
 
     /// The part of a report that does not change.

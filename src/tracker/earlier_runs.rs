@@ -13,6 +13,7 @@ use crate::run_files::paths::{JOURNAL, RunPaths, name_part};
 use crate::run_files::run_identity::{self, RunIdentity};
 use crate::state::EarlierRuns;
 use crate::state::shared::SharedState;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The message after a panic of the thread.
@@ -20,25 +21,40 @@ const FAULT: &str =
     "internal error: earlier runs are not read; the forecast begins without them; please report this bug";
 
 /// The earlier runs that a run looks for; None: none are wanted, or there is no folder. `as_set` names an option as the
-/// user set it.
+/// user set it. Messages for the user go to `notify`.
 ///
-/// Runs without a label are alike only if they share the folder.
+/// Runs without a label are alike only if they share the folder. A process of a job of several does not read the folder
+/// of `carbontracker run`: thousands of them would read one home folder at once.
 pub fn request(
     options: &RunFilesConfig,
     run: &RunIdentity,
     rank: Rank,
     as_set: impl Fn(String) -> String,
+    notify: impl FnOnce(String),
 ) -> Option<HistoryRequest> {
     let paths = run.plan.as_ref().and_then(|plan| plan.paths.as_ref());
     let own = paths.map(RunPaths::folder);
-    let (folder, named) = match &options.history {
+    let is_own = |folder: &Path| own.is_some_and(|own| run_identity::is_same(own, folder));
+    let (folders, named) = match &options.history {
         HistoryOption::Off => return None,
-        HistoryOption::OwnFolder => (own?.to_owned(), None),
-        HistoryOption::Folder(folder) => (folder.clone(), Some(as_set(format!("history={}", folder.display())))),
+        HistoryOption::OwnFolder => {
+            let is_alone = run.name.is_some() && rank.of.is_none_or(|of| of <= 1);
+            let kept = options.state_folder.as_deref().filter(|kept| is_alone && !is_own(kept));
+            (own.into_iter().chain(kept).map(Path::to_owned).collect(), None)
+        }
+        HistoryOption::Folder(folder) => {
+            let named = as_set(format!("history={}", folder.display()));
+            if run.name.is_none() && !is_own(folder) {
+                notify(format!(
+                    "{named}: this run has no name; the forecast begins without earlier runs; set name= to that of the runs there"
+                ));
+                return None;
+            }
+            (vec![folder.clone()], Some(named))
+        }
     };
-    let is_shared = own.is_some_and(|own| run_identity::is_same(own, &folder));
-    (run.name.is_some() || is_shared).then(|| HistoryRequest {
-        folder,
+    (!folders.is_empty()).then(|| HistoryRequest {
+        folders,
         named,
         prefix: name_part(run_identity::prefix(options, &run.name)),
         name: run.name.clone(),

@@ -220,7 +220,7 @@ fn output_on_recordings_and_logs_is_free_of_control_characters() {
 fn output_of_run_is_free_of_control_characters() {
     let (_folder, options) = rude_machine("run");
     for format in ["brief", "text"] {
-        let (_, summary) = clean(&["run", "-o", &options, "--report", format, "--", "true"]);
+        let (_, summary) = clean(&["run", "--log-dir", "off", "-o", &options, "--report", format, "--", "true"]);
         assert!(summary.contains("package-0"), "{summary}");
     }
     let (found, _) = clean(&["doctor", "-o", &options]);

@@ -118,6 +118,103 @@ fn ranks_of_a_job_are_estimated_together() {
     near(number(&job, "/run/duration_s/value"), 900.0);
 }
 
+/// A report of a rank of four on one node. Rank 0 counts its devices, and the others count nothing.
+fn rank(number: u64, has_energy: bool) -> Value {
+    let mut report = report(&number.to_string(), 60.0);
+    (report["run"]["rank"], report["run"]["ranks"], report["run"]["job"]) =
+        (json!(number), json!(4), json!("SLURM job 7"));
+    if !has_energy {
+        let rows = report["epochs"].as_array_mut().unwrap();
+        rows.iter_mut().for_each(|row| (row["energy_j"], row["coverage"]) = (Value::Null, Value::Null));
+        report["usage"] = json!({"duration_s": 600.0, "energy_j": null, "energy_kwh": null, "epochs": {"duration_s": 600.0, "energy_j": null}});
+        report["power"] = Value::Null;
+        report["components"] = json!([{"kind": "cpu", "energy_j": null}]);
+    }
+    report
+}
+
+/// Devices of the node that process 0 counts.
+fn counted_elsewhere(report: Value) -> Value {
+    let mut report = report;
+    report["job"] = json!({"devices": [{"device": "cpu", "process": 0, "counted_here": false}]});
+    report
+}
+
+#[test]
+fn unknown_energy_of_a_rank_is_not_zero() {
+    let estimate = |name: &str, ranks: &[Value]| {
+        let folder = Folder::new(name);
+        for (n, report) in ranks.iter().enumerate() {
+            std::fs::write(folder.0.join(format!("{n}.json")), report.to_string()).unwrap();
+        }
+        let output = carbontracker(&["estimate", "--like", "net", "--in", &folder.shown(), "--json"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap(), text(&output.stderr))
+    };
+    let all = [true, false, false, false].iter().zip(0..).map(|(has_energy, number)| rank(number, *has_energy));
+    let node: Vec<Value> =
+        all.clone().map(|report| if report["run"]["rank"] == 0 { report } else { counted_elsewhere(report) }).collect();
+    let (whole, printed) = estimate("node", &node);
+    near(number(&whole, "/run/energy_j/value"), 6e4);
+    assert_eq!((printed.as_str(), &whole["notes"]), ("", &json!([])));
+    // Rank 1 took the devices over for the last moment.
+    let mut late = with_energy("1", 60.0, 60.0);
+    late["run"] = node[1]["run"].clone();
+    late["epochs"].as_array_mut().unwrap().iter_mut().for_each(|row| row["coverage"] = json!(0.01));
+    let (whole, _) = estimate("handed-over", &[node[0].clone(), late, node[2].clone(), node[3].clone()]);
+    near(number(&whole, "/run/energy_j/value"), 60060.0);
+    let all: Vec<Value> = all.collect();
+    for (name, ranks, reason) in [
+        ("unknown", &all[..], "the energy of rank 1 is unknown in the newest run; "),
+        ("absent", &node[..3], "3 of 4 ranks found of the newest run; its energy is unknown and does not count; "),
+    ] {
+        let (some, printed) = estimate(name, ranks);
+        assert!(printed.contains(reason) && some["notes"][0].as_str().unwrap().contains(reason), "{printed} {some}");
+        assert!(["energy_j", "co2eq_g", "cost"].iter().all(|name| some["run"][name].is_null()), "{some}");
+        near(number(&some, "/run/duration_s/value"), 600.0);
+    }
+}
+
+/// A forecast uses twelve runs of one level at most.
+#[test]
+fn runs_that_are_used_are_counted() {
+    let folder = Folder::new("used");
+    for n in 0..15 {
+        let mut report = report("0", 60.0);
+        report["run"]["id"] = json!(format!("run {n}"));
+        report["run"]["started"] = json!(format!("2026-01-01T00:00:{n:02}Z"));
+        std::fs::write(folder.0.join(format!("{n}.json")), report.to_string()).unwrap();
+    }
+    let estimate = json_of(&["estimate", "--like", "net", "--in", &folder.shown(), "--json"]);
+    assert_eq!(estimate["history"], json!({"runs": 12, "name": "net", "newest": "2026-01-01T00:00:14Z"}));
+}
+
+/// A project's folder has files of other programs. They are no runs, unless the user names the folder.
+#[test]
+fn this_folder_is_searched_without_complaints() {
+    let folder = earlier("here", &[60.0]);
+    std::fs::write(folder.0.join("package.json"), "{\"name\": \"net\"}").unwrap();
+    std::fs::write(folder.0.join("data.jsonl"), "{\"loss\": 1}\n").unwrap();
+    std::fs::write(folder.0.join("net_torn.json"), "{\"schema\": 1, \"run\": ").unwrap();
+    let call = |more: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["estimate", "--like", "net"]).args(more).current_dir(&folder.0).env("XDG_STATE_HOME", &folder.0);
+        command.envs(variables.iter().copied()).output().expect("it starts")
+    };
+    for (more, variables, complaints) in [
+        (&[][..], &[][..], &["net_torn.json: it is damaged"][..]),
+        (&[], &[("CARBONTRACKER_LOG_DIR", ".")], &["net_torn.json: it is damaged"]),
+        (&["--in", "."], &[], &["net_torn.json", "package.json", "data.jsonl"]),
+        (&["-o", "history=."], &[], &["net_torn.json", "package.json", "data.jsonl"]),
+    ] {
+        let output = call(more, variables);
+        let printed = text(&output.stderr);
+        assert!(output.status.success() && text(&output.stdout).contains("by 1 earlier run of 'net'"), "{printed}");
+        assert_eq!(printed.lines().count(), complaints.len(), "{more:?}: {printed}");
+        assert!(complaints.iter().all(|file| printed.contains(file)), "{more:?}: {printed}");
+    }
+}
+
 /// The whole way: a program is measured, and the next one is estimated by it.
 #[test]
 fn a_measured_program_can_be_estimated() {
@@ -209,6 +306,16 @@ fn the_best_start_follows_the_power_of_earlier_runs() {
     near(number(&best, "/g_per_kwh"), 50.0);
     near(number(&best, "/now_g_per_kwh"), 400.0);
     near(number(&best, "/saves_g"), 6e4 / 3.6e6 * 1.5 * 350.0);
+    // Hours to come are a forecast, which is 20 % off at this level.
+    let end = |name: &str| number(&best, &format!("/{name}"));
+    let (energy, error) = (number(&best, "/energy_j/high") / number(&best, "/energy_j/value"), 0.2_f64);
+    near(end("co2eq_high_g") / end("co2eq_g"), energy.ln().hypot(error).exp());
+    // The hour that has begun may be known.
+    let [least, most] = [0.0, 400.0].map(|now: f64| (energy - 1.0).hypot((now * error).hypot(50.0 * error) / 350.0));
+    let width = end("saves_high_g") / end("saves_g") - 1.0;
+    assert!(width > least && width < most * 1.001, "{least} {width} {most}");
+    assert!(end("saves_low_g") < end("saves_g") && end("now_co2eq_low_g") < end("now_co2eq_g"), "{best}");
+    assert_eq!(best["level"], 0.9);
     let slurm = carbontracker(&[&like[..], &["--format", "slurm"]].concat());
     let local = stamp(at + 2.0 * HOUR_S).trim_end_matches('Z').to_owned();
     assert_eq!((text(&slurm.stdout), &best["local"]), (format!("{local}\n"), &json!(local)));
@@ -217,9 +324,33 @@ fn the_best_start_follows_the_power_of_earlier_runs() {
     near(number(&soon, "/g_per_kwh"), 400.0);
     let printed = text(&carbontracker(&like).stdout);
     assert!(
-        printed.starts_with("start at 20") && printed.contains("50.0 g/kWh, 400 g/kWh if it starts now; saves 88 %"),
+        printed.starts_with("start at 20")
+            && printed.contains("50.0 g/kWh, 400 g/kWh if it starts now; saves 88 %, CO2e 8.75 g (")
+            && printed.contains("; 90 % intervals"),
         "{printed}"
     );
+}
+
+/// A killed run lacks its end, so its power is not stretched. A rank counts by its energy.
+#[test]
+fn killed_runs_and_idle_ranks_do_not_move_the_start() {
+    let folder = Folder::new("killed");
+    let put = |name: &str, report: &Value| std::fs::write(folder.0.join(name), report.to_string()).unwrap();
+    put("0.json", &report("0", 720.0));
+    for n in 1..5 {
+        // Six of ten epochs: its energy is in the last part that it reached.
+        let mut killed = report(&n.to_string(), 720.0);
+        killed["run"]["state"] = json!("unfinished");
+        killed["epochs"].as_array_mut().unwrap().truncate(6);
+        killed["usage"]["epochs"] = json!({"duration_s": 4320.0, "energy_j": 36e3});
+        killed["power"] = json!({"from": [100.0, 4000.0], "to": [4000.0, 4420.0], "cpu_w": [0.0, 80.0], "gpu_w": null});
+        put(&format!("{n}.json"), &killed);
+    }
+    let mut figures = vec![400.0; 30];
+    (figures[8], figures[12], figures[13]) = (50.0, 100.0, 100.0);
+    let file = grid(&folder, this_hour(), &figures);
+    let best = json_of(&["when", "--like", "net", "--in", &folder.shown(), "--intensity", &file, "--format", "json"]);
+    near(number(&best, "/g_per_kwh"), 50.0);
 }
 
 #[test]

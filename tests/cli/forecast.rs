@@ -355,7 +355,7 @@ fn errors_may_be_ignored() {
         (&["import", "/no/such/folder"], 1),
         (&["doctor", "-o", "pue=0"], 2),
         (&["run", "-o", "pue=0", "--", "true"], 2),
-        (&["run", "-o", "sim_cpu=X:1 job=off", "--", "no-such-program"], 127),
+        (&["run", "-o", "sim_cpu=X:1 job=off log_dir=off", "--", "no-such-program"], 127),
     ] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);

@@ -119,6 +119,7 @@ fn lines_of_the_reference_work() {
             .current_dir(&dir)
             .env("PATH", &path)
             .env_remove("MAKEFLAGS")
+            .env("XDG_STATE_HOME", dir.join("state"))
             .output()
             .unwrap();
         let is_doctor = line.contains("doctor") && output.status.code() == Some(3);

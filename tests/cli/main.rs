@@ -27,6 +27,7 @@ mod help;
 mod html;
 mod import;
 mod import_runs;
+mod kept_runs;
 mod python;
 mod python_logs;
 mod run;

@@ -17,6 +17,7 @@ fn shell(folder: &Path, line: &str) -> Output {
     let path = format!("{}:{path}", Path::new(PROGRAM).parent().expect("a folder").display());
     let mut command = Command::new("sh");
     command.args(["-c", line]).current_dir(folder).env("PATH", path).env("CARBONTRACKER_NVML", "/none");
+    command.env("XDG_STATE_HOME", folder.join("state"));
     command.output().expect("it starts")
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 /// Each run counts its own device of 50 W, independent of other tests.
-const PLAIN: [&str; 3] = ["run", "-o", "sim_cpu=X:50 components=cpu job=off location=DK"];
+const PLAIN: [&str; 3] = ["run", "-o", "sim_cpu=X:50 components=cpu job=off location=DK log_dir=off history=off"];
 
 fn run(options: &[&str], program: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
@@ -115,7 +115,7 @@ fn environment_of_the_program_is_unchanged() {
         };
         let directly = line("");
         assert!(directly.contains("SigIgn") && directly.contains("PATH="), "{directly}");
-        let through = line(&format!("'{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off' --"));
+        let through = line(&format!("'{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off log_dir=off' --"));
         let without_pipes =
             |text: &str| text.lines().filter(|line| !line.contains("pipe:")).collect::<Vec<_>>().join("\n");
         assert_eq!(without_pipes(&directly), without_pipes(&through), "{prepare}");
@@ -230,7 +230,7 @@ fn lines_are_found_in_any_pieces() {
 #[test]
 fn closed_outputs_are_harmless() {
     for options in ["-q", "-q --mark epoch"] {
-        let line = format!("{{ '{PROGRAM}' run -o sim_cpu=X:1 {options} -- yes; echo $? >&2; }} | head -n 1");
+        let line = format!("{{ '{PROGRAM}' run -o 'sim_cpu=X:1 log_dir=off' {options} -- yes; echo $? >&2; }} | head -n 1");
         let piped = Command::new("sh").args(["-c", &line]).output().unwrap();
         let ended = text(&piped.stderr);
         assert!(ended.trim().ends_with("141"), "SIGPIPE ends it: {ended}");
@@ -277,7 +277,8 @@ fn program_may_measure_itself_inside() {
     let here = names.map(|name| path(&format!("{name}-here")));
     let spawn = |role: usize| {
         let mut command = Command::new(PROGRAM);
-        command.args(["run", "--report", "json", "--to", path(names[role]).to_str().unwrap(), "--"]).args(inner);
+        let to = path(names[role]);
+        command.args(["run", "--log-dir", "off", "--report", "json", "--to", to.to_str().unwrap(), "--"]).args(inner);
         command.envs([("SLURM_JOB_ID", job.as_str()), ("CARBONTRACKER_SIM_CPU", "X:50")]);
         command.env("CT_HERE", &here[role]).env("CT_THERE", &here[1 - role]);
         command.stdout(Stdio::piped()).spawn().unwrap()
@@ -313,7 +314,7 @@ fn metrics_are_readable_under_any_umask() {
     let file = path("metrics-umask").with_extension("prom");
     let _ = std::fs::remove_file(&file);
     let line =
-        format!("umask 077; exec \"$0\" run -q -o 'sim_cpu=A:1 nvml=/none prometheus={}' -- true", file.display());
+        format!("umask 077; exec \"$0\" run -q -o 'sim_cpu=A:1 nvml=/none log_dir=off prometheus={}' -- true", file.display());
     let status = Command::new("sh").args(["-c", &line, PROGRAM]).status().expect("it starts");
     let mode = std::fs::metadata(&file).expect("metrics").permissions().mode() & 0o777;
     assert!(status.success() && mode == 0o644, "{mode:o}");
@@ -325,7 +326,9 @@ fn metrics_are_readable_under_any_umask() {
 fn files_belong_to_the_outer_run() {
     let logs = path("files");
     let nested = ["run", "-o", "sim_cpu=X:50 job=off", "-q", "--", "true"];
-    let mut command = run(&["-q"], &[&[PROGRAM], &nested[..]].concat());
+    let state = path("files-state");
+    let mut command = Command::new(PROGRAM);
+    command.args(["run", "-o", "sim_cpu=X:50 job=off", "-q", "--", PROGRAM]).args(nested).env("XDG_STATE_HOME", &state);
     for key in ["LOG_DIR", "RESUME", "PROMETHEUS"] {
         command.env(format!("CARBONTRACKER_{key}"), &logs);
     }
@@ -337,6 +340,9 @@ fn files_belong_to_the_outer_run() {
         .partition(|name| name.ends_with(".jsonl"));
     std::fs::remove_dir_all(logs).unwrap();
     assert!(journals.len() == 1 && metrics.len() == 1, "{journals:?} {metrics:?}");
+    let kept = std::fs::read_dir(state.join("carbontracker/runs")).unwrap().count();
+    std::fs::remove_dir_all(state).unwrap();
+    assert_eq!(kept, 2, "journal and report of the inner run, where every run keeps them");
 }
 
 /// The program within. Its epoch lasts until the other program has begun its own, and a second more.

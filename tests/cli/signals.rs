@@ -21,7 +21,7 @@ impl Job {
     /// Reads the first line: the process number. Then the script is ready.
     fn start(options: &[&str], script: &str) -> Job {
         let mut command = Command::new(PROGRAM);
-        command.args(["run", "-q", "-o", "sim_cpu=X:50 job=off"]).args(options);
+        command.args(["run", "-q", "-o", "sim_cpu=X:50 job=off log_dir=off"]).args(options);
         command.args(["--", "sh", "-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut command = command.process_group(0).spawn().unwrap();
         let mut lines = BufReader::new(command.stdout.take().unwrap());
@@ -159,14 +159,14 @@ fn command_stops_and_continues_with_the_program() {
 #[test]
 fn ignored_signals_stay_ignored() {
     let line =
-        format!("trap '' HUP; exec '{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off' -- sh -c 'kill -HUP $$ $PPID; exit 8'");
+        format!("trap '' HUP; exec '{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off log_dir=off' -- sh -c 'kill -HUP $$ $PPID; exit 8'");
     assert_eq!(Command::new("sh").args(["-c", &line]).status().unwrap().code(), Some(8));
 }
 
 /// Ctrl-C in a terminal reaches the program once, and the command waits for it.
 #[test]
 fn control_c_reaches_the_program_once() {
-    let line = format!("exec '{PROGRAM}' run -o 'sim_cpu=X:50 job=off' -- sh -c \"$SCRIPT\"");
+    let line = format!("exec '{PROGRAM}' run -o 'sim_cpu=X:50 job=off log_dir=off' -- sh -c \"$SCRIPT\"");
     let mut terminal = Command::new("script")
         .args(["-q", "-e", "-c", &line, "/dev/null"])
         .envs([("SHELL", "/bin/sh"), ("SCRIPT", &trap("INT"))])

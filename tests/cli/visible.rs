@@ -71,7 +71,7 @@ impl Machine {
     /// The command on this machine, with only these variables.
     fn command<V: AsRef<OsStr>>(&self, arguments: &[&str], environment: &[(&str, V)]) -> Output {
         let (subcommand, rest) = arguments.split_first().unwrap();
-        let options = format!("sysroot='{}' nvml=/no/nvml.so location=DK job=off", self.0.display());
+        let options = format!("sysroot='{}' nvml=/no/nvml.so location=DK job=off log_dir=off", self.0.display());
         let mut command = Command::new(PROGRAM);
         command.args([subcommand, "-o", &options]).args(rest);
         for name in VARIABLES {

@@ -175,7 +175,6 @@ fn once_shows_the_current_state() {
     let missing = folder.path("nosuch");
     let output = once(&missing, &[]);
     assert!(output.status.code() == Some(1) && text(&output.stderr).contains(&missing), "{}", text(&output.stderr));
-    assert_eq!(Command::new(PROGRAM).arg("watch").output().expect("it starts").status.code(), Some(2));
 }
 
 /// A watch in a terminal with a given number of columns.

@@ -1,7 +1,7 @@
 //! What a run to come, or a sum of them, takes: time, energy, CO2e and cost, each with an interval.
 
+use super::ahead::RunAhead;
 use super::grid::GridAhead;
-use super::like::RunAhead;
 use carbontracker::carbon::impacts::{Price, Use};
 use carbontracker::forecast::{Estimate, Forecast};
 use carbontracker::units::{Amount, J_PER_KWH, digits, duration};

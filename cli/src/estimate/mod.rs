@@ -1,27 +1,32 @@
 //! Runs that have not begun: the subcommands `estimate` and `when`, by the earlier runs of a name.
 
+mod ahead;
 mod amounts;
 mod grid;
 mod like;
 pub mod when;
 
-use crate::console::{Done, print, refuse};
+use crate::console::{Done, complain, print, refuse};
+use ahead::{RunAhead, RunForecast};
 use amounts::Amounts;
 use grid::GridAhead;
-use like::{LikeArgs, RunAhead};
+use like::LikeArgs;
 use serde_json::{Value, json};
 
 const HELP: &str = "\
-The earlier runs are journals (*.jsonl) and reports (*.json) with this label: the option name, or --name of 'run'. Runs of
-another length count too: their warm-up and last epoch stay, and the epochs between are stretched. Of a job, the energies
-of all processes are added, and the longest time counts.
+The earlier runs are journals (*.jsonl) and reports (*.json) with this label: the option name, or --name of 'run', else
+the name of the program or script. Without --in they are looked for in log_dir or this folder, and among the newest runs
+of 'run'. Runs of another length count too: their warm-up and last epoch stay, and the epochs between are stretched. The
+ranks of a job are one run: energies are added, and the longest time counts.
 
+  carbontracker estimate --like make
   carbontracker estimate --like resnet --in logs
   carbontracker estimate --like resnet --in logs --epochs 90 --location SE -o price=0.2EUR
   carbontracker estimate --like resnet --in logs --runs 200     a sweep of 200 runs
 
 The interval of a sum of runs is narrower than that of one run: runs scatter independently. What the earlier runs do not
-show is shared by all runs, and does not get narrower. See docs/src/how-to/forecast-before-the-run.md.
+show is shared by all runs, and does not get narrower. The energy of a job is unknown if that of one of its ranks is. See
+docs/src/how-to/forecast-before-the-run.md.
 
 Exit status: 0 done; 1 no run fits, or the runs are too different: the message has the fix; 2 wrong arguments or options.";
 
@@ -46,12 +51,14 @@ impl EstimateArgs {
             Ok(ahead) => ahead,
             Err(refused) => return refuse(&refused),
         };
-        let one = ahead.forecast()?;
+        let RunForecast { whole: one, why_unknown } = ahead.forecast()?;
+        why_unknown.iter().for_each(|why| complain(why));
         let grid = GridAhead::find(&ahead.options)?;
         let (earlier, _) = ahead.history();
         let one_run = Amounts::of(&one, &grid, &ahead);
         let sum = (self.runs > 1).then(|| Amounts::of(&amounts::sum_of(one, self.runs, earlier), &grid, &ahead));
-        let estimate = Shown { ahead: &ahead, grid: &grid, one: one_run, runs: self.runs, sum, level: one.level };
+        let (runs, level) = (self.runs, one.level);
+        let estimate = Shown { ahead: &ahead, grid: &grid, one: one_run, runs, sum, level, why_unknown };
         print(&if self.json { format!("{}\n", estimate.json()) } else { estimate.text() })
     }
 }
@@ -64,6 +71,8 @@ struct Shown<'a> {
     runs: u64,
     sum: Option<Amounts>,
     level: f64,
+    /// Why the energy is unknown.
+    why_unknown: Option<String>,
 }
 
 impl Shown<'_> {
@@ -94,6 +103,7 @@ impl Shown<'_> {
             "run": self.one.json(),
             "runs": self.runs,
             "sum": self.sum.as_ref().map(Amounts::json),
+            "notes": self.why_unknown.iter().collect::<Vec<_>>(),
         })
     }
 }

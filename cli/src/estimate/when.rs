@@ -1,8 +1,9 @@
 //! The best start of a run by the forecast of the grid's intensity and the power of earlier runs.
 
+use super::ahead::{RunAhead, RunForecast};
 use super::grid::GridAhead;
-use super::like::{LikeArgs, RunAhead};
-use crate::console::{Done, print, refuse};
+use super::like::LikeArgs;
+use crate::console::{Done, complain, print, refuse};
 use carbontracker::carbon::intensity::curve::Curve;
 use carbontracker::carbon::what_if::WhatIfStart;
 use carbontracker::carbon::what_if::profile::{PowerProfile, best_start};
@@ -10,18 +11,22 @@ use carbontracker::clock::UnixS;
 use carbontracker::forecast::{Estimate, Forecast};
 use carbontracker::os;
 use carbontracker::run_files::history::PastRun;
-use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
+use carbontracker::units::{Amount, digits, duration, instant};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A start is rounded up to this, s: a date that is past would not wait.
 const MINUTE_S: f64 = 60.0;
+/// The message if the earlier runs have no length.
+const NO_TIMES: &str = "the earlier runs have no times; no start can be chosen; measure a run, such as by 'carbontracker run --name NAME -- CMD'";
 /// Longest time in which a start is looked for. No service forecasts further.
 const MAX_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const HELP: &str = "\
-The earlier runs give the run's length and its power over time. The intensity of the hours to come is in a file, or a live
-service forecasts it. The start is now or at a later quarter of an hour. All of the run must be in known hours.
+The earlier runs give the run's length and its power over time. The power of a killed run does not count. The interval of
+what is saved has the scatter of the earlier runs and the error of the grid's forecast. The intensity of the hours to come
+is in a file, or a live service forecasts it. The start is now or at a later quarter of an hour. All of the run must be in
+known hours.
 
   carbontracker when --like resnet --in logs --within 24h --intensity grid.csv
   carbontracker when --like resnet --in logs --location DE --intensity energycharts
@@ -63,15 +68,16 @@ impl WhenArgs {
             Ok(ahead) => ahead,
             Err(refused) => return refuse(&refused),
         };
-        let forecast = ahead.forecast()?;
-        let duration_s = forecast.duration_s.ok_or("the earlier runs have no times; no start can be chosen")?.value;
+        let RunForecast { whole: forecast, why_unknown } = ahead.forecast()?;
+        why_unknown.iter().for_each(|why| complain(why));
+        let duration_s = forecast.duration_s.ok_or(NO_TIMES)?.value;
         let grid = GridAhead::find(&ahead.options)?;
         let now = os::unix_s().0;
         let curve = curve(&grid)?;
-        let profile = PowerProfile::mean(ahead.runs().map(parts));
+        let profile = PowerProfile::mean(ahead.runs.iter().filter(|past| past.run.is_whole).map(parts));
         let best = best_start(curve, &profile, now, self.within.as_secs_f64(), duration_s);
         let best = best.ok_or_else(|| unknown(curve, now, duration_s))?;
-        let chosen = Chosen { best, forecast, ahead: &ahead, grid: &grid };
+        let chosen = Chosen { best, savings: Savings::of(best, &forecast, &ahead, &grid), forecast, ahead: &ahead };
         print(&match self.format.as_str() {
             "slurm" => chosen.date()? + "\n",
             "json" => format!("{}\n", chosen.json()?),
@@ -103,17 +109,58 @@ fn unknown(curve: &Curve, now: f64, duration_s: f64) -> String {
     )
 }
 
-/// The power of an earlier run by time.
+/// The power of an earlier run by time. That of a killed run is not asked for: it lacks its end.
 fn parts(past: &PastRun) -> Vec<(f64, f64, f64)> {
     past.power.iter().map(|part| (part.from, part.to, part.watts)).collect()
+}
+
+/// Emissions of the run, and what the best start saves, g CO2e. The intervals have the errors of all earlier runs and
+/// of the grid's forecast. None: the energy is unknown.
+struct Savings {
+    then: Option<Estimate>,
+    now: Option<Estimate>,
+    saves: Option<Estimate>,
+    energy_j: Option<Estimate>,
+    is_estimated: bool,
+}
+
+impl Savings {
+    fn of(best: WhatIfStart, forecast: &Forecast, ahead: &RunAhead, grid: &GridAhead) -> Savings {
+        let (uncertainty, is_now) = (ahead.uncertainty(), best.delay_s <= 0.0);
+        let energy_j = forecast.energy_j.map(|energy| uncertainty.of_total(energy));
+        let curve = grid.intensity.hourly.as_ref().map(|hourly| &hourly.curve);
+        let error = |begin: f64| {
+            let duration_s = forecast.duration_s?.value;
+            Some(grid.error_share(curve?, begin, duration_s, forecast.level))
+        };
+        let then = (best.g_per_kwh, error(best.at).unwrap_or(0.0));
+        let now = (best.now_g_per_kwh, error(best.at - best.delay_s).unwrap_or(0.0));
+        let of = |(g_per_kwh, error)| energy_j.map(|energy| grid.grams_at(energy, g_per_kwh, error));
+        let saves = |energy| if is_now { Estimate::exactly(0.0) } else { grid.saved(energy, now, then) };
+        let is_estimated = uncertainty.is_any();
+        Savings { then: of(then), now: of(now), saves: energy_j.map(saves), energy_j, is_estimated }
+    }
+
+    /// What the best start saves: ", 5.8 kg CO2e (5.1 to 6.6 kg)".
+    fn text(&self) -> String {
+        let signed = |grams: f64| match grams < 0.0 {
+            true => format!("-{}", Amount::Grams.exact(-grams)),
+            false => Amount::Grams.exact(grams),
+        };
+        let shown = |saves: Estimate| match saves.low < 0.0 {
+            true => format!("{} ({} to {})", signed(saves.value), signed(saves.low), signed(saves.high)),
+            false => saves.amount(Amount::Grams, self.is_estimated),
+        };
+        self.saves.map_or(String::new(), |saves| format!(", CO2e {}", shown(saves)))
+    }
 }
 
 /// The best start, as it is printed.
 struct Chosen<'a> {
     best: WhatIfStart,
+    savings: Savings,
     forecast: Forecast,
     ahead: &'a RunAhead,
-    grid: &'a GridAhead,
 }
 
 impl Chosen<'_> {
@@ -125,47 +172,47 @@ impl Chosen<'_> {
         Ok(local.trim_end_matches('Z').to_owned())
     }
 
-    fn grams(&self, g_per_kwh: f64) -> Option<f64> {
-        Some(self.forecast.energy_j?.value / J_PER_KWH * self.grid.pue * g_per_kwh)
-    }
-
     fn text(&self) -> Result<String, String> {
         let WhatIfStart { delay_s, g_per_kwh, now_g_per_kwh, .. } = self.best;
-        let saves = self.grams(now_g_per_kwh - g_per_kwh);
-        let band = self.ahead.uncertainty().to_come;
-        let saves = saves.map_or(String::new(), |grams| format!(", {} CO2e", Amount::Grams.alone(grams, band)));
+        let saves = self.savings.text();
         let share = self.best.saves_share().unwrap_or(0.0) * 100.0;
         let takes = self.forecast.duration_s.map_or(String::new(), |time| time.shown(duration));
         let date = self.date()?.replace('T', " ");
         let when = if delay_s > 0.0 { format!("in {}", duration(delay_s)) } else { "now".into() };
         let (best, now) = (digits(g_per_kwh), digits(now_g_per_kwh));
         Ok(format!(
-            "start at {date} local time, {when}: {best} g/kWh, {now} g/kWh if it starts now; saves {share:.0} %{saves}\n  the run takes {takes}, {}\n",
-            self.ahead.basis()
+            "start at {date} local time, {when}: {best} g/kWh, {now} g/kWh if it starts now; saves {share:.0} %{saves}\n  the run takes {takes}, {}; {:.0} % intervals\n",
+            self.ahead.basis(),
+            self.forecast.level * 100.0
         ))
     }
 
     fn json(&self) -> Result<Value, String> {
         let best = self.best;
         let estimate = |of: Option<Estimate>| of.map(|e| json!({"value": e.value, "low": e.low, "high": e.high}));
-        Ok(json!({
+        let Savings { then, now, saves, energy_j, .. } = self.savings;
+        let grams = [("co2eq", then), ("now_co2eq", now), ("saves", saves)].into_iter().flat_map(|(name, of)| {
+            let ends = [("", of.map(|e| e.value)), ("_low", of.map(|e| e.low)), ("_high", of.map(|e| e.high))];
+            ends.map(|(end, grams)| (format!("{name}{end}_g"), json!(grams)))
+        });
+        let mut answer = json!({
             "name": self.ahead.name,
             "epochs": self.ahead.epochs,
+            "level": self.forecast.level,
             "history": self.ahead.history_json(),
             "at": instant(best.at),
             "local": self.date()?,
             "unix_s": best.at,
             "delay_s": best.delay_s,
             "duration_s": estimate(self.forecast.duration_s),
-            "energy_j": estimate(self.forecast.energy_j),
+            "energy_j": estimate(energy_j),
             "g_per_kwh": best.g_per_kwh,
             "now_g_per_kwh": best.now_g_per_kwh,
-            "co2eq_g": self.grams(best.g_per_kwh),
-            "now_co2eq_g": self.grams(best.now_g_per_kwh),
-            "saves_g": self.grams(best.now_g_per_kwh - best.g_per_kwh),
             "saves_share": best.saves_share(),
             "last": instant(best.last),
             "until": instant(best.until),
-        }))
+        });
+        answer.as_object_mut().into_iter().for_each(|fields| fields.extend(grams.clone()));
+        Ok(answer)
     }
 }

@@ -3,6 +3,7 @@
 mod pdf;
 
 use crate::console::complain;
+use crate::last;
 use crate::report_files::{self, Unread};
 use carbontracker::report::html;
 use carbontracker::run_files::atomic_replace::put;
@@ -13,8 +14,8 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 #[command(after_help = ABOUT)]
 pub struct ReportArgs {
-    /// Reports (*.json), journals (*.jsonl), or folders of them; several runs share one page
-    #[arg(required = true, value_name = "FILE|DIR")]
+    /// Reports (*.json), journals (*.jsonl), or folders of them; several runs share one page [default: the newest run]
+    #[arg(value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
     /// File to write: a name that ends in .html or .pdf; without it HTML on standard output
     #[arg(short, long, value_name = "OUT", value_parser = named)]
@@ -25,7 +26,10 @@ const ABOUT: &str = "\
 The ranks of a job are one run. The page is one file without scripts. It needs no network, and fits a screen of any
 size and paper. Chromium, Chrome or Edge prints the PDF: the browser that CHROME names, otherwise the first on PATH.
 
+Without an argument the page is that of the newest run, as 'carbontracker last' shows it.
+
 Examples:
+  carbontracker report -o last.html
   carbontracker report runs/heat_node1_4711.json -o heat.html
   carbontracker report runs -o runs.pdf
 
@@ -42,7 +46,8 @@ fn named(text: &str) -> Result<PathBuf, String> {
 /// Writes the page and returns an empty text, or returns the page for standard output.
 pub fn run(args: &ReportArgs) -> Result<String, String> {
     let mut reports: Vec<Value> = Vec::new();
-    for path in &args.paths {
+    let newest = if args.paths.is_empty() { last::newest(&report_files::default_folder()?)?.files } else { Vec::new() };
+    for path in args.paths.iter().chain(&newest) {
         match path.is_dir() {
             true => read_all(path)?.into_iter().for_each(|report| take(&mut reports, report)),
             false => take(&mut reports, read(path)?),

@@ -1,18 +1,21 @@
 //! Measures any program: starts it, passes on its signals and output, and ends with its exit status.
 
+mod epochs;
 mod output_marks;
 mod process_tree;
-mod summary;
+mod program_name;
+pub mod summary;
 
 use crate::console::{Done, complain, refuse};
 use crate::option_args::OptionArgs;
-use carbontracker::coordination::job::Job;
+use carbontracker::coordination::job::{self, Job};
 use carbontracker::error::Status;
-use carbontracker::options::Options;
+use carbontracker::options::{Options, environment};
 use carbontracker::os;
 use carbontracker::os::child::{self, HeldSignals};
+use carbontracker::run_files::state_folder;
 use carbontracker::tracker::Tracker;
-use carbontracker::units::duration;
+use epochs::Epochs;
 use output_marks::{Drain, Marks};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -22,8 +25,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use summary::brief;
@@ -36,7 +38,7 @@ const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(10);
 const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
 /// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume
-/// this one, or write into its files.
+/// this one, or write into its files. The value `off` is inherited: then a run inside writes no files either.
 const FILE_VARIABLES: [&str; 3] = ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
 
 const HELP: &str = "\
@@ -47,6 +49,7 @@ on them count too. An estimated processor counts only the cores that this comman
   carbontracker run -- make -j8
   carbontracker run -o 'location=DK pue=1.3' --report json --to energy.json -- ./train --epochs 10
   carbontracker run --mark 'begin of epoch' --epochs 10 -- stdbuf -oL ./train
+  carbontracker last
 
 With --mark, each line of standard output or standard error that contains TEXT is a mark. An epoch goes from mark to
 mark, and from the last mark to the end. With --epochs N, the N-th epoch lasts to the end. The time before the first mark
@@ -54,6 +57,11 @@ is the start-up: it is no epoch, and its energy counts as energy between epochs.
 epoch begins. If it is printed when an epoch ends, such as its loss, the first epoch is part of the start-up: then give
 N one less than the program has. Both outputs pass through pipes, byte by byte. Many programs buffer output to a pipe:
 'stdbuf -oL' or PYTHONUNBUFFERED=1 helps. The command exits once every process has closed its end of the pipes.
+
+The journal and the report of the newest 100 runs are kept, for 'last', 'watch', 'report' and 'estimate', and after a
+kill. Their folder is $XDG_STATE_HOME/carbontracker/runs, by default ~/.local/state/carbontracker/runs. Only this user may
+read it. With --log-dir DIR all files of the run are in DIR. With --log-dir off, or CARBONTRACKER_LOG_DIR=off, there are
+none.
 
 A program that uses the library itself may run inside. Both count, and neither takes devices from the other. The files of
 CARBONTRACKER_LOG_DIR, _RESUME and _PROMETHEUS are those of 'run'; the program does not inherit these variables.
@@ -70,7 +78,7 @@ Exit status: that of the program; if a signal ended it, the same signal ends thi
 pub struct RunArgs {
     #[command(flatten)]
     options: OptionArgs,
-    /// The run's label [default: the program's name]
+    /// The run's label [default: the name of the program, or of its script]
     #[arg(long)]
     name: Option<String>,
     /// Begin an epoch at each line of the program's output that contains TEXT
@@ -103,17 +111,19 @@ impl RunArgs {
     /// Runs and measures the program. Returns its exit status.
     pub fn call(self) -> Done {
         // The tracker comes last, since it may leave files.
-        let prepared = self.option_string().and_then(|options| Ok((self.open()?, Tracker::create(&options))));
-        let (tracker, to) = match prepared {
-            Ok((_, Err(error))) if error.status == Status::CT_EINVAL => return refuse(&error.message),
-            Ok((to, Ok(tracker))) => (tracker, to),
-            Ok((to, Err(error))) => {
-                complain(&format!("the program is not measured: {error}"));
-                (None, to)
-            }
+        let (options, to) = match self.options().and_then(|options| Ok((options, self.open()?))) {
+            Ok(prepared) => prepared,
             Err(message) => return refuse(&message),
         };
-        let epochs = Epochs { tracker, marks: Mutex::default(), surplus: AtomicU64::new(0) };
+        let (tracker, keeps) = match self.tracker(options) {
+            Err(error) if error.status == Status::CT_EINVAL => return refuse(&error.message),
+            Err(error) => {
+                complain(&format!("the program is not measured: {error}"));
+                (None, false)
+            }
+            Ok(begun) => begun,
+        };
+        let epochs = Epochs::new(tracker);
         self.print_messages(&epochs, &in_report(&epochs));
         let held = HeldSignals::new();
         epochs.begin();
@@ -140,7 +150,9 @@ impl RunArgs {
             held.release(); // processes that outlive the program may keep the outputs open for ever
             status
         });
-        epochs.tracker.and_then(Tracker::destroy).into_iter().for_each(|what| complain(&what));
+        let unwritten = epochs.tracker.and_then(Tracker::destroy);
+        // A folder that the user did not name has one message, from the start of the run.
+        unwritten.filter(|_| !keeps).into_iter().for_each(|what| complain(&what));
         status.map(end_as).map_err(|error| format!("waiting for the program failed: {error}"))
     }
 
@@ -148,8 +160,37 @@ impl RunArgs {
         self.program.first().map_or(Path::new(""), Path::new)
     }
 
+    /// The tracker, and whether its files go to the folder of the newest runs; None: the library is disabled.
+    fn tracker(&self, mut options: Options) -> carbontracker::error::Result<(Option<Tracker>, bool)> {
+        if environment::is_disabled(os::variable) {
+            return Ok((None, false));
+        }
+        let keeps = self.keep(&mut options);
+        Ok((Some(Tracker::start(options)?), keeps))
+    }
+
+    /// Chooses the folder of the newest runs, unless the user has chosen where the files go. Whether it was chosen.
+    fn keep(&self, options: &mut Options) -> bool {
+        let files = &mut options.files;
+        if files.log_dir.is_some() || files.is_log_off || files.resume.is_some() {
+            return false;
+        }
+        match state_folder::prepare(files.state_folder.as_deref()) {
+            Ok(folder) => {
+                // One process of a job is enough.
+                if job::rank(&os::variable).number.unwrap_or(0) == 0 {
+                    state_folder::remove_old(folder, state_folder::KEPT_RUNS - 1);
+                }
+                (files.log_dir, files.is_brief) = (Some(folder.to_owned()), true);
+            }
+            Err(why) if !self.quiet => complain(&why),
+            Err(_) => (),
+        }
+        files.is_brief
+    }
+
     /// The library's options, with the name, epochs and job of this command.
-    fn option_string(&self) -> Result<String, String> {
+    fn options(&self) -> Result<Options, String> {
         let parsed = Options::parse(&self.options.with(&[]), os::variable).map_err(|error| error.message)?;
         if parsed.measurement.devices == "process" {
             return Err(
@@ -158,12 +199,13 @@ impl RunArgs {
                     .into(),
             );
         }
-        let program = self.program().file_name().unwrap_or(self.program().as_os_str()).to_string_lossy();
+        let program = program_name::name_of(&self.program, Path::is_file);
         let name = self.name.as_deref().or(parsed.files.name.as_deref()).unwrap_or(&program);
         // Without marks the whole program is one epoch.
         let epochs = self.epochs.or(self.mark.is_none().then_some(1)).map(|epochs| epochs.to_string());
-        let job = job(parsed.job.as_deref());
-        Ok(self.options.with(&[("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())]))
+        let job = named_job(parsed.job.as_deref());
+        let own = [("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())];
+        Options::parse(&self.options.with(&own), os::variable).map_err(|error| error.message)
     }
 
     /// Opens the file for the report, so that an unwritable file is found before anything runs.
@@ -176,7 +218,7 @@ impl RunArgs {
     fn command(&self) -> Command {
         let mut command = Command::new(self.program());
         command.args(self.program.iter().skip(1));
-        for variable in FILE_VARIABLES {
+        for variable in FILE_VARIABLES.iter().filter(|name| std::env::var_os(name).is_none_or(|value| value != "off")) {
             command.env_remove(variable);
         }
         if self.mark.is_some() {
@@ -288,92 +330,10 @@ fn in_report(epochs: &Epochs) -> Vec<String> {
     list("notes").into_iter().chain(reasons).filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
-/// The marks of a program that runs.
-struct Marked {
-    /// How many more marks may end an epoch, so that there are not more epochs than planned.
-    left: u64,
-    /// Whether the first mark has ended the start-up.
-    has_started: bool,
-}
-
-/// The epochs of a program, which its marks divide.
-struct Epochs {
-    tracker: Option<Tracker>,
-    /// The marks so far; None: the program has not started or has ended. Two threads may mark at the same time.
-    marks: Mutex<Option<Marked>>,
-    /// The number of marks beyond those.
-    surplus: AtomicU64,
-}
-
-impl Epochs {
-    fn begin(&self) {
-        let number = |pointer| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok()).unwrap_or(0.0);
-        let planned = number("/run/epochs_planned");
-        let done = number("/run/epochs_done"); // more than 0 if a run is resumed
-        let left = if planned > 0.0 { (planned - done - 1.0) as u64 } else { u64::MAX };
-        *self.marks() = Some(Marked { left, has_started: false });
-        self.tracker.iter().for_each(|tracker| drop(tracker.begin()));
-    }
-
-    fn mark(&self) {
-        let mut marks = self.marks();
-        let Some(Marked { left, has_started }) = marks.as_mut() else { return };
-        if !std::mem::replace(has_started, true) {
-            // A cancelled epoch is no epoch, and its energy counts between epochs.
-            self.tracker.iter().for_each(|tracker| drop(tracker.cancel().and_then(|_| tracker.begin())));
-            return;
-        }
-        if *left == 0 {
-            self.surplus.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        *left -= 1;
-        self.tracker.iter().for_each(|tracker| drop(tracker.end().and_then(|_| tracker.begin())));
-    }
-
-    fn end(&self) {
-        *self.marks() = None;
-        self.tracker.iter().for_each(|tracker| drop(tracker.end()));
-    }
-
-    /// Warnings if the marks do not seem to be at the ends of epochs.
-    fn doubts(&self) -> Vec<String> {
-        const SUSPICIOUS_RATIO: f64 = 10.0;
-        let number = |pointer: &str| self.tracker.as_ref().and_then(|tracker| tracker.value(pointer).ok());
-        let mut doubts = Vec::new();
-        let done = number("/run/epochs_done").unwrap_or(0.0) as u64;
-        let length = |before_end: u64| {
-            done.checked_sub(before_end).and_then(|index| number(&format!("/epochs/{index}/duration_s")))
-        };
-        if let Some((last, before)) =
-            length(1).zip(length(2)).filter(|(last, before)| last * SUSPICIOUS_RATIO < *before)
-        {
-            doubts.push(format!(
-                "the last epoch took {}, the one before {}. The mark may be printed when an epoch ends; then the first \
-                 epoch counts as start-up. Choose a text that is printed when an epoch begins, or give --epochs one less",
-                duration(last),
-                duration(before)
-            ));
-        }
-        // A mark at the end of the last epoch ends no further epoch.
-        let surplus = self.surplus.load(Ordering::Relaxed).saturating_sub(1);
-        if surplus > 0 {
-            doubts.push(format!(
-                "{surplus} more marks than planned epochs: the last epoch includes them. Check --epochs and --mark"
-            ));
-        }
-        doubts
-    }
-
-    fn marks(&self) -> MutexGuard<'_, Option<Marked>> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The job whose `run` commands on one node count each device once, if a launcher named it. It differs from the job of
 /// the programs inside and from that of nested `run` commands, which count by themselves. All processes of a job hash
 /// this text, so its words must not change.
-fn job(option: Option<&str>) -> Option<String> {
+fn named_job(option: Option<&str>) -> Option<String> {
     let job = Job::find(option, &os::variable, os::kin()).filter(|job| job.is_named)?;
     Some(format!("{}, run {} deep", job.words, process_tree::depth()))
 }

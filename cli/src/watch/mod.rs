@@ -1,7 +1,7 @@
 //! A live view of a run, read from the files that it writes.
 
 mod power;
-mod run_files;
+pub mod run_files;
 mod view;
 
 use crate::report_files::{self, Unread};
@@ -20,9 +20,9 @@ use view::{SILENCE_S, WatchView};
 #[command(after_help = HELP)]
 pub struct WatchArgs {
     /// The run's journal or report, which may not exist yet; or a folder: its newest run in progress, with all ranks of
-    /// its job
+    /// its job [default: the newest run]
     #[arg(value_name = "FILE|DIR")]
-    path: PathBuf,
+    path: Option<PathBuf>,
     /// Show the run once, and end
     #[arg(long)]
     once: bool,
@@ -34,7 +34,8 @@ pub struct WatchArgs {
 const HELP: &str = "\
 It looks twice a second and ends when the run is done. Ctrl-C ends it earlier. If the output is no terminal, it prints a
 line at each change. A run is shown as stalled if its journal has not been updated for 150 s (without a journal: after
-that and three epochs).
+that and three epochs). Without an argument it shows the newest run of CARBONTRACKER_LOG_DIR or, without this variable, of
+the folder where 'run' keeps its runs: the newest one in progress, or else the last one.
 
 Exit status: 0 the run is done, or shown by --once; 1 no run was found, or the file is not a run; 2 wrong arguments;
 130 it was interrupted.";
@@ -48,18 +49,19 @@ const PAUSE_FACTOR: u32 = 20;
 
 /// Follows the run to its end.
 pub fn follow(args: &WatchArgs) -> Result<(), String> {
+    let path = args.path.clone().map_or_else(report_files::default_folder, Ok)?;
     let mut follower =
-        Follower { path: args.path.clone(), files: WatchedFiles::default(), seen: None, next_look: Instant::now() };
+        Follower { path: path.clone(), files: WatchedFiles::default(), seen: None, next_look: Instant::now() };
     let mut display = Display::new(args);
     loop {
-        let reason = follower.look(args.once)?;
+        let reason = follower.look(args.once || args.path.is_none())?;
         let is_over = follower.seen.as_ref().is_some_and(|seen| seen.is_over);
         if args.once && follower.seen.is_none() {
-            return Err(no_run(&args.path, reason));
+            return Err(no_run(&path, reason));
         }
         let shown = match &follower.seen {
             Some(seen) => display.show(seen),
-            None => display.wait(&args.path, &reason.unwrap_or_default()),
+            None => display.wait(&path, &reason.unwrap_or_default()),
         };
         match shown {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -167,8 +169,8 @@ impl Follower {
         Ok(None)
     }
 
-    /// Takes the run that was followed; if it is silent, the newest. A run that is over is taken only with --once, or
-    /// if it was followed before.
+    /// Takes the run that was followed; if it is silent, the newest. A run that is over is taken only if it is to be
+    /// shown once, or if it was followed before.
     fn look_into_folder(&mut self, once: bool) -> Result<Option<String>, String> {
         let followed = self.seen.as_ref().filter(|seen| !seen.view().is_silent());
         let (file, is_job) = match followed.map(|seen| (of_one(seen.file()), seen.is_job())) {

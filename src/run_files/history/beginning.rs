@@ -30,11 +30,19 @@ pub fn label(
     name: Option<&str>,
     text: &mut Vec<u8>,
 ) -> Result<Option<RunLabel>, Flaw> {
-    let of = if is_journal { of_journal } else { of_report };
     read(file, FIRST_BYTES, text).map_err(|error| unreadable(&error))?;
-    if has_other_name(text, name) {
-        return Ok(None);
-    }
+    if has_other_name(text, name) { Ok(None) } else { rest_of_label(file, is_journal, text) }
+}
+
+/// The same of a run of any name.
+pub fn any_label(file: &mut impl Read, is_journal: bool) -> Result<Option<RunLabel>, Flaw> {
+    let mut text = Vec::new();
+    read(file, FIRST_BYTES, &mut text).map_err(|error| unreadable(&error))?;
+    rest_of_label(file, is_journal, &mut text)
+}
+
+fn rest_of_label(file: &mut impl Read, is_journal: bool, text: &mut Vec<u8>) -> Result<Option<RunLabel>, Flaw> {
+    let of = if is_journal { of_journal } else { of_report };
     match of(text) {
         Err(_) if text.len() as u64 == FIRST_BYTES => {
             read(file, MAX_BYTES - FIRST_BYTES, text).map_err(|error| unreadable(&error))?;
@@ -45,6 +53,7 @@ pub fn label(
 }
 
 fn read(file: &mut impl Read, most: u64, text: &mut Vec<u8>) -> io::Result<()> {
+    text.reserve(most.min(FIRST_BYTES) as usize);
     file.take(most).read_to_end(text).map(drop)
 }
 

@@ -1,21 +1,24 @@
-//! Reads the earlier runs of a folder: the journals and reports of runs of one name, as the history of a forecast.
+//! Reads the earlier runs of folders: the journals and reports of runs of one name, as the history of a forecast.
 //!
 //! Others may write into the folder, and its files may be damaged. So only regular files of this user or root are read,
-//! with bounds. A file that is left out has one message.
+//! with bounds. A file that is left out has one message. In folders that the user did not name, files of other programs
+//! have none.
 //!
 //! The newest files come first. Of each, only the beginning is read until its run has the name. So a folder of a
 //! thousand runs takes milliseconds.
 
 mod beginning;
+mod jobs;
+mod messages;
 mod past_run;
 
-pub use past_run::{Flaw, PastRun, PowerPart, RunLabel};
+pub use past_run::{Flaw, FlawKind, PastRun, PowerPart, RunLabel};
 
 use super::file_io::AppendFile;
 use super::journal_report;
 use super::paths::{self, JOURNAL, REPORT, name_part};
 use crate::os::memory;
-use crate::os::text::{NO_FILE, open_ordinary};
+use crate::os::text::{NO_FILE, open_unlinked};
 use crate::os::{self, Instant};
 use crate::report::unstated;
 use crate::sanitize;
@@ -44,8 +47,6 @@ const MAX_BYTES: u64 = 16 << 20;
 const MAX_BYTES_OF_JOBS: u64 = 256 << 20;
 /// Memory that a file takes while it is read, in its lengths.
 const MEMORY_FACTOR: usize = 8;
-/// Most files that are named in messages of their own. Further ones are counted.
-const MAX_NAMED: usize = 5;
 /// Longest time of the search. A shared disk may be slow.
 const MAX_SEARCH_TIME: Duration = Duration::from_secs(10);
 const ROOT_UID: u32 = 0;
@@ -53,13 +54,13 @@ const ROOT_UID: u32 = 0;
 /// Which earlier runs are asked for, and where.
 #[derive(Clone, Debug)]
 pub struct HistoryRequest {
-    /// The folder.
-    pub folder: PathBuf,
-    /// The folder as the user named it, such as `history=FOLDER`; None: it is the default one, which may be missing.
+    /// The folders.
+    pub folders: Vec<PathBuf>,
+    /// The folder as the user named it, such as `history=FOLDER`; None: they are default ones, which may be missing.
     pub named: Option<String>,
     /// The label of the runs; None: runs without a label.
     pub name: Option<String>,
-    /// How the file names of such runs begin. In a default folder, only such files have a message.
+    /// How the file names of such runs begin. In default folders, only such files have a message.
     pub prefix: String,
     /// The number in the job of the runs' processes.
     pub rank: RankChoice,
@@ -80,7 +81,7 @@ pub struct HistoryRequest {
 pub enum RankChoice {
     /// This number; None: processes without a number.
     Of(Option<u64>),
-    /// All numbers.
+    /// All numbers: the ranks of a job are one run.
     All,
 }
 
@@ -94,16 +95,11 @@ pub struct PastRuns {
 }
 
 impl HistoryRequest {
-    /// The beginning of a message that no run was found.
-    pub fn none_found(&self) -> String {
-        let of = self.name.as_ref().map_or("without a name".into(), |name| format!("of the name '{name}'"));
-        format!("{}: no earlier run {of} is in it", self.named.as_deref().unwrap_or_default())
-    }
-
     /// Whether a run is asked for.
     fn matches(&self, label: &RunLabel) -> bool {
         let is_of_rank = match self.rank {
-            RankChoice::All => true,
+            // A number beyond those of its job is none.
+            RankChoice::All => label.rank.is_none_or(|rank| label.ranks.is_none_or(|ranks| rank < ranks)),
             RankChoice::Of(rank) => label.is_imported || label.rank == rank,
         };
         is_of_rank && label.id != self.id && self.has_name(label)
@@ -111,9 +107,9 @@ impl HistoryRequest {
 
     /// Whether the name of a file allows it to be of a run that is asked for. Names of resumed runs have a number.
     fn may_be(&self, name: &str) -> bool {
-        match (self.rank, paths::rank_in(name)) {
-            (RankChoice::Of(rank), Some(named)) => rank == Some(named),
-            _ => true,
+        match self.rank {
+            RankChoice::Of(rank) => paths::may_be_of_rank(name, rank),
+            RankChoice::All => true,
         }
     }
 
@@ -135,45 +131,36 @@ impl HistoryRequest {
 
 /// Reads the earlier runs. It ends early once `is_stopping` is true.
 pub fn read(request: &HistoryRequest, is_stopping: &dyn Fn() -> bool) -> PastRuns {
-    let mut search = Search {
-        request,
-        left_out: Vec::new(),
-        ids: HashSet::new(),
-        counts: HashMap::new(),
-        bytes: 0,
-        deadline: Instant::now() + MAX_SEARCH_TIME,
-        is_stopping,
-        is_cut: false,
-    };
-    let mut runs = match search.list() {
-        Ok(files) => search.read(files),
-        Err(error) => {
-            let messages = request.unread(&error).into_iter().collect();
-            return PastRuns { runs: Vec::new(), messages };
+    let mut search = Search::new(request, is_stopping);
+    let mut messages = Vec::new();
+    let mut files = Vec::new();
+    for folder in &request.folders {
+        match search.list(folder) {
+            Ok(found) => files.extend(found),
+            Err(error) => messages.extend(request.unread(folder, &error)),
         }
-    };
+    }
+    files.sort_by(|a, b| (b.at, &b.path).cmp(&(a.at, &a.path)));
+    let mut runs = search.read(files);
+    if request.rank == RankChoice::All {
+        runs = jobs::whole(runs, &search.reports);
+    }
     runs.reverse();
     // Copied files have the time of the copy.
     runs.sort_by(|a, b| a.label.started.cmp(&b.label.started));
-    PastRuns { messages: search.messages(), runs }
+    messages.extend(search.messages());
+    PastRuns { messages, runs }
 }
 
-impl HistoryRequest {
-    /// The message about a folder that cannot be read; None: the default folder does not exist yet.
-    fn unread(&self, error: &io::Error) -> Option<String> {
-        let without = "the forecast begins without earlier runs";
-        match &self.named {
-            Some(named) if error.kind() == ErrorKind::NotFound => {
-                Some(format!("{named}: there is no such folder; {without}; correct the path"))
-            }
-            Some(named) => Some(format!("{named}: {error}; {without}; name a folder that this user can read")),
-            None if error.kind() == ErrorKind::NotFound => None,
-            None => {
-                let folder = self.folder.display();
-                Some(format!("{folder}: {error}; {without}; let this user read the folder, or set history=off"))
-            }
-        }
-    }
+/// The label of the run that a file is of; None: it is no file of this library, or cannot be read.
+pub fn label_of(path: &Path) -> Option<RunLabel> {
+    let there = std::fs::symlink_metadata(path).ok().filter(|there| !AppendFile::is_ours(there))?;
+    check_kind(&there).ok()?;
+    beginning::any_label(&mut open_unlinked(path).ok()?, is_journal(path)).ok()?
+}
+
+fn is_journal(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(JOURNAL.as_bytes())
 }
 
 /// A file that may be of an earlier run.
@@ -183,7 +170,15 @@ struct Found {
     at: SystemTime,
 }
 
-/// The search in a folder.
+/// Why a search ended before all files were looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cut {
+    Files,
+    Time,
+    Bytes,
+}
+
+/// The search in the folders.
 struct Search<'a> {
     request: &'a HistoryRequest,
     left_out: Vec<(PathBuf, Flaw)>,
@@ -193,19 +188,34 @@ struct Search<'a> {
     counts: HashMap<Option<u64>, usize>,
     /// Bytes of whole files.
     bytes: u64,
+    /// The reports of the runs, if those of all ranks are asked for.
+    reports: Vec<Value>,
     deadline: Instant,
     is_stopping: &'a dyn Fn() -> bool,
-    /// The search ended before all files were looked at.
-    is_cut: bool,
+    /// Why the search ended before all files were looked at.
+    cut: Option<Cut>,
 }
 
-impl Search<'_> {
-    /// The journals and reports of the folder, newest first.
-    fn list(&mut self) -> io::Result<Vec<Found>> {
+impl<'a> Search<'a> {
+    fn new(request: &'a HistoryRequest, is_stopping: &'a dyn Fn() -> bool) -> Search<'a> {
+        Search {
+            request,
+            left_out: Vec::new(),
+            ids: HashSet::new(),
+            counts: HashMap::new(),
+            bytes: 0,
+            reports: Vec::new(),
+            deadline: Instant::now() + MAX_SEARCH_TIME,
+            is_stopping,
+            cut: None,
+        }
+    }
+
+    /// The journals and reports of a folder.
+    fn list(&mut self, folder: &Path) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
-        for (n, entry) in std::fs::read_dir(&self.request.folder)?.enumerate() {
-            if n == MAX_ENTRIES || self.is_over() {
-                self.is_cut = true;
+        for (n, entry) in std::fs::read_dir(folder)?.enumerate() {
+            if self.is_cut_at(n, MAX_ENTRIES) {
                 break;
             }
             let Ok(entry) = entry else { continue };
@@ -218,13 +228,21 @@ impl Search<'_> {
                 found.push(Found { path: entry.path(), at });
             }
         }
-        found.sort_by(|a, b| (b.at, &b.path).cmp(&(a.at, &a.path)));
         Ok(found)
+    }
+
+    /// Whether the search ends before the file of this number. Notes why.
+    fn is_cut_at(&mut self, number: usize, most: usize) -> bool {
+        let is_late = (self.is_stopping)() || Instant::now() >= self.deadline;
+        if is_late || number == most {
+            self.cut = Some(if is_late { Cut::Time } else { Cut::Files });
+        }
+        is_late || number == most
     }
 
     /// The runs of these files. A report beside its journal is read only if the journal has a flaw.
     fn read(&mut self, files: Vec<Found>) -> Vec<PastRun> {
-        let is_journal = |found: &Found| found.path.as_os_str().as_encoded_bytes().ends_with(JOURNAL.as_bytes());
+        let is_journal = |found: &Found| is_journal(&found.path);
         let journals: HashSet<PathBuf> =
             files.iter().filter(|found| is_journal(found)).map(|found| found.path.with_extension("")).collect();
         let (beside, files): (Vec<Found>, Vec<Found>) = files
@@ -234,11 +252,11 @@ impl Search<'_> {
             beside.into_iter().map(|found| (found.path.with_extension(""), found)).collect();
         let mut runs = Vec::new();
         for (n, found) in files.iter().enumerate() {
-            if n == self.request.beginnings() || self.is_over() {
-                self.is_cut = true;
+            if self.has_most_runs() || self.is_cut_at(n, self.request.beginnings()) {
                 break;
             }
-            if self.is_enough() {
+            if self.bytes >= self.max_bytes() {
+                self.cut = Some(Cut::Bytes);
                 break;
             }
             let report = beside.get(&found.path.with_extension(""));
@@ -251,17 +269,14 @@ impl Search<'_> {
         runs
     }
 
-    /// Whether the time is up, or the run that asks has ended.
-    fn is_over(&self) -> bool {
-        (self.is_stopping)() || Instant::now() >= self.deadline
+    /// Whether as many runs were read as are asked for.
+    fn has_most_runs(&self) -> bool {
+        self.request.rank != RankChoice::All && self.counts.values().sum::<usize>() >= self.request.most
     }
 
-    /// Whether enough runs were read.
-    fn is_enough(&self) -> bool {
-        match self.request.rank {
-            RankChoice::All => self.bytes >= MAX_BYTES_OF_JOBS,
-            RankChoice::Of(_) => self.counts.values().sum::<usize>() >= self.request.most || self.bytes >= MAX_BYTES,
-        }
+    /// Most bytes of whole files.
+    fn max_bytes(&self) -> u64 {
+        if self.request.rank == RankChoice::All { MAX_BYTES_OF_JOBS } else { MAX_BYTES }
     }
 
     /// The run of a file; None: it is not asked for.
@@ -279,7 +294,7 @@ impl Search<'_> {
             return Ok(None);
         }
         check_kind(&there)?;
-        let mut file = open_ordinary(&found.path).map_err(|error| unreadable(&error))?;
+        let mut file = open_unlinked(&found.path).map_err(|error| unreadable(&error))?;
         let there = file.metadata().map_err(|error| unreadable(&error))?;
         check_kind(&there)?;
         let read = self.opened(&found.path, &mut file, there.len());
@@ -290,7 +305,7 @@ impl Search<'_> {
     }
 
     fn opened(&mut self, path: &Path, file: &mut File, length: u64) -> Result<Option<PastRun>, Flaw> {
-        let is_journal = path.as_os_str().as_encoded_bytes().ends_with(JOURNAL.as_bytes());
+        let is_journal = is_journal(path);
         let mut text = Vec::new();
         let label = beginning::label(file, is_journal, self.request.name.as_deref(), &mut text)?;
         let Some(label) = label.filter(|label| self.request.matches(label) && !self.ids.contains(&label.id)) else {
@@ -311,45 +326,24 @@ impl Search<'_> {
         if is_journal && !self.request.with_power {
             text = beginning::thinned(&text);
         }
-        let run = PastRun::of(&report(&text, is_journal)?)?;
+        let report = report(&text, is_journal)?;
+        let run = PastRun::of(&report)?;
         // A later attempt may have another name.
         if run.epochs_done == 0 || !self.request.matches(&run.label) {
             return Ok(None);
         }
         self.ids.insert(run.label.id.clone());
         *self.counts.entry(run.label.rank).or_default() += 1;
+        self.reports.extend(Some(report).filter(|_| self.request.rank == RankChoice::All));
         Ok(Some(run))
     }
 
     /// Notes a file that is left out. A default folder has files of other programs and runs.
     fn leave_out(&mut self, path: &Path, flaw: Flaw) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if self.request.named.is_some() || (!flaw.is_foreign && name.starts_with(&self.request.prefix)) {
+        if self.request.named.is_some() || (flaw.kind != FlawKind::Foreign && name.starts_with(&self.request.prefix)) {
             self.left_out.push((path.to_owned(), flaw));
         }
-    }
-
-    /// One message for each file that is left out, up to [`MAX_NAMED`].
-    fn messages(&self) -> Vec<String> {
-        let folder = self.request.folder.display();
-        let named = self.left_out.iter().take(MAX_NAMED);
-        let mut messages: Vec<String> = named
-            .map(|(path, Flaw { what, fix, .. })| {
-                format!("{}: {what}; its run is left out of the forecast; {fix}", path.display())
-            })
-            .collect();
-        let more = self.left_out.len().saturating_sub(MAX_NAMED);
-        if more > 0 {
-            messages.push(format!(
-                "{more} more files in {folder} cannot be read as runs; they are left out of the forecast; move them to another folder"
-            ));
-        }
-        if self.is_cut && self.request.processes <= 1 && !(self.is_stopping)() {
-            messages.push(format!(
-                "{folder} has more files than are looked at; older runs are left out of the forecast; name a smaller folder with history="
-            ));
-        }
-        messages
     }
 }
 
@@ -387,7 +381,8 @@ fn check_kind(there: &Metadata) -> Result<(), Flaw> {
     }
     if ![os::user(), ROOT_UID].contains(&there.uid()) {
         let owner = os::user_name(there.uid());
-        return Err(Flaw::new(format!("it belongs to {owner}"), "copy it, if you trust it"));
+        let flaw = Flaw::new(format!("it belongs to {owner}"), "copy it, if you trust it");
+        return Err(Flaw { kind: FlawKind::OtherUser, ..flaw });
     }
     Ok(())
 }

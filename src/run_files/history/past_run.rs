@@ -36,6 +36,10 @@ pub struct PastRun {
     pub power: Vec<PowerPart>,
     /// Error interval of its energy; None: it was measured.
     pub error: Option<ErrorBand>,
+    /// Number of ranks of its job whose files were found. 1 if it is of no job.
+    pub ranks_found: u64,
+    /// A rank of the job whose energy is unknown, although no other rank counts its devices.
+    pub unknown_rank: Option<u64>,
     /// Facility energy / IT energy.
     pub pue: Option<f64>,
     /// The zone of its grid; None: unknown.
@@ -57,6 +61,8 @@ pub struct RunLabel {
     pub rank: Option<u64>,
     /// Number of processes of the job.
     pub ranks: Option<u64>,
+    /// The job, if a launcher or the user named it.
+    pub job: Option<String>,
     /// Whether the run was imported from a log, which has no label and no number.
     pub is_imported: bool,
 }
@@ -79,20 +85,31 @@ pub struct Flaw {
     pub what: String,
     /// The fix.
     pub fix: &'static str,
-    /// The file is of another program. Such files are common beside those of runs.
-    pub is_foreign: bool,
+    /// The kind of file.
+    pub kind: FlawKind,
+}
+
+/// A kind of file that is left out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FlawKind {
+    /// A file of this library.
+    Own,
+    /// A file of another program. Such files are common beside those of runs.
+    Foreign,
+    /// A file of another user.
+    OtherUser,
 }
 
 impl Flaw {
     /// A flaw of a file of this library.
     pub fn new(what: impl Into<String>, fix: &'static str) -> Flaw {
-        Flaw { what: what.into(), fix, is_foreign: false }
+        Flaw { what: what.into(), fix, kind: FlawKind::Own }
     }
 
     /// A file of another program.
     pub fn foreign() -> Flaw {
         let what = "it is neither a report nor a journal of carbontracker".into();
-        Flaw { what, fix: "move it to another folder", is_foreign: true }
+        Flaw { what, fix: "move it to another folder", kind: FlawKind::Foreign }
     }
 
     fn of_numbers(what: &str) -> Flaw {
@@ -112,6 +129,7 @@ impl RunLabel {
             planned: number("epochs_planned").unwrap_or(0),
             rank: number("rank"),
             ranks: number("ranks"),
+            job: text("job"),
             is_imported: run.get("imported") == Some(&Value::Bool(true)),
         }
     }
@@ -148,6 +166,8 @@ impl PastRun {
             epochs_done,
             power: power(report.get("power")),
             error: ErrorBand::read(usage.get("error")),
+            ranks_found: 1,
+            unknown_rank: None,
             pue: amount(report, "/pue").filter(|pue| (1.0..=10.0).contains(pue)),
             zone: report.pointer("/intensity/zone").and_then(Value::as_str).map(str::to_owned),
         })

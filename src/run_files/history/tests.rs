@@ -1,5 +1,6 @@
 //! Tests of the folder of earlier runs: what is read, and what is left out.
 
+use super::messages::MAX_NAMED;
 use super::*;
 use crate::forecast::Metric;
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ impl Folder {
 
     fn request(&self) -> HistoryRequest {
         HistoryRequest {
-            folder: self.0.clone(),
+            folders: vec![self.0.clone()],
             named: Some(format!("history={}", self.0.display())),
             name: Some("net".into()),
             prefix: "net".into(),
@@ -243,10 +244,77 @@ fn messages_are_bounded_and_a_default_folder_has_files_of_others() {
     assert!(messages.len() == 1 && messages[0].contains("net_a.json: it is damaged"), "{messages:?}");
     let missing = |named: Option<&str>| {
         let named = named.map(str::to_owned);
-        read(&HistoryRequest { folder: folder.0.join("none"), named, ..folder.request() }, &|| false).messages
+        read(&HistoryRequest { folders: vec![folder.0.join("none")], named, ..folder.request() }, &|| false).messages
     };
     assert_eq!(missing(None), Vec::<String>::new());
     assert!(missing(Some("history=none"))[0].starts_with("history=none: there is no such folder; "));
+}
+
+/// Colleagues share a folder. Their files are named in one line.
+#[test]
+fn files_of_other_users_have_one_message() {
+    if os::user() != ROOT_UID {
+        return println!("skipped: only root can make another user's file");
+    }
+    let folder = Folder::new("colleagues");
+    for n in 0..9 {
+        let path = folder.put(&format!("net_{n}.jsonl"), &journal("theirs", Some("net"), 1), n);
+        chown(&path, Some(12345), None).unwrap();
+    }
+    folder.put("net_good.jsonl", &journal("good", Some("net"), 2), 2);
+    for named in [None, Some("history=x".to_owned())] {
+        let found = read(&HistoryRequest { named, ..folder.request() }, &|| false);
+        assert_eq!((ids(&found), found.messages.len()), (vec!["good"], 1), "{:?}", found.messages);
+        assert!(found.messages[0].starts_with("9 files in ") && found.messages[0].contains("such as net_8.jsonl; "));
+    }
+}
+
+/// The name of the run ends as that of a rank's file does.
+#[test]
+fn run_named_like_a_rank_is_found() {
+    let folder = Folder::new("like-a-rank");
+    folder.put("exp_r2.jsonl", &journal("a", Some("exp_r2"), 1), 1);
+    folder.put("exp_r2_r0.jsonl", &journal("b", Some("exp_r2"), 1).replace("\"rank\":null", "\"rank\":0"), 1);
+    let of = |rank| HistoryRequest { name: Some("exp_r2".into()), rank: RankChoice::Of(rank), ..folder.request() };
+    assert_eq!(ids(&read(&of(None), &|| false)), ["a"]);
+    assert_eq!(ids(&read(&of(Some(0)), &|| false)), ["b"]);
+}
+
+#[test]
+fn folders_are_read_together_and_a_run_counts_once() {
+    let [own, kept] = ["own", "kept"].map(Folder::new);
+    own.put("net_a.jsonl", &journal("a", Some("net"), 1), 1);
+    kept.put("net_b.jsonl", &journal("b", Some("net"), 2), 2);
+    kept.put("net_a.jsonl", &journal("a", Some("net"), 1), 3);
+    let folders = vec![own.0.clone(), kept.0.clone(), own.0.join("none")];
+    let found = read(&HistoryRequest { folders, named: None, ..own.request() }, &|| false);
+    assert_eq!((ids(&found), found.messages.len()), (vec!["a", "b"], 0), "{:?}", found.messages);
+}
+
+#[test]
+fn early_end_of_the_search_has_its_own_reason() {
+    let folder = Folder::new("cut");
+    for n in 0..3 {
+        folder.put(&format!("net_{n}.jsonl"), &journal(&n.to_string(), Some("net"), n), n);
+    }
+    let request = folder.request();
+    let cut = |deadline: Instant, bytes: u64| {
+        let mut search = Search::new(&request, &|| false);
+        (search.deadline, search.bytes) = (deadline, bytes);
+        let files = search.list(&folder.0).unwrap();
+        search.read(files);
+        search.messages()
+    };
+    let later = || Instant::now() + MAX_SEARCH_TIME;
+    assert_eq!(cut(later(), 0), Vec::<String>::new());
+    for (messages, reason) in [
+        (cut(Instant::now(), 0), "took more than 10 s; older runs"),
+        (cut(later(), MAX_BYTES), "more than 16 MB; older runs"),
+    ] {
+        assert!(messages.len() == 1 && messages[0].contains(reason), "{messages:?}");
+    }
+    let few = read(&HistoryRequest { most: 1, ..folder.request() }, &|| false);
+    assert!(few.messages.is_empty(), "older runs are not asked for: {:?}", few.messages);
 }
 
 #[test]

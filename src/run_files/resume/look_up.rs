@@ -185,7 +185,7 @@ impl<'a> RunSearch<'a> {
     fn age_of(&self, first: &RunPaths, entry: &DirEntry) -> Option<Age> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_of_rank = || paths::rank_in(&name).is_none_or(|rank| self.request.process.rank.number == Some(rank));
+        let is_of_rank = || paths::may_be_of_rank(&name, self.request.process.rank.number);
         first.age_of(self.request.prefix, &name).or_else(|| {
             let may_be = self.request.name.is_some() && name.ends_with(JOURNAL) && is_of_rank();
             may_be.then(|| entry.metadata().and_then(|there| there.modified()).ok().map(Age::Written))?
@@ -203,7 +203,7 @@ impl<'a> RunSearch<'a> {
         if AppendFile::is_ours(&there) {
             return Ok(Sight::Over);
         }
-        let (file, length) = (text::open_ordinary(path)?, there.len());
+        let (file, length) = (text::open_unlinked(path)?, there.len());
         let head = piece(&file, 0, length.min(MAX_TAIL_BYTES))?;
         let is_whole = head.len() as u64 == length || head.contains(&b'\n');
         let head = if is_whole { head } else { piece(&file, 0, length.min(MAX_HEAD_BYTES))? };

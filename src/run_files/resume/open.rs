@@ -140,7 +140,7 @@ fn lock_of(journal: &AppendFile, path: &Path) -> AttemptLock {
     }
 }
 
-fn are_locks_shared(path: &Path) -> bool {
+pub fn are_locks_shared(path: &Path) -> bool {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let mounts = text::read(Path::new("/proc/self/mountinfo"), text::MAX_TABLE_BYTES);
     folder.zip(mounts.ok()).is_some_and(|(folder, mounts)| shared_locks::locks_are_shared(&mounts, &folder))

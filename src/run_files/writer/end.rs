@@ -28,10 +28,11 @@ impl Writer {
         self.end_logs(&report);
         self.renew(&report, true);
         self.report_failures();
-        if let Some(journal) = &self.plan.journal {
-            let _ = journal.sync();
+        // A short program shall not wait for a disk for files that its user did not ask for.
+        if !self.plan.is_brief {
+            self.plan.journal.iter().for_each(|journal| drop(journal.sync()));
+            self.plan.paths.iter().for_each(|paths| sync_folder(paths.folder()));
         }
-        self.plan.paths.iter().for_each(|paths| sync_folder(paths.folder()));
         self.close_crash_counter();
     }
 

@@ -9,6 +9,7 @@ use crate::os::Instant;
 use crate::report::{Detail, Report, ReportSettings};
 use crate::run_files::atomic_replace::{NewFile, Sync, in_words, other_root, replace_named, replace_own};
 use crate::run_files::paths::{PROMETHEUS, REPORT};
+use crate::run_files::state_folder;
 use serde_json::Value;
 use std::io;
 use std::path::Path;
@@ -74,7 +75,7 @@ impl Writer {
     /// Time until the files in the folder are due. None: there are none.
     fn until_in_folder(&self) -> Option<Duration> {
         // If the folder could not take the journal, the user has a message already.
-        if self.kept.is_idle || self.plan.paths.is_none() || !self.owns_paths() {
+        if self.kept.is_idle || self.plan.is_brief || self.plan.paths.is_none() || !self.owns_paths() {
             return None;
         }
         let (divisor, (shortest, longest)) = match self.kept.is_rank {
@@ -178,7 +179,8 @@ impl Writer {
         let Some(path) = paths.map(|paths| paths.file(REPORT)) else { return };
         if self.has_memory(Detail::Epochs) {
             let (report, _) = self.report(Detail::Epochs);
-            self.put(&path, &report, "json", |text| replace_own(&path, text, Sync::Now));
+            let sync = if self.plan.is_brief { Sync::Later } else { Sync::Now };
+            self.put(&path, &report, "json", |text| replace_own(&path, text, sync));
         } else {
             self.note(&path, Err(format!("{}: {NO_MEMORY}", path.display())));
         }
@@ -198,8 +200,13 @@ impl Writer {
         match (written, index) {
             (Err(why), None) => {
                 self.failing.push(path.to_owned());
-                self.shared
-                    .queue_message(format!("not written: {why}. The run continues, and the file is tried again"));
+                let message = format!("not written: {why}. The run continues, and the file is tried again");
+                match (self.plan.is_brief, self.failing.len()) {
+                    (false, _) => self.shared.queue_message(message),
+                    // The user did not ask for these files, so one message is enough.
+                    (true, 1) => self.shared.queue_message(format!("{message}. {}", state_folder::OTHER_FOLDER)),
+                    (true, _) => (),
+                }
             }
             (Ok(()), Some(index)) => {
                 self.failing.remove(index);

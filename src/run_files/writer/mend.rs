@@ -4,7 +4,6 @@ use super::{RETRY_INTERVAL, Writer};
 use crate::attribution::epochs::Epoch;
 use crate::os::{self, Instant};
 use crate::run_files::atomic_replace::{self, in_words};
-use crate::run_files::carbontracker_log::writer::Logs;
 use crate::run_files::file_io::{AppendFile, AppendState};
 use crate::run_files::journal::Journal;
 use crate::run_files::paths::{JOURNAL, RunPaths};
@@ -148,7 +147,7 @@ impl Writer {
     /// Takes the next free names for the run's files.
     fn take_next_paths(&mut self) {
         self.plan.paths = self.plan.paths.as_ref().map(RunPaths::next_free);
-        self.logs = self.plan.paths.as_ref().map(Logs::new);
+        self.logs = self.plan.logs();
         self.logged_until = None;
     }
 

@@ -102,6 +102,9 @@ fn unnamed_runs_are_alike_within_their_folder() {
         {
             let tracker = begin(own, more);
             assert_eq!(tracker.value("/forecast/energy_j/value").is_ok(), is_known, "{more}");
+            let why = format!("{from}: this run has no name; the forecast begins without earlier runs; set name=");
+            let messages = messages(&tracker);
+            assert_eq!(messages.iter().any(|message| message.starts_with(&why)), !is_known, "{messages:?}");
             tracker.destroy();
         }
     });
