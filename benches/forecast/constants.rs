@@ -125,7 +125,7 @@ fn score(set: &Set, tuning: Tuning) -> Cells {
         let (before, after) = set.runs.split_at(n);
         let circle = after.iter().skip(1).chain(before).filter(|other| other.configuration == run.configuration);
         let earlier: Vec<EarlierRun> = circle
-            .map(|other| EarlierRun { epochs: other.epochs.clone(), between: InterEpoch::default(), is_whole: true })
+            .map(|other| EarlierRun { epochs: other.epochs.clone(), is_whole: true, ..EarlierRun::default() })
             .collect();
         if earlier.is_empty() {
             continue;

@@ -15,7 +15,7 @@
 
 use super::alone::fading;
 use super::trend::{self, EpochCost, Trend};
-use super::{Estimate, Forecast, Metric, quantile};
+use super::{Estimate, Forecast, Metric, Support, quantile};
 use crate::clock::MonoNs;
 
 /// Slices of equal work.
@@ -174,6 +174,7 @@ impl RunProgress {
             level,
             duration_s,
             energy_j,
+            support: Support::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::journal::Journal;
 use crate::attribution::carried_over;
-use crate::attribution::epochs::EpochStore;
+use crate::attribution::epochs::{Epoch, EpochStore};
 use crate::clock::MonoNs;
 use crate::report::{self, ComponentReport, EpochRow, decimate, time_series};
 use crate::units::ErrorBand;
@@ -17,6 +17,8 @@ pub struct JournalReport {
     pub report: Value,
     /// The flaws of the journal, as texts for the user.
     pub notes: Vec<String>,
+    /// The time outside the epochs for each row of its epochs: from the previous one, and between those of the row, s.
+    pub gaps_s: Vec<f64>,
 }
 
 /// Reads a journal (NAME.jsonl) as a report. If the last attempt has not ended in order, the report's state is
@@ -30,7 +32,7 @@ pub fn read(path: &Path) -> Result<JournalReport, String> {
 /// Reads the text of a journal as a report. The error is a text for the user.
 pub fn parse(text: &[u8]) -> Result<JournalReport, String> {
     let journal = Journal::parse(text)?;
-    Ok(JournalReport { report: report_of(&journal), notes: journal.flaws })
+    Ok(JournalReport { report: report_of(&journal), gaps_s: gaps_s(&journal), notes: journal.flaws })
 }
 
 pub(super) fn report_of(journal: &Journal) -> Value {
@@ -105,12 +107,29 @@ fn components(journal: &Journal) -> Value {
 
 /// The rows of the epochs, decimated as in the report of a running run.
 fn epochs(journal: &Journal) -> Value {
-    let mut history = EpochStore::default();
-    journal.placed(MonoNs::ZERO).into_iter().for_each(|epoch| history.push(epoch));
+    let history = placed(journal);
     let numbered = history.iter().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;
         Some(EpochRow::filed(first, *epoch).json())
     });
     numbered.collect()
+}
+
+/// The epochs, with instants that keep the gaps between them.
+fn placed(journal: &Journal) -> EpochStore {
+    const END: MonoNs = MonoNs(1 << 62);
+    let mut history = EpochStore::default();
+    journal.placed(END).into_iter().for_each(|epoch| history.push(epoch));
+    history
+}
+
+/// The time from the previous epoch to each row of the report, and between the epochs of a row, s.
+fn gaps_s(journal: &Journal) -> Vec<f64> {
+    let mut last_end = None;
+    let gap = |epoch: &Epoch| {
+        let previous_end = last_end.replace(epoch.end).unwrap_or(epoch.begin);
+        epoch.end.ns_since(previous_end).saturating_sub(epoch.inside) as f64 * 1e-9
+    };
+    placed(journal).iter().map(gap).collect()
 }

@@ -18,6 +18,7 @@ pub use calibration::calibrated;
 pub use inside::inside;
 pub use weigh::{Comparison, Seen, Template, templates};
 
+use super::gaps::usual_gap_s;
 use super::Metric;
 use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use profile::Profile;
@@ -25,10 +26,12 @@ use profile::Profile;
 /// An earlier run.
 #[derive(Clone, Debug, Default)]
 pub struct EarlierRun {
-    /// Its epochs, in order.
+    /// Its epochs, in order, with the gaps between them.
     pub epochs: Vec<EpochSummary>,
-    /// Time and energy between them.
+    /// Time and energy outside its epochs: the gaps, and what was before the first epoch.
     pub between: InterEpoch,
+    /// The part of `between` before the first epoch, s: a start-up, or cancelled epochs. It happens once.
+    pub before_s: f64,
     /// Whether it ended as planned. If it did not, its last epoch is like any other.
     pub is_whole: bool,
 }
@@ -64,9 +67,39 @@ pub struct History {
 struct Prepared {
     energy: Option<Profile>,
     duration: Option<Profile>,
-    /// Time between two epochs, s, and the energy in it, J.
+    outside: Outside,
+}
+
+/// Time outside the epochs of a run, s, and its mean power, W.
+#[derive(Clone, Copy, Debug)]
+struct Outside {
+    /// The usual gap between two epochs.
     gap_s: f64,
-    gap_j: f64,
+    /// What was before the first epoch. It happens once.
+    before_s: f64,
+    watts: f64,
+}
+
+impl Outside {
+    /// The energy of all gaps is known, but not of each. So it is divided by their time.
+    fn of(run: &EarlierRun) -> Outside {
+        let seconds = run.between.duration_s;
+        let watts = run.between.energy_j.filter(|_| seconds > 0.0).map_or(0.0, |joules| joules / seconds);
+        let gaps = run.epochs.iter().map(|epoch| epoch.count).sum::<u64>().saturating_sub(1) as f64;
+        let gap_s = usual_gap_s(&run.epochs);
+        let known_s: f64 = run.epochs.iter().map(|epoch| epoch.gap_s).sum();
+        // A report alone does not have the gaps. Then all that is not known to be before the first epoch is a gap.
+        let gap_s = if known_s > 0.0 || gaps == 0.0 { gap_s } else { (seconds - run.before_s).max(0.0) / gaps };
+        Outside { gap_s, before_s: run.before_s, watts }
+    }
+
+    /// One of these times, or its energy.
+    fn amount(&self, metric: Metric, seconds: f64) -> f64 {
+        match metric {
+            Metric::Energy => seconds * self.watts,
+            Metric::Duration => seconds,
+        }
+    }
 }
 
 impl Prepared {
@@ -141,29 +174,28 @@ impl History {
 
     /// The usual cost of a gap between two epochs; None: there is no earlier run.
     pub fn usual_gap(&self, metric: Metric) -> Option<f64> {
-        let mut gaps: Vec<f64> = self
-            .runs
-            .iter()
-            .map(|run| match metric {
-                Metric::Energy => run.gap_j,
-                Metric::Duration => run.gap_s,
-            })
-            .collect();
-        gaps.sort_by(f64::total_cmp);
-        gaps.get(gaps.len().saturating_sub(1) / 2).copied()
+        self.usual(|outside| outside.amount(metric, outside.gap_s))
+    }
+
+    /// The usual cost of what is before the first epoch, such as a start-up; None: there is no earlier run.
+    pub fn usual_start(&self, metric: Metric) -> Option<f64> {
+        self.usual(|outside| outside.amount(metric, outside.before_s))
+    }
+
+    fn usual(&self, of: impl Fn(&Outside) -> f64) -> Option<f64> {
+        let mut amounts: Vec<f64> = self.runs.iter().map(|run| of(&run.outside)).collect();
+        amounts.sort_by(f64::total_cmp);
+        amounts.get(amounts.len().saturating_sub(1) / 2).copied()
     }
 }
 
 impl Prepared {
     fn of(run: &EarlierRun, tuning: &Tuning) -> Prepared {
         let profile = |metric| Profile::of(run, metric, tuning.noise);
-        let epochs: u64 = run.epochs.iter().map(|epoch| epoch.count).sum();
-        let gaps = epochs.saturating_sub(1).max(1) as f64;
         Prepared {
             energy: profile(Metric::Energy),
             duration: profile(Metric::Duration),
-            gap_s: run.between.duration_s / gaps,
-            gap_j: run.between.energy_j.unwrap_or(0.0) / gaps,
+            outside: Outside::of(run),
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct Seen<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Template<'a> {
     /// The place of the run in the history.
-    run: usize,
+    pub run: usize,
     /// Its costs.
     pub profile: &'a Profile,
     /// Logarithm of the mean cost of an epoch.
@@ -78,6 +78,8 @@ enum Case {
 /// A part, with the logarithms of the densities of the epochs seen.
 struct Weighed {
     case: Case,
+    /// The place of its earlier run.
+    earlier: Option<usize>,
     part: Part,
     densities: Vec<f64>,
 }
@@ -181,7 +183,7 @@ impl<'a> Template<'a> {
         let common = variance + noise / seen.left.max(1.0) + (self.first_shown + self.scatter) * share * share;
         let scale = |unseen: f64| (common + unseen * unseen).sqrt();
         let part = Part::new(rest * offset.exp(), scale(unseen.down), scale(unseen.up));
-        Weighed { case, part, densities }
+        Weighed { case, earlier: Some(self.run), part, densities }
     }
 
     /// Scatter of the level of a run like it.
@@ -244,7 +246,7 @@ impl Comparison {
                 Case::OtherLevel => self.other * KNOWN_SHAPE / runs,
                 Case::Alone => self.other * (1.0 - KNOWN_SHAPE),
             };
-            Part { log_weight: prior.ln() + 0.5 * (own + other), ..one.part }
+            Part { log_weight: prior.ln() + 0.5 * (own + other), earlier: one.earlier, ..one.part }
         };
         let parts = self.all.iter().zip(likelihoods).map(weigh);
         parts.filter(|part| part.cost > 0.0 && part.cost.is_finite()).collect()
@@ -263,7 +265,7 @@ fn weighed(templates: &[Template], seen: &Seen, tuning: &Tuning, alone: Option<P
         let later: Vec<EpochCost> =
             seen.entries.iter().skip(usize::from(seen.first.is_some())).map(|(_, cost)| *cost).collect();
         let expected = templates.iter().map(|one| one.profile.first.ln()).sum::<f64>() / templates.len() as f64;
-        all.push(Weighed { case: Case::Alone, part, densities: alone::log_densities(seen.first, &later, expected) });
+        all.push(Weighed { case: Case::Alone, earlier: None, part, densities: alone::log_densities(seen.first, &later, expected) });
     }
     all
 }

@@ -23,6 +23,9 @@ const MAX_RATIO: f64 = 2.0;
 /// Difference of an energy in J and in kWh from rounding, as a share.
 const ROUNDING: f64 = 1e-3;
 
+/// In the row of an epoch that was read from a journal: the time from the previous epoch. A report does not have it.
+pub const GAP_S: &str = "gap_s";
+
 /// An earlier run.
 #[derive(Clone, Debug)]
 pub struct PastRun {
@@ -142,9 +145,12 @@ impl PastRun {
             duration_s: amount(usage, "/between/duration_s").filter(|seconds| *seconds <= MAX_S).unwrap_or(0.0),
             energy_j: amount(usage, "/between/energy_j"),
         };
+        let gaps_s: f64 = epochs.iter().map(|epoch| epoch.gap_s).sum();
+        // Without the gaps, it is unknown what was before the first epoch. Then all of it is taken for gaps.
+        let before_s = if gaps_s > 0.0 { (between.duration_s - gaps_s).max(0.0) } else { 0.0 };
         Ok(PastRun {
             label,
-            run: EarlierRun { epochs, between, is_whole },
+            run: EarlierRun { epochs, between, before_s, is_whole },
             epochs_done,
             power: power(report.get("power")),
             error: ErrorBand::read(usage.get("error")),
@@ -171,7 +177,7 @@ fn epoch(row: &Value) -> Option<EpochSummary> {
         duration_s: duration_s.filter(|seconds| *seconds > 0.0),
         energy_j,
         fully_measured: energy_j.is_some() && is_covered,
-        gap_s: 0.0,
+        gap_s: known(GAP_S)?.filter(|gap_s| *gap_s <= MAX_S).unwrap_or(0.0),
     })
 }
 
