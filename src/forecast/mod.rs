@@ -24,11 +24,11 @@ pub mod uncertainty;
 use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use crate::units::Amount;
 use alone::First;
-use gaps::usual_gap_s;
 use first_epoch::{FirstEpoch, ProgressMark, WarmUpEstimate};
+use gaps::usual_gap_s;
 use history::{Comparison, History, Seen, Template};
-use mixture::{Interval, Part};
 pub use mixture::Support;
+use mixture::{Interval, Part};
 use trend::EpochCost;
 
 /// The quantity of a forecast.
@@ -334,7 +334,7 @@ impl RunSoFar<'_> {
         let each = warm_up.map_or(cost.each, |known| (cost.each - known.excess() / cost.count).max(0.0));
         // Work after the last mark may be an evaluation or a single task: then the warm-up stays unknown.
         let is_warm = warm_up.is_some_and(|known| each <= (1.0 + MAX_UNMARKED_SHARE) * known.steady);
-        Some(First { cost: EpochCost { each, ..cost }, seconds, is_warm })
+        Some(First { cost: EpochCost { each, ..cost }, warm_up: cost.each - each, seconds, is_warm })
     }
 
     /// The epochs with a fully known amount, and the index of the first of each: the first one, and the newest.

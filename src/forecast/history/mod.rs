@@ -12,14 +12,15 @@ mod calibration;
 mod follow;
 mod inside;
 mod profile;
+mod scatter;
 mod weigh;
 
 pub use calibration::calibrated;
 pub use inside::inside;
 pub use weigh::{Comparison, Seen, Template, templates};
 
-use super::gaps::usual_gap_s;
 use super::Metric;
+use super::gaps::usual_gap_s;
 use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use profile::Profile;
 
@@ -119,6 +120,8 @@ pub struct Tuning {
     pub time_scatter: f64,
     /// The same for its energy. Devices of one model differ more in power than in speed.
     pub energy_scatter: f64,
+    /// Part of the scatter of regular epochs that the level of a run has in addition.
+    pub follows: f64,
     /// Scatter of an epoch around the shape before any is known, as a logarithm.
     pub noise: f64,
     /// Difference of shape between runs, in scatters of the level.
@@ -131,7 +134,15 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Tuning {
-        Tuning { time_scatter: 0.003, energy_scatter: 0.005, noise: 0.003, shape: 0.75, first: 0.05, other: 0.4 }
+        Tuning {
+            time_scatter: 0.0015,
+            energy_scatter: 0.003,
+            follows: 0.5,
+            noise: 0.0015,
+            shape: 1.0,
+            first: 0.05,
+            other: 0.4,
+        }
     }
 }
 
@@ -192,11 +203,7 @@ impl History {
 impl Prepared {
     fn of(run: &EarlierRun, tuning: &Tuning) -> Prepared {
         let profile = |metric| Profile::of(run, metric, tuning.noise);
-        Prepared {
-            energy: profile(Metric::Energy),
-            duration: profile(Metric::Duration),
-            outside: Outside::of(run),
-        }
+        Prepared { energy: profile(Metric::Energy), duration: profile(Metric::Duration), outside: Outside::of(run) }
     }
 }
 
