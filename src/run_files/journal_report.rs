@@ -17,8 +17,6 @@ pub struct JournalReport {
     pub report: Value,
     /// The flaws of the journal, as texts for the user.
     pub notes: Vec<String>,
-    /// The time outside the epochs for each row of its epochs: from the previous one, and between those of the row, s.
-    pub gaps_s: Vec<f64>,
 }
 
 /// Reads a journal (NAME.jsonl) as a report. If the last attempt has not ended in order, the report's state is
@@ -32,7 +30,14 @@ pub fn read(path: &Path) -> Result<JournalReport, String> {
 /// Reads the text of a journal as a report. The error is a text for the user.
 pub fn parse(text: &[u8]) -> Result<JournalReport, String> {
     let journal = Journal::parse(text)?;
-    Ok(JournalReport { report: report_of(&journal), gaps_s: gaps_s(&journal), notes: journal.flaws })
+    Ok(JournalReport { report: report_of(&journal), notes: journal.flaws })
+}
+
+/// The same report, and for each row of its epochs the time outside them, s: from the previous epoch, and between those
+/// of the row.
+pub fn parse_with_gaps(text: &[u8]) -> Result<(Value, Vec<f64>), String> {
+    let journal = Journal::parse(text)?;
+    Ok((report_of(&journal), gaps_s(&journal)))
 }
 
 pub(super) fn report_of(journal: &Journal) -> Value {

@@ -118,7 +118,9 @@ impl AlertInput<'_> {
         if planned > 0 && !self.is_divided {
             return Some(ForecastBasis::Epochs);
         }
-        self.run_progress.share().map(ForecastBasis::Progress)
+        // Earlier runs that were measured by their progress give a forecast before any of this run's.
+        let before = (planned == 0 && self.history.has_work()).then_some(0.0);
+        self.run_progress.share().or(before).map(ForecastBasis::Progress)
     }
 
     /// Whether one epoch is enough for a message: earlier runs are known, or the marks of the first epoch show a change
@@ -161,7 +163,10 @@ impl Alerts {
         let message = forecast.zip(basis).and_then(|(forecast, basis)| self.message(forecast, basis, run));
         let budgets = self.config.budgets;
         // A forecast from inside the first epoch is too early to judge budgets by; then the use counts.
-        let judged = forecast.filter(|made| basis != Some(ForecastBasis::Epochs) || made.after_epochs > 0);
+        let judged = forecast.filter(|made| match basis {
+            Some(ForecastBasis::Progress(share)) => share > 0.0,
+            _ => made.after_epochs > 0,
+        });
         let totals = if budgets.is_any() { totals(judged, run, budgets) } else { BudgetInputs::default() };
         let verdict = self.judge.judge(step, totals);
         let messages = message.into_iter().chain(verdict.messages).collect();
@@ -181,7 +186,7 @@ impl Alerts {
     fn forecast(&self, basis: ForecastBasis, run: &AlertInput) -> Option<Forecast> {
         let AlertInput { ledger, settled, first_epoch, history, run_progress, .. } = *run;
         if let ForecastBasis::Progress(_) = basis {
-            return run_progress.forecast(self.config.level, settled);
+            return run_progress.forecast_with(self.config.level, settled, history);
         }
         let (epochs, between) = (ledger.observed(settled), ledger.between_first(settled));
         forecast::forecast(self.planned, self.config.level, epochs, between, first_epoch, history)

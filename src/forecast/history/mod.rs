@@ -35,6 +35,9 @@ pub struct EarlierRun {
     pub before_s: f64,
     /// Whether it ended as planned. If it did not, its last epoch is like any other.
     pub is_whole: bool,
+    /// The work that it did, in the application's unit, if it was measured by its progress; None: by its epochs. Then it
+    /// has one epoch, the whole run.
+    pub work: Option<f64>,
 }
 
 impl EarlierRun {
@@ -60,6 +63,8 @@ pub const ALIKE: f64 = 0.25;
 #[derive(Clone, Debug, Default)]
 pub struct History {
     runs: Vec<Prepared>,
+    /// The runs that were measured by their progress, newest last.
+    by_work: Vec<EarlierRun>,
     tuning: Tuning,
 }
 
@@ -155,7 +160,7 @@ impl History {
     /// The same with other constants.
     pub fn with(tuning: Tuning, runs: &[EarlierRun]) -> History {
         let mut kept: Vec<(f64, &EarlierRun)> = Vec::new();
-        for run in runs.iter().rev() {
+        for run in runs.iter().rev().filter(|run| run.work.is_none()) {
             let Some(level) = run.level() else { continue };
             let alike = kept.iter().filter(|(other, _)| (other - level).abs() < ALIKE).count();
             if alike < MAX_ALIKE {
@@ -165,17 +170,46 @@ impl History {
                 break;
             }
         }
-        History { runs: kept.iter().rev().map(|(_, run)| Prepared::of(run, &tuning)).collect(), tuning }
+        let runs_by_work = runs.iter().filter(|run| run.work.is_some());
+        let skipped = runs_by_work.clone().count().saturating_sub(MAX_RUNS);
+        History {
+            runs: kept.iter().rev().map(|(_, run)| Prepared::of(run, &tuning)).collect(),
+            by_work: runs_by_work.skip(skipped).cloned().collect(),
+            tuning,
+        }
     }
 
     /// Whether there is no earlier run to use.
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.runs.is_empty() && self.by_work.is_empty()
     }
 
-    /// Number of earlier runs that a forecast uses.
+    /// Number of earlier runs that a forecast may use.
     pub fn runs(&self) -> usize {
-        self.runs.len()
+        self.runs.len() + self.by_work.len()
+    }
+
+    /// Whether earlier runs were measured by their progress.
+    pub fn has_work(&self) -> bool {
+        !self.by_work.is_empty()
+    }
+
+    /// The runs that were measured by their progress, as runs of one epoch. Those of much more or less work than `total`
+    /// are left out. The others cost as much for each unit of work. None: all of them as they are.
+    pub fn of_work(&self, total: Option<f64>) -> History {
+        let scaled = |run: &EarlierRun| {
+            let factor = total.map_or(Some(1.0), |total| Some(total / run.work?))?;
+            let is_alike = factor > 0.0 && factor.ln().abs() < ALIKE;
+            let scale = |amount: Option<f64>| amount.map(|amount| amount * factor);
+            let whole = |epoch: &EpochSummary| EpochSummary {
+                duration_s: scale(epoch.duration_s),
+                energy_j: scale(epoch.energy_j),
+                ..*epoch
+            };
+            let epochs = run.epochs.iter().map(whole).collect();
+            is_alike.then(|| EarlierRun { epochs, work: None, ..run.clone() })
+        };
+        History::with(self.tuning, &self.by_work.iter().filter_map(scaled).collect::<Vec<_>>())
     }
 
     /// Its constants.

@@ -12,7 +12,7 @@ mod past_run;
 pub use past_run::{Flaw, PastRun, PowerPart, RunLabel};
 
 use super::file_io::AppendFile;
-use super::journal_report::{self, JournalReport};
+use super::journal_report;
 use super::paths::{self, JOURNAL, REPORT, name_part};
 use crate::os::memory;
 use crate::os::text::{NO_FILE, open_ordinary};
@@ -356,7 +356,7 @@ impl Search<'_> {
 /// The report of a file. That of a journal has the gaps between epochs, too.
 fn report(text: &[u8], is_journal: bool) -> Result<Value, Flaw> {
     if is_journal {
-        let JournalReport { mut report, gaps_s, .. } = journal_report::parse(text).map_err(|_| damaged())?;
+        let (mut report, gaps_s) = journal_report::parse_with_gaps(text).map_err(|_| damaged())?;
         let rows = report.get_mut("epochs").and_then(Value::as_array_mut).into_iter().flatten();
         for (row, gap_s) in rows.filter_map(Value::as_object_mut).zip(gaps_s) {
             row.insert(past_run::GAP_S.into(), gap_s.into());

@@ -299,6 +299,20 @@ fn start_up_is_no_gap_between_epochs() {
     assert_eq!(alone.run.before_s, 0.0, "a report does not have the gaps");
 }
 
+/// A run that `ct_run_progress` measured is one whole, however many pieces its journal has.
+#[test]
+fn pieces_of_progress_are_no_epochs() {
+    let mut report = report_of("a", Some("net"), 1);
+    report["run"]["epochs_planned"] = json!(0);
+    report["run"]["work"] = json!({"done": 400.0, "total": 400.0, "pieces": true});
+    let past = PastRun::of(&report).unwrap();
+    assert_eq!((past.epochs_done, past.run.epochs.len(), past.run.work, past.run.is_whole), (1, 1, Some(400.0), true));
+    let whole = past.run.epochs[0];
+    assert_eq!((whole.count, whole.duration_s, whole.energy_j), (1, Some(10.0), Some(100.0)));
+    report["run"]["work"]["pieces"] = json!(false);
+    assert_eq!(PastRun::of(&report).unwrap().run.work, None, "the application marks epochs, too");
+}
+
 /// Any change of a valid file gives a run or a flaw, and possible numbers.
 fn check_any(text: &[u8], is_journal: bool) {
     let _ = beginning::label(&mut &text[..], is_journal, Some("net"), &mut Vec::new());
