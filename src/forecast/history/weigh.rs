@@ -36,7 +36,7 @@ const PRIOR_EPOCHS: f64 = 3.0;
 const WARM_UP_REPEATS: f64 = 0.3;
 const REPEATED_WARM_UP: f64 = 0.1;
 /// Most probability of that: a cold cache may come at any time.
-const MAX_REPEATS: f64 = 0.5;
+const MAX_REPEATS: f64 = 0.4;
 /// Scatter of a first epoch whose warm-up repeats, as a logarithm.
 const FIRST_NOISE: f64 = 0.02;
 /// Where a run repeats an earlier one epoch by epoch, this part of the square of its stalls is taken for shape, such as
@@ -317,12 +317,13 @@ impl Comparison {
     }
 }
 
-/// The prior of another level or shape: the share of earlier runs that are of no other one's level. It is a rule of
-/// succession, so one run alone decides little (Good, Biometrika 40, 1953, for the share of new kinds).
+/// The prior of another level or shape, by a rule of succession, so one run alone decides little (Good, Biometrika 40,
+/// 1953, for the share of new kinds). A run of no other one's level speaks for it once for each of the others.
 fn other(templates: &[Template], tuning: &Tuning) -> f64 {
-    let single = templates.iter().filter(|one| one.alike == 1).count() as f64;
-    let (single, runs) = if templates.len() > 1 { (single, templates.len() as f64) } else { (0.0, 0.0) };
-    ((single + tuning.other) / (runs + 1.0 + tuning.other)).max(MIN_OTHER)
+    let others = templates.len() as f64 - 1.0;
+    let single = others * templates.iter().filter(|one| one.alike == 1).count() as f64;
+    let alike = templates.iter().filter(|one| one.alike > 1).count() as f64;
+    ((single + tuning.other) / (single + alike + 1.0 + tuning.other)).max(MIN_OTHER)
 }
 
 /// All parts. Before the first epoch, there is no level but that of the earlier runs.
