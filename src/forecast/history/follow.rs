@@ -50,8 +50,8 @@ pub struct Fit {
 pub struct Prior {
     /// Variance of the offset.
     pub offset: f64,
-    /// Variance of a regular epoch around the shape. If this run repeats the earlier one, what looks like noise there is
-    /// its shape.
+    /// Variance of a regular epoch around the shape. If this run repeats the earlier one, what looks like noise there
+    /// is its shape.
     pub noise: Scatter,
     /// Whether the offset is near 0. Otherwise it may be anything, and the epochs decide.
     pub is_near: bool,

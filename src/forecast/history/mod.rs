@@ -35,8 +35,8 @@ pub struct EarlierRun {
     pub before_s: f64,
     /// Whether it ended as planned. If it did not, its last epoch is like any other.
     pub is_whole: bool,
-    /// The work that it did, in the application's unit, if it was measured by its progress; None: by its epochs. Then it
-    /// has one epoch, the whole run.
+    /// The work that it did, in the application's unit, if it was measured by its progress. Then it has one epoch, the
+    /// whole run. None: it was measured by its epochs.
     pub work: Option<f64>,
 }
 
@@ -194,8 +194,8 @@ impl History {
         !self.by_work.is_empty()
     }
 
-    /// The runs that were measured by their progress, as runs of one epoch. Those of much more or less work than `total`
-    /// are left out. The others cost as much for each unit of work. None: all of them as they are.
+    /// The runs that were measured by their progress, as runs of one epoch. Those of much more or less work than
+    /// `total` are left out. The others cost as much for each unit of work. None: all of them as they are.
     pub fn of_work(&self, total: Option<f64>) -> History {
         let scaled = |run: &EarlierRun| {
             let factor = total.map_or(Some(1.0), |total| Some(total / run.work?))?;

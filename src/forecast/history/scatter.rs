@@ -2,8 +2,8 @@
 //!
 //! Most runs repeat an earlier one closely, and some do not. One scatter between both fits neither, and a single prior
 //! needs many runs to leave it. So there are two priors of the variance, a narrow one and a wide one. Each is a scaled
-//! inverse χ² distribution, whose evidence has a closed form (Gelman and others: Bayesian Data Analysis, 2013, ch. 2 and
-//! 7). Their mean, weighed by the evidence, is narrow after a few runs that agree, and wide after one that does not.
+//! inverse χ² distribution. Its evidence has a closed form (Gelman and others: Bayesian Data Analysis, 2013, ch. 2).
+//! Their mean, weighed by the evidence, is narrow after a few runs that agree, and wide after one that does not.
 
 /// Two priors of a variance.
 #[derive(Clone, Copy, Debug)]
