@@ -194,6 +194,9 @@ pub fn forecast(
     if planned == 0 {
         return None;
     }
+    // A run that is one whole is like earlier ones that were measured by their progress.
+    let wholes = (planned == 1 && history.has_only_work()).then(|| history.of_work(None));
+    let history = wholes.as_ref().unwrap_or(history);
     let run = RunSoFar { done, planned, level, epochs: &epochs, between, first_epoch, history };
     let (duration, energy) = (run.sight(Metric::Duration), run.sight(Metric::Energy));
     let (duration, energy) = (run.total(&duration, &energy), run.total(&energy, &duration));

@@ -194,6 +194,11 @@ impl History {
         !self.by_work.is_empty()
     }
 
+    /// Whether all earlier runs were measured by their progress.
+    pub fn has_only_work(&self) -> bool {
+        self.has_work() && self.runs.is_empty()
+    }
+
     /// The runs that were measured by their progress, as runs of one epoch. Those of much more or less work than
     /// `total` are left out. The others cost as much for each unit of work. None: all of them as they are.
     pub fn of_work(&self, total: Option<f64>) -> History {

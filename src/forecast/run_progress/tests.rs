@@ -82,6 +82,10 @@ fn earlier_runs_give_a_forecast_before_any_progress() {
     assert!((slow.duration_s.unwrap().value / 1000.0 - 1.0).abs() < 0.02 && slow.support.runs == 0, "{slow:?}");
     let other = earlier(&[5000.0, 9000.0]);
     assert!(run(&[0.5; 1000], 0.0).forecast_with(0.9, 0, &other).is_none(), "much more work");
+    let whole = |planned| {
+        crate::forecast::forecast(planned, 0.9, [].into_iter(), InterEpoch::default(), &FirstEpoch::default(), &known)
+    };
+    assert!((whole(1).unwrap().duration_s.unwrap().value / 510.0 - 1.0).abs() < 0.03 && whole(5).is_none());
     let done = run(&[0.5; 1000], 1.0);
     assert_eq!(done.forecast_with(0.9, 0, &known), done.forecast(0.9, 0));
 }
