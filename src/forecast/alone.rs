@@ -33,6 +33,8 @@ const MAX_GOES_ON: f64 = 0.3;
 const UNSEEN: Skew = Skew { down: 0.04, up: 0.08 };
 /// Number of remaining epochs at which the square of that error has half its size.
 const HALF_EPOCHS: f64 = 3.0;
+/// A step counts as if it had not been seen in this number of epochs more.
+const STEP_EPOCHS: f64 = 3.0;
 /// Spread of the next epoch around the level, before it is known.
 const PRIOR_SPREAD: f64 = 0.02;
 /// An epoch further from the level than this is an outlier, as a share. Three in a row are a new level.
@@ -104,7 +106,18 @@ pub fn rest(first: Option<First>, later: &[EpochCost], left: f64) -> Option<Part
     unseen.down = unseen.down.hypot(still);
     let known = trend.spread * trend.spread * (1.0 / trend.epochs + 1.0 / left.max(1.0));
     let scale = |unseen: f64| (known + unseen * unseen).sqrt();
-    Some(Part::new(trend.of_next(left), scale(unseen.down), scale(unseen.up)))
+    Some(Part::new(after_step(later, start, trend.of_next(left), left), scale(unseen.down), scale(unseen.up)))
+}
+
+/// The cost of the remaining epochs, which is `stays` if a step before the epoch `start` lasts. A step that n epochs
+/// have shown lasts with the probability n / (n + 3), or more after a short level.
+fn after_step(later: &[EpochCost], start: usize, stays: f64, left: f64) -> f64 {
+    let count = |of: &[EpochCost]| of.iter().map(|one| one.count).sum::<f64>();
+    let (before, present) = later.split_at(start.min(later.len()));
+    let (all, seen) = (count(later), count(present));
+    let mean = later.iter().map(|one| one.count * one.each).sum::<f64>() / all;
+    let lasts = seen / (seen + STEP_EPOCHS.min(count(before)));
+    if before.is_empty() { stays } else { lasts * stays + (1.0 - lasts) * mean * left }
 }
 
 /// The scale below the level because the warm-up of the first epoch may go on, after a number of later epochs.

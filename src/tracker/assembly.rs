@@ -131,11 +131,9 @@ impl RunPlan {
         self.job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone())
     }
 
-    /// The earlier runs to look for; None: none are wanted, or the run has no forecast.
+    /// The earlier runs to look for; None: none are wanted. A run without planned epochs may report its progress.
     fn history(&self, run: &RunIdentity) -> Option<HistoryRequest> {
-        let as_set = |text: String| self.options.text_as_set(text);
-        let request = earlier_runs::request(&self.options.files, run, self.rank, as_set);
-        request.filter(|_| run.planned > 0)
+        earlier_runs::request(&self.options.files, run, self.rank, |text| self.options.text_as_set(text))
     }
 
     /// The part of a report that does not change.
