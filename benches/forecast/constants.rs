@@ -96,11 +96,12 @@ fn read(folder: &Path) -> Result<Vec<Set>, Box<dyn Error>> {
 /// All combinations of the factors. Time and energy have the same one.
 fn choices() -> Vec<Tuning> {
     let mut choices = vec![Tuning::default()];
-    let multiply: [fn(&mut Tuning, f64); 5] = [
+    let multiply: [fn(&mut Tuning, f64); 6] = [
         |t, factor| {
             t.time_scatter *= factor;
             t.energy_scatter *= factor;
         },
+        |t, factor| t.follows *= factor,
         |t, factor| t.noise *= factor,
         |t, factor| t.shape *= factor,
         |t, factor| t.first *= factor,
@@ -125,7 +126,7 @@ fn score(set: &Set, tuning: Tuning) -> Cells {
         let (before, after) = set.runs.split_at(n);
         let circle = after.iter().skip(1).chain(before).filter(|other| other.configuration == run.configuration);
         let earlier: Vec<EarlierRun> = circle
-            .map(|other| EarlierRun { epochs: other.epochs.clone(), between: InterEpoch::default(), is_whole: true })
+            .map(|other| EarlierRun { epochs: other.epochs.clone(), is_whole: true, ..EarlierRun::default() })
             .collect();
         if earlier.is_empty() {
             continue;

@@ -21,11 +21,20 @@ const UNKNOWN_S: f64 = 20.0;
 const COSTLIER: f64 = 0.33;
 /// At the start of the first epoch, the upper end is further up by this factor.
 const START_FACTOR: f64 = 2.0;
+/// Scale of the second epoch below the first one in most runs, as a logarithm.
+const LIKELY_WARM_UP: f64 = 0.8;
+/// At the lower end, this share of the first epoch's warm-up may go on in the second epoch, and half of it in each
+/// later one: a second function is compiled, or trees are grown on fewer and fewer rows.
+const WARM_UP_GOES_ON: f64 = 0.05;
+/// That part of an epoch is at most this share of it.
+const MAX_GOES_ON: f64 = 0.3;
 /// The error of later epochs that the epochs seen do not show: an evaluation that starts late, a full disk, a shared
 /// node. Such events lengthen a run more often than they shorten it.
 const UNSEEN: Skew = Skew { down: 0.04, up: 0.08 };
 /// Number of remaining epochs at which the square of that error has half its size.
 const HALF_EPOCHS: f64 = 3.0;
+/// A step counts as if it had not been seen in this number of epochs more.
+const STEP_EPOCHS: f64 = 3.0;
 /// Spread of the next epoch around the level, before it is known.
 const PRIOR_SPREAD: f64 = 0.02;
 /// An epoch further from the level than this is an outlier, as a share. Three in a row are a new level.
@@ -69,6 +78,8 @@ pub fn fading(left: f64) -> f64 {
 pub struct First {
     /// Its cost, less a known warm-up.
     pub cost: EpochCost,
+    /// That known warm-up.
+    pub warm_up: f64,
     /// Its duration, s.
     pub seconds: Option<f64>,
     /// Whether its marks show a warm-up that ended.
@@ -85,14 +96,35 @@ pub fn rest(first: Option<First>, later: &[EpochCost], left: f64) -> Option<Part
     let trend = Trend::of(later.get(start..)?)?;
     let mut unseen = unseen(left);
     if let (Some(first), [_]) = (first, later)
+        && first.cost.each > 0.0
         && first.cost.each < typical
     {
         // No warm-up: the second may have been a stall, and later epochs may be like the first.
         unseen.down = unseen.down.max((typical / first.cost.each).ln() / 2.0);
     }
+    let still = first.map_or(0.0, |first| still_warm(first.cost.each + first.warm_up, typical, later.len()));
+    unseen.down = unseen.down.hypot(still);
     let known = trend.spread * trend.spread * (1.0 / trend.epochs + 1.0 / left.max(1.0));
     let scale = |unseen: f64| (known + unseen * unseen).sqrt();
-    Some(Part::new(trend.of_next(left), scale(unseen.down), scale(unseen.up)))
+    Some(Part::new(after_step(later, start, trend.of_next(left), left), scale(unseen.down), scale(unseen.up)))
+}
+
+/// The cost of the remaining epochs, which is `stays` if a step before the epoch `start` lasts. A step that n epochs
+/// have shown lasts with the probability n / (n + 3), or more after a short level.
+fn after_step(later: &[EpochCost], start: usize, stays: f64, left: f64) -> f64 {
+    let count = |of: &[EpochCost]| of.iter().map(|one| one.count).sum::<f64>();
+    let (before, present) = later.split_at(start.min(later.len()));
+    let (all, seen) = (count(later), count(present));
+    let mean = later.iter().map(|one| one.count * one.each).sum::<f64>() / all;
+    let lasts = seen / (seen + STEP_EPOCHS.min(count(before)));
+    if before.is_empty() { stays } else { lasts * stays + (1.0 - lasts) * mean * left }
+}
+
+/// The scale below the level because the warm-up of the first epoch may go on, after a number of later epochs.
+fn still_warm(first: f64, level: f64, later: usize) -> f64 {
+    let share = WARM_UP_GOES_ON * (first / level - 1.0) * 0.5_f64.powi(later.saturating_sub(1).min(64) as i32);
+    let share = if share.is_finite() { share.clamp(0.0, MAX_GOES_ON) } else { 0.0 };
+    -(1.0 - share).ln() / END_OF_90
 }
 
 /// The scales after a first epoch whose warm-up is known from its marks. Its later part may still be slow.
@@ -114,7 +146,7 @@ pub fn log_densities(first: Option<First>, later: &[EpochCost], expected: f64) -
             (0, Some(first)) => {
                 let Skew { down, up } = after_one(first.seconds);
                 let off = each - first.cost.each.ln();
-                (off, if off < 0.0 { down } else { up })
+                (off, if off < 0.0 { down.min(LIKELY_WARM_UP) } else { up })
             }
             (0, None) => (each - expected, 1.0),
             _ => (each - level.level, level.scale()),

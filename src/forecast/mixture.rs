@@ -16,6 +16,9 @@ const RANGE_SCALES: f64 = 20.0;
 /// Parts with a smaller weight than this share of the largest are left out.
 const MIN_SHARE: f64 = 1e-4;
 
+/// An earlier run with less of the weight than this does not count as used.
+const MIN_SUPPORT: f64 = 0.01;
+
 /// Distance between the centre and the upper end of a 90 % interval, in scales.
 pub const END_OF_90: f64 = 2.353_363_434_801_8;
 
@@ -30,12 +33,14 @@ pub struct Part {
     pub up: f64,
     /// Logarithm of the weight. Only differences matter.
     pub log_weight: f64,
+    /// The place of the earlier run that it rests on; None: it rests on none.
+    pub earlier: Option<usize>,
 }
 
 impl Part {
     /// A part of weight 1.
     pub fn new(cost: f64, down: f64, up: f64) -> Part {
-        Part { cost, down, up, log_weight: 0.0 }
+        Part { cost, down, up, log_weight: 0.0, earlier: None }
     }
 
     /// The share of it below this logarithm of a cost.
@@ -77,6 +82,31 @@ pub fn interval(parts: &[Part], level: f64) -> Option<Interval> {
     let end = (1.0 - level) / 2.0;
     let [low, middle, high] = [end, 0.5, 1.0 - end].map(|share| quantile(&parts, share));
     Some(Interval { low, middle, high })
+}
+
+/// How much of a forecast rests on earlier runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Support {
+    /// Number of the earlier runs that it rests on.
+    pub runs: u64,
+    /// The weight of these runs, 0 to 1. The rest of it is that of the run's own epochs.
+    pub weight: f64,
+}
+
+impl Support {
+    /// That of a mixture.
+    pub fn of(parts: &[Part]) -> Support {
+        let top = parts.iter().map(|part| part.log_weight).fold(f64::NEG_INFINITY, f64::max);
+        let weight = |part: &Part| (part.log_weight - top).exp();
+        let all: f64 = parts.iter().map(weight).sum();
+        let earlier: Vec<(usize, f64)> = parts.iter().filter_map(|part| Some((part.earlier?, weight(part)))).collect();
+        let mut runs: Vec<usize> =
+            earlier.iter().filter(|(_, weight)| *weight >= MIN_SUPPORT * all).map(|(run, _)| *run).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        let weight = earlier.iter().map(|(_, weight)| weight).sum::<f64>() / all;
+        Support { runs: runs.len() as u64, weight: if weight.is_finite() { weight } else { 0.0 } }
+    }
 }
 
 fn quantile(parts: &[(f64, Part)], share: f64) -> f64 {

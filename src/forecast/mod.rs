@@ -14,6 +14,7 @@
 
 mod alone;
 pub mod first_epoch;
+mod gaps;
 pub mod history;
 mod mixture;
 pub mod run_progress;
@@ -24,7 +25,9 @@ use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use crate::units::Amount;
 use alone::First;
 use first_epoch::{FirstEpoch, ProgressMark, WarmUpEstimate};
+use gaps::usual_gap_s;
 use history::{Comparison, History, Seen, Template};
+pub use mixture::Support;
 use mixture::{Interval, Part};
 use trend::EpochCost;
 
@@ -141,9 +144,19 @@ pub struct Forecast {
     pub duration_s: Option<Estimate>,
     /// Energy, J; None: it is unknown.
     pub energy_j: Option<Estimate>,
+    /// How much of it rests on earlier runs.
+    pub support: Support,
 }
 
+/// Least weight of earlier runs by which a forecast rests on them.
+const MIN_WEIGHT: f64 = 0.5;
+
 impl Forecast {
+    /// Whether the earlier runs have most of the weight. Runs that do not fit have little.
+    pub fn rests_on_history(&self) -> bool {
+        self.support.weight >= MIN_WEIGHT
+    }
+
     /// The forecast after more was used: `duration_s` and `energy_j`.
     pub fn after_use(self, duration_s: f64, energy_j: Option<f64>) -> Forecast {
         let energy = |e: Estimate| energy_j.map_or(e, |joules| e.after_use(joules));
@@ -160,6 +173,8 @@ impl Forecast {
 const MAX_EPOCHS: usize = 64;
 /// Largest excess of the first epoch over the steady work of its marks, as a share. With more, its warm-up is unknown.
 const MAX_UNMARKED_SHARE: f64 = 0.2;
+/// The gap of earlier runs counts like this number of gaps.
+const KNOWN_GAPS: f64 = 8.0;
 /// Before the first epoch, the ends of the 90 % interval differ by this factor at most. Otherwise the earlier runs are
 /// too different for a forecast.
 const MAX_RATIO: f64 = 4.0;
@@ -179,10 +194,15 @@ pub fn forecast(
     if planned == 0 {
         return None;
     }
+    // A run that is one whole is like earlier ones that were measured by their progress.
+    let wholes = (planned == 1 && history.has_only_work()).then(|| history.of_work(None));
+    let history = wholes.as_ref().unwrap_or(history);
     let run = RunSoFar { done, planned, level, epochs: &epochs, between, first_epoch, history };
     let (duration, energy) = (run.sight(Metric::Duration), run.sight(Metric::Energy));
-    let (duration_s, energy_j) = (run.total(&duration, &energy), run.total(&energy, &duration));
-    (duration_s.is_some() || energy_j.is_some()).then_some(Forecast { after_epochs: done, level, duration_s, energy_j })
+    let (duration, energy) = (run.total(&duration, &energy), run.total(&energy, &duration));
+    let (_, support) = duration.or(energy)?;
+    let [duration_s, energy_j] = [duration, energy].map(|made| made.map(|(estimate, _)| estimate));
+    Some(Forecast { after_epochs: done, level, duration_s, energy_j, support })
 }
 
 /// The run so far.
@@ -212,8 +232,8 @@ struct Sight<'a> {
 }
 
 impl RunSoFar<'_> {
-    /// The run's total; None: the amount of an epoch is unknown.
-    fn total(&self, own: &Sight, other: &Sight) -> Option<Estimate> {
+    /// The run's total, and how much of it rests on earlier runs; None: the amount of an epoch is unknown.
+    fn total(&self, own: &Sight, other: &Sight) -> Option<(Estimate, Support)> {
         let metric = own.metric;
         if self.done == 0
             && let Some(inside) = self.total_inside_first(metric)
@@ -223,22 +243,38 @@ impl RunSoFar<'_> {
         let inside: f64 = self.epochs.iter().filter_map(|epoch| metric.of(epoch)).sum();
         let used = inside + self.between(metric).unwrap_or(0.0);
         if own.left == 0.0 {
-            return Some(Estimate::exactly(used));
+            return Some((Estimate::exactly(used), Support::default()));
         }
+        let (rest, support) = self.rest(own, other)?;
         let gaps_left = self.planned.saturating_sub(self.done.max(1)) as f64;
-        Some(ends(used, self.rest(own, other)?, gaps_left * self.usual_gap(metric)))
+        let start = if self.has_begun() { None } else { self.history.usual_start(metric) };
+        let between = gaps_left * self.usual_gap(metric, support) + start.unwrap_or(0.0);
+        let mut total = ends(used, rest, between);
+        if self.done == 2 && support.weight < MIN_WEIGHT {
+            // The only gap may be part of the warm-up.
+            total.low = total.low.min(used + rest.low);
+        }
+        Some((total, support))
+    }
+
+    /// Whether the first epoch is known to have begun, so that no start-up is still to come.
+    fn has_begun(&self) -> bool {
+        self.done > 0 || self.between.duration_s > 0.0
     }
 
     /// The distribution of the cost of the remaining epochs: its median and ends.
-    fn rest(&self, own: &Sight, other: &Sight) -> Option<Interval> {
+    fn rest(&self, own: &Sight, other: &Sight) -> Option<(Interval, Support)> {
         let Sight { metric, templates, .. } = own;
-        let Some(comparison) = &own.comparison else { return mixture::interval(&[own.alone?], self.level) };
+        let Some(comparison) = &own.comparison else {
+            return Some((mixture::interval(&[own.alone?], self.level)?, Support::default()));
+        };
         let twin = other.comparison.as_ref().filter(|_| own.compared.len() == other.compared.len());
         let parts = comparison.parts(twin);
         let fits = |ends: &Interval| self.done > 0 || ends.width() < MAX_RATIO.ln();
         mixture::interval(&parts, 0.9).filter(fits)?;
         let interval = mixture::interval(&parts, self.level)?;
-        Some(history::calibrated(interval, self.level, self.history, *metric, templates, &self.seen(own)))
+        let interval = history::calibrated(interval, self.level, self.history, *metric, templates, &self.seen(own));
+        Some((interval, Support::of(&parts)))
     }
 
     /// The epochs as the history sees them.
@@ -276,21 +312,21 @@ impl RunSoFar<'_> {
     }
 
     /// The run's total while the first epoch is open.
-    fn total_inside_first(&self, metric: Metric) -> Option<Estimate> {
+    fn total_inside_first(&self, metric: Metric) -> Option<(Estimate, Support)> {
         let WarmUpEstimate { share, used, steady, agreement } =
             self.first_epoch.beginning(|done| metric.of_part(done))?;
         let left = self.planned as f64 - share;
         let used = used + self.between(metric).unwrap_or(0.0); // epochs that were cancelled
         if left <= 0.0 {
-            return Some(Estimate::exactly(used));
+            return Some((Estimate::exactly(used), Support::default()));
         }
         let scales = self.first_epoch.inside(share, agreement, left);
         let rest = Part::new(steady * left, scales.down, scales.up);
         let planned = self.planned as f64;
-        let templates = history::templates(self.history, metric, planned);
-        let parts =
-            if templates.is_empty() { vec![rest] } else { history::inside(&templates, rest, steady, share, planned) };
-        Some(ends(used, mixture::interval(&parts, self.level)?, 0.0))
+        let parts = history::inside(&history::templates(self.history, metric, planned), rest, steady, share, planned);
+        let support = Support::of(&parts);
+        let gaps = (planned - 1.0) * self.history.usual_gap(metric).unwrap_or(0.0) * support.weight;
+        Some((ends(used, mixture::interval(&parts, self.level)?, gaps), support))
     }
 
     /// The first epoch, less its known warm-up; None: it is unknown, or too long ago.
@@ -301,7 +337,7 @@ impl RunSoFar<'_> {
         let each = warm_up.map_or(cost.each, |known| (cost.each - known.excess() / cost.count).max(0.0));
         // Work after the last mark may be an evaluation or a single task: then the warm-up stays unknown.
         let is_warm = warm_up.is_some_and(|known| each <= (1.0 + MAX_UNMARKED_SHARE) * known.steady);
-        Some(First { cost: EpochCost { each, ..cost }, seconds, is_warm })
+        Some(First { cost: EpochCost { each, ..cost }, warm_up: cost.each - each, seconds, is_warm })
     }
 
     /// The epochs with a fully known amount, and the index of the first of each: the first one, and the newest.
@@ -323,41 +359,23 @@ impl RunSoFar<'_> {
         self.first_epoch.steady(|done| metric.of_part(done))
     }
 
-    /// The usual amount of the gap after an epoch.
-    fn usual_gap(&self, metric: Metric) -> f64 {
-        let known = if self.done > 1 { None } else { self.history.usual_gap(metric) };
-        known.unwrap_or_else(|| {
-            let gaps_s = self.between.duration_s;
-            let per_second = self.between(metric).filter(|_| gaps_s > 0.0).map_or(0.0, |amount| amount / gaps_s);
-            self.usual_gap_s() * per_second
-        })
-    }
-
-    /// Usual time between two epochs, s: the mean of the gaps. A single longest gap counts as the second longest. If
-    /// there is only one gap, it counts as the shorter of the epochs at most: the first one may be mostly warm-up.
-    fn usual_gap_s(&self) -> f64 {
-        let gap = |(n, epoch): (usize, &EpochSummary)| {
-            let count = if n == 0 { epoch.count - 1 } else { epoch.count } as f64;
-            (count > 0.0).then(|| EpochCost { count, each: epoch.gap_s / count })
-        };
-        let gaps = || self.epochs.iter().enumerate().filter_map(gap);
-        let durations = self.epochs.iter().filter_map(|epoch| Some(epoch.duration_s? / epoch.count as f64));
-        let epoch_s = durations.reduce(f64::min).unwrap_or(0.0);
-        let count: f64 = gaps().map(|gap| gap.count).sum();
-        let (_, second) = gaps().fold((0.0_f64, 0.0_f64), |(longest, second), gap| {
-            let alike = if gap.count > 1.0 { gap.each } else { longest.min(gap.each) };
-            (longest.max(gap.each), second.max(alike))
-        });
-        let most = if count > 1.0 { second } else { epoch_s };
-        let sum: f64 = gaps().map(|gap| gap.count * gap.each.min(most)).sum();
-        if count > 0.0 { sum / count } else { 0.0 }
+    /// The usual amount of the gap after an epoch. As far as the forecast rests on earlier runs, their gap counts like
+    /// [`KNOWN_GAPS`] of this run: the first gap may be part of the warm-up.
+    fn usual_gap(&self, metric: Metric, support: Support) -> f64 {
+        let gaps_s = self.between.duration_s;
+        let per_second = self.between(metric).filter(|_| gaps_s > 0.0).map_or(0.0, |amount| amount / gaps_s);
+        let own = usual_gap_s(self.epochs) * per_second;
+        let Some(earlier) = self.history.usual_gap(metric) else { return own };
+        let seen = self.done.saturating_sub(1) as f64;
+        let known = KNOWN_GAPS * if seen > 0.0 { support.weight } else { 1.0 };
+        (known * earlier + seen * own) / (known + seen)
     }
 }
 
 /// The estimate of a total: `used`, the rest of the epochs, and the gaps, which are as uncertain as the rest.
 fn ends(used: f64, rest: Interval, gaps: f64) -> Estimate {
-    let with_gaps = 1.0 + if gaps > 0.0 { gaps / rest.middle } else { 0.0 };
-    let [value, low, high] = [rest.middle, rest.low, rest.high].map(|end| used + end * with_gaps);
+    let part = |end: f64| if rest.middle > 0.0 { end / rest.middle } else { 1.0 };
+    let [value, low, high] = [rest.middle, rest.low, rest.high].map(|end| used + end + gaps * part(end));
     Estimate { used, value, low, high }
 }
 

@@ -15,8 +15,11 @@
 //! - The model's uncertainty: events that the work so far does not show. It is large at the start of a run.
 
 use super::alone::fading;
+use super::first_epoch::FirstEpoch;
+use super::history::History;
 use super::trend::{self, EpochCost, Trend};
-use super::{Estimate, Forecast, Metric, quantile};
+use super::{Estimate, Forecast, Metric, Support, quantile};
+use crate::attribution::ledger::InterEpoch;
 use crate::clock::MonoNs;
 
 /// Most slices of equal work. There are as many as the progress shows.
@@ -202,7 +205,32 @@ impl RunProgress {
             level,
             duration_s,
             energy_j,
+            support: Support::default(),
         })
+    }
+
+    /// The same with earlier runs that were measured by their progress. They count before there is enough work, and as
+    /// long as the pace so far does not contradict them and shows less than they do.
+    pub fn forecast_with(&self, level: f64, pieces: u64, history: &History) -> Option<Forecast> {
+        let own = self.forecast(level, pieces);
+        let share = self.share().unwrap_or(0.0);
+        if !history.has_work() || share >= 1.0 {
+            return own;
+        }
+        let known = history.of_work(self.newest.map(|newest| newest.total.max(newest.done)));
+        let (none, nothing) = (std::iter::empty(), InterEpoch::default());
+        let Some(earlier) = super::forecast(1, level, none, nothing, &FirstEpoch::default(), &known) else {
+            return own;
+        };
+        let counts = |own: Estimate, earlier: Estimate| {
+            (own.low..=own.high).contains(&earlier.value) && earlier.high - earlier.low < own.high - own.low
+        };
+        let both = |metric: Metric| own.and_then(|own| metric.forecast(&own)).zip(metric.forecast(&earlier));
+        if !Metric::ALL.into_iter().all(|metric| both(metric).is_none_or(|(own, earlier)| counts(own, earlier))) {
+            return own;
+        }
+        let used = self.points.last().map_or((0.0, None), |last| (last.duration_s, last.energy_j));
+        Some(Forecast { after_epochs: pieces, ..earlier.after_use(used.0, used.1) })
     }
 
     /// The run's total of a quantity; None: too little work is done, or the quantity is unknown. It is made from the

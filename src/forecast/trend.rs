@@ -45,6 +45,8 @@ const SLOPE_PRIOR_SPREAD: f64 = 0.01;
 const MIN_DRIFT_ERRORS: f64 = 4.0;
 /// Least number of epochs for a slope.
 const MIN_DRIFT_EPOCHS: usize = 4;
+/// The drift is at most this multiple of the slope of either half of the epochs.
+const HALF_SLOPES: f64 = 3.0;
 /// Downward drift stops at this share of the present level.
 const MIN_LEVEL_SHARE: f64 = 0.3;
 /// Epochs of equal cost, J or s.
@@ -167,7 +169,7 @@ impl Trend {
         let odd_count: f64 = odd.iter().map(|one| one.count).sum();
         let excess: f64 = odd.iter().map(|one| one.count * (one.each - line.mean)).sum();
         let odd_share = if odd_count > 0.0 { excess / (count + RARE_EPOCHS / odd_count) } else { 0.0 };
-        let drift = line.drift();
+        let drift = steady_drift(line.drift(), &regular);
         let drifted = drift * (times.last()? - line.middle);
         // If epochs fall less and less, the line may end below all of them.
         let ends = |costs: &mut dyn Iterator<Item = &EpochCost>| {
@@ -237,6 +239,14 @@ impl Line {
         let counts = self.entries >= MIN_DRIFT_EPOCHS && t > MIN_DRIFT_ERRORS;
         if counts { self.slope * (1.0 - (MIN_DRIFT_ERRORS / t).powi(2)) } else { 0.0 }
     }
+}
+
+/// The drift as far as both halves of the epochs show it. A step makes a slope, but in no half.
+fn steady_drift(drift: f64, taken: &[(f64, EpochCost)]) -> f64 {
+    let (first, second) = taken.split_at(taken.len() / 2);
+    let slope = |half: &[(f64, EpochCost)]| Line::through(half).map_or(0.0, |line| line.slope * drift.signum());
+    let least = slope(first).min(slope(second));
+    drift.signum() * drift.abs().min((HALF_SLOPES * least).max(0.0))
 }
 
 fn clipped(off: f64, most: f64) -> f64 {

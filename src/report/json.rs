@@ -191,15 +191,15 @@ fn forecast(report: &Report) -> Value {
         "duration_s": forecast.duration_s.map(estimate),
         "energy_j": report.forecast_j().map(estimate),
         "co2eq_g": report.forecast_co2eq_g().map(estimate),
-        "history": report.earlier.as_ref().map(earlier_runs),
+        "history": report.earlier.as_ref().and_then(|earlier| earlier_runs(earlier, forecast.support.runs)),
         "saved": if report.is_stopped_early() && report.is_rest_known() { rest.clone() } else { Value::Null },
         "remaining": rest,
     })
 }
 
-/// The earlier runs that the forecast rests on.
-fn earlier_runs(earlier: &EarlierRuns) -> Value {
-    json!({"runs": earlier.runs, "name": earlier.name, "newest": earlier.newest})
+/// The earlier runs, if the forecast rests on any. `runs` is their number.
+fn earlier_runs(earlier: &EarlierRuns, runs: u64) -> Option<Value> {
+    (runs > 0).then(|| json!({"runs": runs, "name": earlier.name, "newest": earlier.newest}))
 }
 
 fn estimate(e: Estimate) -> Value {

@@ -115,8 +115,7 @@ fn forecast(report: &Report) -> Vec<String> {
         (None, 0) => format!("all {planned} epochs before the first"),
         (None, epochs) => format!("all {planned} epochs after {epochs}"),
     };
-    let earlier = report.earlier.as_ref().map_or(0, |earlier| earlier.runs);
-    let by = match earlier {
+    let by = match forecast.support.runs {
         0 => String::new(),
         1 => ", with 1 earlier run".to_owned(),
         runs => format!(", with {runs} earlier runs"),

@@ -7,9 +7,10 @@ use crate::attribution::ledger::{InterEpoch, Ledger};
 use crate::carbon::emissions::EmissionFactors;
 use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::{MonoNs, WallClock};
+use crate::forecast::history::History;
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
-use crate::state::{Forecasting, RunState};
+use crate::state::RunState;
 
 /// Most entries of mean power in a report.
 const MAX_POWER: usize = 512;
@@ -145,23 +146,25 @@ fn thinned_hours(pieces: &[Piece]) -> Vec<Piece> {
 }
 
 /// Earlier forecasts, computed again from the epochs that had ended by then. With earlier runs that takes too long, so
-/// those that were made are used.
+/// those that were made are used. The forecasts before the earlier runs arrived were made without them.
 fn forecasts(state: &RunState, planned: u64, level: f64) -> Vec<Forecast> {
-    if let Some(made) = state.forecasting.made() {
-        return ever_wider(made, MAX_FORECASTS).copied().collect();
-    }
+    let made = state.forecasting.made().unwrap_or_default();
+    let first_made = made.first().map_or(u64::MAX, |first| first.after_epochs);
     let ledger = &state.attribution.ledger;
     let counts = ledger.marked().scan(0, |count, epoch| {
         *count += epoch.count;
         Some(*count)
     });
-    let ends: Vec<u64> = counts.take_while(|count| *count <= state.attribution.settled_epochs().min(planned)).collect();
+    let until = state.attribution.settled_epochs().min(planned).min(first_made.saturating_sub(1));
+    let ends: Vec<u64> = counts.take_while(|count| *count <= until).collect();
     let after = |&epochs: &u64| {
         let between = between_first(ledger, epochs);
-        let Forecasting { first_epoch, history, .. } = &state.forecasting;
-        forecast::forecast(planned, level, ledger.observed(epochs), between, first_epoch, history)
+        let first_epoch = &state.forecasting.first_epoch;
+        forecast::forecast(planned, level, ledger.observed(epochs), between, first_epoch, &History::default())
     };
-    ever_wider(&ends, MAX_FORECASTS).filter_map(after).collect()
+    let mut all: Vec<Forecast> = ever_wider(&ends, MAX_FORECASTS).filter_map(after).collect();
+    all.extend(made);
+    ever_wider(&all, MAX_FORECASTS).copied().collect()
 }
 
 /// Time and energy between the first epochs. Only the energy of all gaps is known; it is divided by their time.

@@ -2,7 +2,7 @@
 
 use super::journal::Journal;
 use crate::attribution::carried_over;
-use crate::attribution::epochs::EpochStore;
+use crate::attribution::epochs::{Epoch, EpochStore};
 use crate::clock::MonoNs;
 use crate::report::{self, ComponentReport, EpochRow, decimate, time_series};
 use crate::units::ErrorBand;
@@ -31,6 +31,13 @@ pub fn read(path: &Path) -> Result<JournalReport, String> {
 pub fn parse(text: &[u8]) -> Result<JournalReport, String> {
     let journal = Journal::parse(text)?;
     Ok(JournalReport { report: report_of(&journal), notes: journal.flaws })
+}
+
+/// The same report, and for each row of its epochs the time outside them, s: from the previous epoch, and between those
+/// of the row.
+pub fn parse_with_gaps(text: &[u8]) -> Result<(Value, Vec<f64>), String> {
+    let journal = Journal::parse(text)?;
+    Ok((report_of(&journal), gaps_s(&journal)))
 }
 
 pub(super) fn report_of(journal: &Journal) -> Value {
@@ -105,12 +112,29 @@ fn components(journal: &Journal) -> Value {
 
 /// The rows of the epochs, decimated as in the report of a running run.
 fn epochs(journal: &Journal) -> Value {
-    let mut history = EpochStore::default();
-    journal.placed(MonoNs::ZERO).into_iter().for_each(|epoch| history.push(epoch));
+    let history = placed(journal);
     let numbered = history.iter().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;
         Some(EpochRow::filed(first, *epoch).json())
     });
     numbered.collect()
+}
+
+/// The epochs, with instants that keep the gaps between them.
+fn placed(journal: &Journal) -> EpochStore {
+    const END: MonoNs = MonoNs(1 << 62);
+    let mut history = EpochStore::default();
+    journal.placed(END).into_iter().for_each(|epoch| history.push(epoch));
+    history
+}
+
+/// The time from the previous epoch to each row of the report, and between the epochs of a row, s.
+fn gaps_s(journal: &Journal) -> Vec<f64> {
+    let mut last_end = None;
+    let gap = |epoch: &Epoch| {
+        let previous_end = last_end.replace(epoch.end).unwrap_or(epoch.begin);
+        epoch.end.ns_since(previous_end).saturating_sub(epoch.inside) as f64 * 1e-9
+    };
+    placed(journal).iter().map(gap).collect()
 }

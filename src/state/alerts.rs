@@ -119,7 +119,9 @@ impl AlertInput<'_> {
         if planned > 0 && !self.is_divided {
             return Some(ForecastBasis::Epochs);
         }
-        self.run_progress.share().map(ForecastBasis::Progress)
+        // Earlier runs that were measured by their progress give a forecast before any of this run's.
+        let before = (planned == 0 && self.history.has_work()).then_some(0.0);
+        self.run_progress.share().or(before).map(ForecastBasis::Progress)
     }
 
     /// The total of a quantity as it is shown: its interval includes the error of estimates.
@@ -223,7 +225,9 @@ impl Alerts {
     pub fn review(&mut self, run: &AlertInput) -> Review {
         let forecast = match run.basis(self.planned) {
             Some(ForecastBasis::Epochs) => self.input(run).forecast(),
-            Some(ForecastBasis::Progress(_)) => run.run_progress.forecast(self.config.level, run.settled),
+            Some(ForecastBasis::Progress(_)) => {
+                run.run_progress.forecast_with(self.config.level, run.settled, run.history)
+            }
             None => None,
         };
         self.review_with(forecast, run)
@@ -246,7 +250,10 @@ impl Alerts {
         let (basis, budgets) = (run.basis(self.planned), self.config.budgets);
         let step = if let Some(ForecastBasis::Progress(_)) = basis { self.progress_steps } else { run.settled };
         // A forecast from inside the first epoch is too early to judge budgets by; then the use counts.
-        let judged = forecast.filter(|made| basis != Some(ForecastBasis::Epochs) || made.after_epochs > 0);
+        let judged = forecast.filter(|made| match basis {
+            Some(ForecastBasis::Progress(share)) => share > 0.0,
+            _ => made.after_epochs > 0,
+        });
         let totals = if budgets.is_any() { totals(judged, run, budgets) } else { BudgetInputs::default() };
         let verdict = self.judge.judge(step, totals);
         Review { forecast, over_budget: verdict.is_over, messages: verdict.messages }

@@ -144,11 +144,9 @@ impl Forecasting {
     }
 }
 
-/// The earlier runs that a forecast rests on, as a report names them.
+/// The earlier runs, as a report names them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlierRuns {
-    /// Number of them.
-    pub runs: u64,
     /// Their label; None: they have none.
     pub name: Option<String>,
     /// Begin of the newest one, RFC 3339; None: unknown.

@@ -131,11 +131,8 @@ impl RunPlan {
         self.job.as_ref().filter(|job| job.is_named).map(|job| job.words.clone())
     }
 
-    /// The earlier runs to look for; None: none are wanted, or the run has no forecast.
+    /// The earlier runs to look for; None: none are wanted. A run without planned epochs may report its progress.
     fn history(&self, run: &RunIdentity, shared: &SharedState) -> Option<HistoryRequest> {
-        if run.planned == 0 {
-            return None;
-        }
         let as_set = |text: String| self.options.text_as_set(text);
         earlier_runs::request(&self.options.files, run, self.rank, as_set, |message| shared.queue_message(message))
     }

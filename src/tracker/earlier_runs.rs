@@ -108,6 +108,6 @@ fn prepared(request: &HistoryRequest, runs: &[PastRun]) -> Option<(History, Earl
     let earlier: Vec<EarlierRun> = runs.iter().map(|past| past.run.clone()).collect();
     let history = History::new(&earlier);
     let started = Some(newest.label.started.clone()).filter(|started| !started.is_empty());
-    let named = EarlierRuns { runs: runs.len() as u64, name: request.name.clone(), newest: started };
+    let named = EarlierRuns { name: request.name.clone(), newest: started };
     (!history.is_empty()).then_some((history, named))
 }

@@ -230,7 +230,8 @@ fn lines_are_found_in_any_pieces() {
 #[test]
 fn closed_outputs_are_harmless() {
     for options in ["-q", "-q --mark epoch"] {
-        let line = format!("{{ '{PROGRAM}' run -o 'sim_cpu=X:1 log_dir=off' {options} -- yes; echo $? >&2; }} | head -n 1");
+        let line =
+            format!("{{ '{PROGRAM}' run -o 'sim_cpu=X:1 log_dir=off' {options} -- yes; echo $? >&2; }} | head -n 1");
         let piped = Command::new("sh").args(["-c", &line]).output().unwrap();
         let ended = text(&piped.stderr);
         assert!(ended.trim().ends_with("141"), "SIGPIPE ends it: {ended}");
@@ -313,8 +314,10 @@ fn metrics_are_readable_under_any_umask() {
     use std::os::unix::fs::PermissionsExt;
     let file = path("metrics-umask").with_extension("prom");
     let _ = std::fs::remove_file(&file);
-    let line =
-        format!("umask 077; exec \"$0\" run -q -o 'sim_cpu=A:1 nvml=/none log_dir=off prometheus={}' -- true", file.display());
+    let line = format!(
+        "umask 077; exec \"$0\" run -q -o 'sim_cpu=A:1 nvml=/none log_dir=off prometheus={}' -- true",
+        file.display()
+    );
     let status = Command::new("sh").args(["-c", &line, PROGRAM]).status().expect("it starts");
     let mode = std::fs::metadata(&file).expect("metrics").permissions().mode() & 0o777;
     assert!(status.success() && mode == 0o644, "{mode:o}");

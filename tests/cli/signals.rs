@@ -158,8 +158,9 @@ fn command_stops_and_continues_with_the_program() {
 
 #[test]
 fn ignored_signals_stay_ignored() {
-    let line =
-        format!("trap '' HUP; exec '{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off log_dir=off' -- sh -c 'kill -HUP $$ $PPID; exit 8'");
+    let line = format!(
+        "trap '' HUP; exec '{PROGRAM}' run -q -o 'sim_cpu=X:1 job=off log_dir=off' -- sh -c 'kill -HUP $$ $PPID; exit 8'"
+    );
     assert_eq!(Command::new("sh").args(["-c", &line]).status().unwrap().code(), Some(8));
 }
 

@@ -105,6 +105,7 @@ mod tests {
             level: 0.9,
             duration_s: Some(Estimate { used: 0.0, value: 100.0, low: 90.0, high: 110.0 }),
             energy_j: None,
+            support: Default::default(),
         };
         let sum = |runs, earlier| sum_of(one, runs, earlier).duration_s.unwrap();
         let near = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-9, "{a} {b}");

@@ -1,7 +1,6 @@
 //! Earlier runs of recorded runs: from files, or other runs of the same folder.
 
 use super::recording::{RecordedRun, Recording};
-use carbontracker::attribution::ledger::InterEpoch;
 use carbontracker::forecast::history::{EarlierRun, History};
 
 /// Which runs of a folder are the earlier ones of a run.
@@ -23,8 +22,7 @@ fn configuration(name: &str) -> &str {
 
 /// The history of earlier runs, oldest first.
 pub fn history<'a>(earlier: impl Iterator<Item = &'a RecordedRun>) -> History {
-    let run =
-        |run: &RecordedRun| EarlierRun { epochs: run.epochs.clone(), between: InterEpoch::default(), is_whole: true };
+    let run = |run: &RecordedRun| EarlierRun { epochs: run.epochs.clone(), is_whole: true, ..EarlierRun::default() };
     History::new(&earlier.map(run).collect::<Vec<_>>())
 }
 

@@ -220,6 +220,7 @@ fn forecast_uses_the_intensity_of_future_hours() {
         level: 0.9,
         duration_s: Some(exactly(3600.0, 4.0 * 3600.0)),
         energy_j: Some(exactly(joules, 4.0 * joules)),
+        support: Default::default(),
     };
     let grams = factors.forecast(&emissions, &run).unwrap();
     assert!((grams.used - 720.0).abs() < 0.1 && (grams.value - (720.0 + 3.0 * 2160.0)).abs() < 1.0, "{grams:?}");
@@ -341,6 +342,7 @@ proptest! {
             level,
             duration_s: Some(estimate(emissions.duration_s, emissions.duration_s + (hours * HOUR) as f64, used_s)),
             energy_j: Some(estimate(joules, joules + 1e7, used)),
+            support: Default::default(),
         };
         let grams = factors.forecast(&emissions, &run).unwrap();
         let rounding = 1e-9 * grams.high.abs();
@@ -390,6 +392,7 @@ proptest! {
         };
         let forecast = Forecast {
             after_epochs: epochs, level, duration_s: Some(estimate(1800.0, time, more)), energy_j: Some(estimate(so_far, used, more)),
+            support: Default::default(),
         };
         let Estimate { used, value, low, high } = factors.forecast(&emissions, &forecast).unwrap();
         prop_assert!(used <= low && low <= value && value <= high && high.is_finite(), "{used} {low} {value} {high}");

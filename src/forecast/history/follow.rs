@@ -4,6 +4,7 @@
 //! t with 3 degrees of freedom. So the offset is the mode of its posterior, found by reweighted least squares (Lange,
 //! Little, Taylor, JASA 84, 1989). So is the prior of the offset.
 
+use super::scatter::Scatter;
 use crate::forecast::mixture::{log_density, weight};
 
 /// Least number of epochs that show another level than the prior's.
@@ -14,8 +15,6 @@ const ROUNDS: usize = 6;
 const SMALL_STEP: f64 = 0.1;
 /// A second mode of the likelihood is looked for if the median of the epochs is this far from the first, in scales.
 const FAR_SCALES: f64 = 2.0;
-/// Weight of the prior noise, in epochs.
-const PRIOR_EPOCHS: f64 = 3.0;
 /// In the noise, an epoch is off by at most this number of scales.
 const MAX_SCALES: f64 = 3.0;
 
@@ -26,6 +25,9 @@ pub struct Off {
     pub off: f64,
     /// Variance besides the noise: that of the first epoch.
     pub more: f64,
+    /// The same if its warm-up repeats that of the earlier run, and the probability of that.
+    pub repeated: f64,
+    pub repeats: f64,
 }
 
 /// The level of this run beside an earlier one.
@@ -39,6 +41,8 @@ pub struct Fit {
     pub noise: f64,
     /// Mean square of all epochs around the shape.
     pub square: f64,
+    /// Probability that this run repeats the earlier one epoch by epoch.
+    pub repeats: f64,
 }
 
 /// What is known of a run beside an earlier one before any epoch.
@@ -46,8 +50,9 @@ pub struct Fit {
 pub struct Prior {
     /// Variance of the offset.
     pub offset: f64,
-    /// Variance of a regular epoch around the shape.
-    pub noise: f64,
+    /// Variance of a regular epoch around the shape. If this run repeats the earlier one, what looks like noise there
+    /// is its shape.
+    pub noise: Scatter,
     /// Whether the offset is near 0. Otherwise it may be anything, and the epochs decide.
     pub is_near: bool,
 }
@@ -60,8 +65,12 @@ impl Prior {
         while let Some((before, after)) = offs.split_at_checked(seen).filter(|(_, after)| !after.is_empty()) {
             let fit = self.fit(before);
             let density = |one: &Off| {
-                let variance = fit.variance + fit.noise + one.more;
-                log_density(one.off - fit.offset, variance.sqrt())
+                let off = one.off - fit.offset;
+                let of = |more: f64| log_density(off, (fit.variance + fit.noise + more).sqrt());
+                if one.repeats == 0.0 {
+                    return of(one.more);
+                }
+                (one.repeats * of(one.repeated).exp() + (1.0 - one.repeats) * of(one.more).exp()).ln()
             };
             known.extend(after.iter().take(seen.max(1)).map(density));
             seen = (2 * seen).max(1);
@@ -76,7 +85,8 @@ impl Prior {
             return self.fit_from(start, offs);
         }
         let near = self.fit_from(0.0, offs);
-        let is_far = (start - near.offset).abs() > FAR_SCALES * (near.variance + self.noise / offs.len() as f64).sqrt();
+        let is_far =
+            (start - near.offset).abs() > FAR_SCALES * (near.variance + self.noise.wide / offs.len() as f64).sqrt();
         // One epoch beside the first is too little to leave the prior.
         if !is_far || offs.len() < MIN_EPOCHS {
             return near;
@@ -86,15 +96,17 @@ impl Prior {
     }
 
     fn log_posterior(&self, fit: &Fit, offs: &[Off]) -> f64 {
-        let density = |one: &Off| log_density(one.off - fit.offset, (self.noise + one.more).sqrt());
+        let density = |one: &Off| log_density(one.off - fit.offset, (self.noise.wide + one.more).sqrt());
         log_density(fit.offset, self.offset.sqrt()) + offs.iter().map(density).sum::<f64>()
     }
 
     fn fit_from(&self, offset: f64, offs: &[Off]) -> Fit {
-        let mut fit = Fit { offset, variance: self.offset, noise: self.noise, square: self.noise };
+        let repeats = self.noise.repeats;
+        let noise = self.noise.mean(repeats, 0.0, 0.0);
+        let mut fit = Fit { offset, variance: self.offset, noise, square: self.noise.wide, repeats };
         for _ in 0..ROUNDS {
             let (mut precision, mut sum) = (weight(fit.offset, self.offset.sqrt()) / self.offset, 0.0);
-            let (mut square, mut count) = (PRIOR_EPOCHS * self.noise, PRIOR_EPOCHS);
+            let (mut square, mut count) = (0.0, 0.0);
             for one in offs {
                 let variance = fit.noise + one.more;
                 let off = one.off - fit.offset;
@@ -107,14 +119,21 @@ impl Prior {
                 }
             }
             let moved = (sum / precision - fit.offset).abs();
-            (fit.offset, fit.variance, fit.noise) = (sum / precision, 1.0 / precision, square / count);
+            (fit.offset, fit.variance) = (sum / precision, 1.0 / precision);
+            // A first epoch that repeats the earlier one shows that the others do, too. It scatters more than they.
+            let first = offs.first().filter(|one| one.more > 0.0);
+            let in_scales = |one: &Off| (one.off - fit.offset).powi(2) * self.noise.narrow / one.repeated;
+            let most = MAX_SCALES * MAX_SCALES * self.noise.wide;
+            let with_first = square + first.map_or(0.0, |one| in_scales(one).min(most));
+            fit.repeats = self.noise.repeats(with_first, count + f64::from(u8::from(first.is_some())));
+            fit.noise = self.noise.mean(fit.repeats, square, count);
             if moved * moved < SMALL_STEP * SMALL_STEP * fit.variance {
                 break;
             }
         }
         let later = offs.iter().filter(|one| one.more == 0.0);
         let (square, count) = later.fold((0.0, 0.0), |(sum, n), one| (sum + (one.off - fit.offset).powi(2), n + 1.0));
-        fit.square = if count > 0.0 { square / count } else { self.noise };
+        fit.square = if count > 0.0 { square / count } else { self.noise.wide };
         fit
     }
 }

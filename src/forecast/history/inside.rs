@@ -11,6 +11,9 @@ const OTHER: f64 = 0.3;
 /// The parts of the remaining cost of a run of `planned` epochs. `alone` is the part by the marks: `share` of the first
 /// epoch is done, and an epoch costs `steady`. If the pace is unlike an earlier run's, that run counts less.
 pub fn inside(templates: &[Template], alone: Part, steady: f64, share: f64, planned: f64) -> Vec<Part> {
+    if templates.is_empty() || steady <= 0.0 {
+        return vec![alone];
+    }
     let runs = templates.len() as f64;
     let like = |template: &Template| {
         let off = steady.ln() - template.profile.typical();
@@ -20,7 +23,7 @@ pub fn inside(templates: &[Template], alone: Part, steady: f64, share: f64, plan
         let rest = template.profile.before(planned, planned) - share * template.profile.first;
         let whole = template.at_start(planned);
         let log_weight = ((1.0 - OTHER) / runs).ln() + log_density(off, scale);
-        Part { log_weight, ..Part::new(rest, whole, whole) }
+        Part { log_weight, earlier: Some(template.run), ..Part::new(rest, whole, whole) }
     };
     let expected = templates.iter().map(|one| one.profile.typical()).sum::<f64>() / runs;
     let log_weight = OTHER.ln() + log_density(steady.ln() - expected, OTHER_LEVEL);

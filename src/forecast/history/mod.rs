@@ -12,6 +12,7 @@ mod calibration;
 mod follow;
 mod inside;
 mod profile;
+mod scatter;
 mod weigh;
 
 pub use calibration::calibrated;
@@ -19,18 +20,24 @@ pub use inside::inside;
 pub use weigh::{Comparison, Seen, Template, templates};
 
 use super::Metric;
+use super::gaps::usual_gap_s;
 use crate::attribution::ledger::{EpochSummary, InterEpoch};
 use profile::Profile;
 
 /// An earlier run.
 #[derive(Clone, Debug, Default)]
 pub struct EarlierRun {
-    /// Its epochs, in order.
+    /// Its epochs, in order, with the gaps between them.
     pub epochs: Vec<EpochSummary>,
-    /// Time and energy between them.
+    /// Time and energy outside its epochs: the gaps, and what was before the first epoch.
     pub between: InterEpoch,
+    /// The part of `between` before the first epoch, s: a start-up, or cancelled epochs. It happens once.
+    pub before_s: f64,
     /// Whether it ended as planned. If it did not, its last epoch is like any other.
     pub is_whole: bool,
+    /// The work that it did, in the application's unit, if it was measured by its progress. Then it has one epoch, the
+    /// whole run. None: it was measured by its epochs.
+    pub work: Option<f64>,
 }
 
 impl EarlierRun {
@@ -56,6 +63,8 @@ pub const ALIKE: f64 = 0.25;
 #[derive(Clone, Debug, Default)]
 pub struct History {
     runs: Vec<Prepared>,
+    /// The runs that were measured by their progress, newest last.
+    by_work: Vec<EarlierRun>,
     tuning: Tuning,
 }
 
@@ -64,9 +73,39 @@ pub struct History {
 struct Prepared {
     energy: Option<Profile>,
     duration: Option<Profile>,
-    /// Time between two epochs, s, and the energy in it, J.
+    outside: Outside,
+}
+
+/// Time outside the epochs of a run, s, and its mean power, W.
+#[derive(Clone, Copy, Debug)]
+struct Outside {
+    /// The usual gap between two epochs.
     gap_s: f64,
-    gap_j: f64,
+    /// What was before the first epoch. It happens once.
+    before_s: f64,
+    watts: f64,
+}
+
+impl Outside {
+    /// The energy of all gaps is known, but not of each. So it is divided by their time.
+    fn of(run: &EarlierRun) -> Outside {
+        let seconds = run.between.duration_s;
+        let watts = run.between.energy_j.filter(|_| seconds > 0.0).map_or(0.0, |joules| joules / seconds);
+        let gaps = run.epochs.iter().map(|epoch| epoch.count).sum::<u64>().saturating_sub(1) as f64;
+        let gap_s = usual_gap_s(&run.epochs);
+        let known_s: f64 = run.epochs.iter().map(|epoch| epoch.gap_s).sum();
+        // A report alone does not have the gaps. Then all that is not known to be before the first epoch is a gap.
+        let gap_s = if known_s > 0.0 || gaps == 0.0 { gap_s } else { (seconds - run.before_s).max(0.0) / gaps };
+        Outside { gap_s, before_s: run.before_s, watts }
+    }
+
+    /// One of these times, or its energy.
+    fn amount(&self, metric: Metric, seconds: f64) -> f64 {
+        match metric {
+            Metric::Energy => seconds * self.watts,
+            Metric::Duration => seconds,
+        }
+    }
 }
 
 impl Prepared {
@@ -86,6 +125,8 @@ pub struct Tuning {
     pub time_scatter: f64,
     /// The same for its energy. Devices of one model differ more in power than in speed.
     pub energy_scatter: f64,
+    /// Part of the scatter of regular epochs that the level of a run has in addition.
+    pub follows: f64,
     /// Scatter of an epoch around the shape before any is known, as a logarithm.
     pub noise: f64,
     /// Difference of shape between runs, in scatters of the level.
@@ -98,7 +139,15 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Tuning {
-        Tuning { time_scatter: 0.003, energy_scatter: 0.005, noise: 0.003, shape: 0.75, first: 0.05, other: 0.4 }
+        Tuning {
+            time_scatter: 0.0015,
+            energy_scatter: 0.003,
+            follows: 0.5,
+            noise: 0.0015,
+            shape: 1.0,
+            first: 0.05,
+            other: 0.4,
+        }
     }
 }
 
@@ -111,7 +160,7 @@ impl History {
     /// The same with other constants.
     pub fn with(tuning: Tuning, runs: &[EarlierRun]) -> History {
         let mut kept: Vec<(f64, &EarlierRun)> = Vec::new();
-        for run in runs.iter().rev() {
+        for run in runs.iter().rev().filter(|run| run.work.is_none()) {
             let Some(level) = run.level() else { continue };
             let alike = kept.iter().filter(|(other, _)| (other - level).abs() < ALIKE).count();
             if alike < MAX_ALIKE {
@@ -121,17 +170,51 @@ impl History {
                 break;
             }
         }
-        History { runs: kept.iter().rev().map(|(_, run)| Prepared::of(run, &tuning)).collect(), tuning }
+        let runs_by_work = runs.iter().filter(|run| run.work.is_some());
+        let skipped = runs_by_work.clone().count().saturating_sub(MAX_RUNS);
+        History {
+            runs: kept.iter().rev().map(|(_, run)| Prepared::of(run, &tuning)).collect(),
+            by_work: runs_by_work.skip(skipped).cloned().collect(),
+            tuning,
+        }
     }
 
     /// Whether there is no earlier run to use.
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.runs.is_empty() && self.by_work.is_empty()
     }
 
-    /// Number of earlier runs that a forecast uses.
+    /// Number of earlier runs that a forecast may use.
     pub fn runs(&self) -> usize {
-        self.runs.len()
+        self.runs.len() + self.by_work.len()
+    }
+
+    /// Whether earlier runs were measured by their progress.
+    pub fn has_work(&self) -> bool {
+        !self.by_work.is_empty()
+    }
+
+    /// Whether all earlier runs were measured by their progress.
+    pub fn has_only_work(&self) -> bool {
+        self.has_work() && self.runs.is_empty()
+    }
+
+    /// The runs that were measured by their progress, as runs of one epoch. Those of much more or less work than
+    /// `total` are left out. The others cost as much for each unit of work. None: all of them as they are.
+    pub fn of_work(&self, total: Option<f64>) -> History {
+        let scaled = |run: &EarlierRun| {
+            let factor = total.map_or(Some(1.0), |total| Some(total / run.work?))?;
+            let is_alike = factor > 0.0 && factor.ln().abs() < ALIKE;
+            let scale = |amount: Option<f64>| amount.map(|amount| amount * factor);
+            let whole = |epoch: &EpochSummary| EpochSummary {
+                duration_s: scale(epoch.duration_s),
+                energy_j: scale(epoch.energy_j),
+                ..*epoch
+            };
+            let epochs = run.epochs.iter().map(whole).collect();
+            is_alike.then(|| EarlierRun { epochs, work: None, ..run.clone() })
+        };
+        History::with(self.tuning, &self.by_work.iter().filter_map(scaled).collect::<Vec<_>>())
     }
 
     /// Its constants.
@@ -141,30 +224,25 @@ impl History {
 
     /// The usual cost of a gap between two epochs; None: there is no earlier run.
     pub fn usual_gap(&self, metric: Metric) -> Option<f64> {
-        let mut gaps: Vec<f64> = self
-            .runs
-            .iter()
-            .map(|run| match metric {
-                Metric::Energy => run.gap_j,
-                Metric::Duration => run.gap_s,
-            })
-            .collect();
-        gaps.sort_by(f64::total_cmp);
-        gaps.get(gaps.len().saturating_sub(1) / 2).copied()
+        self.usual(|outside| outside.amount(metric, outside.gap_s))
+    }
+
+    /// The usual cost of what is before the first epoch, such as a start-up; None: there is no earlier run.
+    pub fn usual_start(&self, metric: Metric) -> Option<f64> {
+        self.usual(|outside| outside.amount(metric, outside.before_s))
+    }
+
+    fn usual(&self, of: impl Fn(&Outside) -> f64) -> Option<f64> {
+        let mut amounts: Vec<f64> = self.runs.iter().map(|run| of(&run.outside)).collect();
+        amounts.sort_by(f64::total_cmp);
+        amounts.get(amounts.len().saturating_sub(1) / 2).copied()
     }
 }
 
 impl Prepared {
     fn of(run: &EarlierRun, tuning: &Tuning) -> Prepared {
         let profile = |metric| Profile::of(run, metric, tuning.noise);
-        let epochs: u64 = run.epochs.iter().map(|epoch| epoch.count).sum();
-        let gaps = epochs.saturating_sub(1).max(1) as f64;
-        Prepared {
-            energy: profile(Metric::Energy),
-            duration: profile(Metric::Duration),
-            gap_s: run.between.duration_s / gaps,
-            gap_j: run.between.energy_j.unwrap_or(0.0) / gaps,
-        }
+        Prepared { energy: profile(Metric::Energy), duration: profile(Metric::Duration), outside: Outside::of(run) }
     }
 }
 

@@ -122,7 +122,8 @@ impl Profile {
     /// Cost of the first `epochs` epochs of a run of `planned` epochs.
     pub fn before(&self, epochs: f64, planned: f64) -> f64 {
         let body = self.epochs();
-        let numbered = epochs.min(planned - 1.0).max(0.0);
+        // The only epoch of a run is a first one.
+        let numbered = epochs.min((planned - 1.0).max(1.0)).max(0.0);
         let beyond = (numbered - body).max(0.0) * self.steady;
         self.cumulated(numbered.min(body)) + beyond + (epochs - numbered).max(0.0) * self.last
     }

@@ -1,6 +1,8 @@
 //! Tests of the forecast of a run by its progress.
 
 use super::*;
+use crate::attribution::ledger::EpochSummary;
+use crate::forecast::history::EarlierRun;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -47,6 +49,45 @@ fn a_slow_start_is_counted_once() {
     let (forecast, truth) = forecast(&cost_s, 0.1);
     let time = forecast.unwrap().duration_s.unwrap();
     assert!((time.value / truth - 1.0).abs() < 0.02, "{time:?} of {truth}");
+}
+
+/// Earlier runs of 500 s, as one epoch each. The first takes a little more work than this one.
+fn earlier(seconds: &[f64]) -> History {
+    let run = |seconds: &f64| {
+        let whole = EpochSummary {
+            count: 1,
+            duration_s: Some(*seconds),
+            energy_j: Some(100.0 * seconds),
+            fully_measured: true,
+            gap_s: 0.0,
+        };
+        EarlierRun { epochs: vec![whole], is_whole: true, work: Some(seconds / 500.0), ..EarlierRun::default() }
+    };
+    History::new(&seconds.iter().map(run).collect::<Vec<_>>())
+}
+
+#[test]
+fn earlier_runs_give_a_forecast_before_any_progress() {
+    let known = earlier(&[520.0, 500.0]);
+    assert!(RunProgress::default().forecast(0.9, 0).is_none());
+    for until in [0.0, 0.004, 0.02] {
+        let made = run(&[0.5; 1000], until).forecast_with(0.9, 0, &known).unwrap();
+        let (time, energy) = (made.duration_s.unwrap(), made.energy_j.unwrap());
+        assert!((time.value / 500.0 - 1.0).abs() < 0.01 && (energy.value / 50_000.0 - 1.0).abs() < 0.01, "{made:?}");
+        assert!(holds(&made, 500.0) && time.high < 1.1 * time.low && made.support.runs > 0, "{until}: {made:?}");
+    }
+    assert!(RunProgress::default().forecast_with(0.9, 0, &known).is_some(), "the total is not known yet");
+    // Twice as slow: the pace so far contradicts them.
+    let slow = run(&[1.0; 1000], 0.2).forecast_with(0.9, 0, &known).unwrap();
+    assert!((slow.duration_s.unwrap().value / 1000.0 - 1.0).abs() < 0.02 && slow.support.runs == 0, "{slow:?}");
+    let other = earlier(&[5000.0, 9000.0]);
+    assert!(run(&[0.5; 1000], 0.0).forecast_with(0.9, 0, &other).is_none(), "much more work");
+    let whole = |planned| {
+        crate::forecast::forecast(planned, 0.9, [].into_iter(), InterEpoch::default(), &FirstEpoch::default(), &known)
+    };
+    assert!((whole(1).unwrap().duration_s.unwrap().value / 510.0 - 1.0).abs() < 0.03 && whole(5).is_none());
+    let done = run(&[0.5; 1000], 1.0);
+    assert_eq!(done.forecast_with(0.9, 0, &known), done.forecast(0.9, 0));
 }
 
 #[test]

@@ -4,10 +4,12 @@ use crate::carbon::intensity::curve::{Curve, Origin};
 use crate::carbon::intensity::slot::{IntensityQuality, IntensitySlot};
 use crate::clock::{ClockSample, UnixS};
 use crate::forecast::forecast;
+use crate::forecast::history::EarlierRun;
 use crate::measurement::channel::{Channel, MeasuringMethod, Quantity};
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::source_name::SourceName;
 use crate::options::Options;
+use crate::state::EarlierRuns;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -221,6 +223,20 @@ fn earlier_forecasts_equal_the_original_ones() {
     }
     assert!(time_series(&run(&seconds), 0, 1 << 60).forecasts.is_empty());
     assert_eq!(time_series(&run(&seconds), 12, 1 << 60).forecasts.last().unwrap().after_epochs, 12);
+}
+
+/// Epochs that ended before the earlier runs were read have the forecasts that were made then.
+#[test]
+fn earlier_forecasts_begin_before_the_history_arrived() {
+    let seconds = [20; 6];
+    let mut state = run(&seconds);
+    let without = time_series(&state, 40, 1 << 60).forecasts;
+    let earlier = EarlierRun { epochs: state.attribution.ledger.observed(6).collect(), ..EarlierRun::default() };
+    state.know_history(History::new(&[earlier]), EarlierRuns { name: None, newest: None });
+    state.forecasting.renew(without.get(3).copied());
+    let forecasts = time_series(&state, 40, 1 << 60).forecasts;
+    assert_eq!(forecasts.iter().map(|then| then.after_epochs).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(forecasts[..3], without[..3]);
 }
 
 proptest! {

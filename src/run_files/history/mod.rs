@@ -347,11 +347,15 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The report of a file.
+/// The report of a file. That of a journal has the gaps between epochs, too.
 fn report(text: &[u8], is_journal: bool) -> Result<Value, Flaw> {
     if is_journal {
-        let parsed = journal_report::parse(text);
-        return parsed.map(|parsed| parsed.report).map_err(|_| damaged());
+        let (mut report, gaps_s) = journal_report::parse_with_gaps(text).map_err(|_| damaged())?;
+        let rows = report.get_mut("epochs").and_then(Value::as_array_mut).into_iter().flatten();
+        for (row, gap_s) in rows.filter_map(Value::as_object_mut).zip(gaps_s) {
+            row.insert(past_run::GAP_S.into(), gap_s.into());
+        }
+        return Ok(report);
     }
     let mut report: Value = serde_json::from_slice(text).map_err(|_| damaged())?;
     sanitize::json(&mut report);

@@ -23,6 +23,9 @@ const MAX_RATIO: f64 = 2.0;
 /// Difference of an energy in J and in kWh from rounding, as a share.
 const ROUNDING: f64 = 1e-3;
 
+/// In the row of an epoch that was read from a journal: the time from the previous epoch. A report does not have it.
+pub const GAP_S: &str = "gap_s";
+
 /// An earlier run.
 #[derive(Clone, Debug)]
 pub struct PastRun {
@@ -30,7 +33,7 @@ pub struct PastRun {
     pub label: RunLabel,
     /// Its epochs.
     pub run: EarlierRun,
-    /// Number of its epochs.
+    /// Number of its epochs. A run that was measured by its progress is one epoch.
     pub epochs_done: u64,
     /// Its mean power by time, oldest first.
     pub power: Vec<PowerPart>,
@@ -160,17 +163,54 @@ impl PastRun {
             duration_s: amount(usage, "/between/duration_s").filter(|seconds| *seconds <= MAX_S).unwrap_or(0.0),
             energy_j: amount(usage, "/between/energy_j"),
         };
-        Ok(PastRun {
+        if let Some(work) = work(run) {
+            let is_whole = work.done >= work.total;
+            let epochs = vec![whole(&epochs, &between)];
+            let run = EarlierRun { epochs, is_whole, work: Some(work.done), ..EarlierRun::default() };
+            return Ok(PastRun::with(label, run, 1, report));
+        }
+        let gaps_s: f64 = epochs.iter().map(|epoch| epoch.gap_s).sum();
+        // Without the gaps, it is unknown what was before the first epoch. Then all of it is taken for gaps.
+        let before_s = if gaps_s > 0.0 { (between.duration_s - gaps_s).max(0.0) } else { 0.0 };
+        Ok(PastRun::with(label, EarlierRun { epochs, between, before_s, is_whole, work: None }, epochs_done, report))
+    }
+
+    fn with(label: RunLabel, run: EarlierRun, epochs_done: u64, report: &Value) -> PastRun {
+        PastRun {
             label,
-            run: EarlierRun { epochs, between, is_whole },
+            run,
             epochs_done,
             power: power(report.get("power")),
-            error: ErrorBand::read(usage.get("error")),
+            error: ErrorBand::read(report.pointer("/usage/error")),
             ranks_found: 1,
             unknown_rank: None,
             pue: amount(report, "/pue").filter(|pue| (1.0..=10.0).contains(pue)),
             zone: report.pointer("/intensity/zone").and_then(Value::as_str).map(str::to_owned),
-        })
+        }
+    }
+}
+
+/// The progress of a run.
+struct Work {
+    done: f64,
+    total: f64,
+}
+
+/// The progress that a run was measured by; None: it has epochs, or no progress.
+fn work(run: &Value) -> Option<Work> {
+    let work = run.get("work").filter(|work| work.get("pieces") == Some(&Value::Bool(true)))?;
+    let known = |pointer: &str| amount(work, pointer).filter(|amount| *amount > 0.0);
+    Some(Work { done: known("/done")?, total: known("/total")? })
+}
+
+/// The whole run as one epoch: pieces of progress are no epochs.
+fn whole(pieces: &[EpochSummary], between: &InterEpoch) -> EpochSummary {
+    EpochSummary {
+        count: 1,
+        duration_s: sum(pieces.iter().map(|piece| piece.duration_s)).map(|seconds| seconds + between.duration_s),
+        energy_j: sum(pieces.iter().map(|piece| piece.energy_j)).map(|joules| joules + between.energy_j.unwrap_or(0.0)),
+        fully_measured: pieces.iter().all(|piece| piece.fully_measured),
+        gap_s: 0.0,
     }
 }
 
@@ -191,7 +231,7 @@ fn epoch(row: &Value) -> Option<EpochSummary> {
         duration_s: duration_s.filter(|seconds| *seconds > 0.0),
         energy_j,
         fully_measured: energy_j.is_some() && is_covered,
-        gap_s: 0.0,
+        gap_s: known(GAP_S)?.filter(|gap_s| *gap_s <= MAX_S).unwrap_or(0.0),
     })
 }
 

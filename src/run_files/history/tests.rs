@@ -112,7 +112,8 @@ fn runs_of_the_name_are_read_newest_last() {
     let seconds: Vec<_> = newest.run.epochs.iter().map(|epoch| Metric::Duration.of(epoch)).collect();
     assert_eq!(seconds, [Some(3.0), Some(2.0), Some(2.0)]);
     assert!(newest.run.epochs.iter().all(|epoch| epoch.energy_j == Some(20.0) && epoch.fully_measured));
-    assert_eq!((newest.run.is_whole, newest.run.between.duration_s), (true, 2.0));
+    assert_eq!((newest.run.is_whole, newest.run.between.duration_s, newest.run.before_s), (true, 2.0, 0.0));
+    assert_eq!(newest.run.epochs.iter().map(|epoch| epoch.gap_s).collect::<Vec<_>>(), [0.0, 1.0, 1.0]);
     assert_eq!((newest.pue, newest.zone.as_deref(), newest.label.planned), (Some(1.2), Some("DK"), 3));
     assert_eq!(newest.power[1], PowerPart { from: 2.0, to: 4.0, watts: 10.0 });
     assert!(!found.runs[0].run.is_whole, "it was stopped after two of three epochs");
@@ -352,6 +353,32 @@ fn name_is_compared_before_the_file_is_read_as_json() {
         ids.sort_unstable();
         assert_eq!(ids, [n.to_string(), format!("r{n}")], "{name}");
     }
+}
+
+/// A cancelled epoch, or the start of a program that `carbontracker run --mark` starts, is before the first epoch.
+#[test]
+fn start_up_is_no_gap_between_epochs() {
+    let text = journal("a", Some("net"), 1);
+    let with_start = text.replace("\"between\":{\"duration_s\":2,", "\"between\":{\"duration_s\":62,");
+    assert!(with_start != text);
+    let past = PastRun::of(&report(with_start.as_bytes(), true).unwrap()).unwrap();
+    assert_eq!((past.run.before_s, past.run.between.duration_s), (60.0, 62.0));
+    let alone = PastRun::of(&report(report_text().as_bytes(), false).unwrap()).unwrap();
+    assert_eq!(alone.run.before_s, 0.0, "a report does not have the gaps");
+}
+
+/// A run that `ct_run_progress` measured is one whole, however many pieces its journal has.
+#[test]
+fn pieces_of_progress_are_no_epochs() {
+    let mut report = report_of("a", Some("net"), 1);
+    report["run"]["epochs_planned"] = json!(0);
+    report["run"]["work"] = json!({"done": 400.0, "total": 400.0, "pieces": true});
+    let past = PastRun::of(&report).unwrap();
+    assert_eq!((past.epochs_done, past.run.epochs.len(), past.run.work, past.run.is_whole), (1, 1, Some(400.0), true));
+    let whole = past.run.epochs[0];
+    assert_eq!((whole.count, whole.duration_s, whole.energy_j), (1, Some(10.0), Some(100.0)));
+    report["run"]["work"]["pieces"] = json!(false);
+    assert_eq!(PastRun::of(&report).unwrap().run.work, None, "the application marks epochs, too");
 }
 
 /// Any change of a valid file gives a run or a flaw, and possible numbers.

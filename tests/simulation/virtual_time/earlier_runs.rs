@@ -90,6 +90,33 @@ fn other_runs_are_no_history() {
     });
 }
 
+/// A run that its progress measures is like earlier ones of its kind, before any progress.
+#[test]
+fn second_run_by_progress_has_a_forecast_before_any_progress() {
+    virtually(|_| {
+        let folder = Folder::new("by-progress");
+        let begin = || make(&format!("sim_cpu=A:100 job=off location=DK name=net log_dir={}", folder.shown()));
+        let step = |tracker: &Tracker, done: usize| {
+            pause(Duration::from_millis(100));
+            tracker.run_progress(done as f64, 400.0).unwrap();
+        };
+        let first = begin();
+        first.run_progress(0.0, 400.0).unwrap();
+        (1..=400).for_each(|done| step(&first, done));
+        first.destroy();
+        let second = begin();
+        let seconds = |name: &str| second.value(&format!("/forecast/duration_s/{name}")).unwrap();
+        assert!((seconds("value") / 40.0 - 1.0).abs() < 0.01, "{}", seconds("value"));
+        second.run_progress(0.0, 400.0).unwrap();
+        (1..=3).for_each(|done| step(&second, done));
+        pause(Duration::from_secs(1));
+        assert!((seconds("value") / 40.0 - 1.0).abs() < 0.01 && seconds("low") < 40.0 && 40.0 < seconds("high"));
+        let last = report(&second);
+        assert_eq!((&last["forecast"]["basis"], &last["forecast"]["history"]["runs"]), (&json!("progress"), &json!(1)));
+        second.destroy();
+    });
+}
+
 /// Runs without a name are alike in one folder. Another folder needs a name.
 #[test]
 fn unnamed_runs_are_alike_within_their_folder() {
