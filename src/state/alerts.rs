@@ -150,14 +150,12 @@ impl AlertInput<'_> {
         [open_j.or(self.ledger.energy_j()), open_s.or(Some(self.ledger.run_ns() as f64 * 1e-9))]
     }
 
-    /// Whether one epoch is enough for a message: earlier runs are known, or the marks of the first epoch show a change
-    /// of pace, so that its warm-up is known.
-    fn is_grounded(&self) -> bool {
-        if !self.history.is_empty() {
-            return true;
-        }
+    /// Whether one epoch is enough for a message: the forecast rests on earlier runs, or the marks of the first epoch
+    /// show a change of pace, so that its warm-up is known.
+    fn is_grounded(&self, forecast: &Forecast) -> bool {
         let steady = self.first_epoch.steady(|done| Some(done.duration_s));
-        steady.is_some_and(|first| first.excess() >= MIN_CHANGE * first.steady * first.share)
+        let has_changed = steady.is_some_and(|first| first.excess() >= MIN_CHANGE * first.steady * first.share);
+        has_changed || forecast.rests_on_history()
     }
 }
 
@@ -292,7 +290,9 @@ impl Alerts {
             ForecastBasis::Progress(_) => run.run_progress.work().unwrap_or_default(),
         };
         let is_due = match basis {
-            ForecastBasis::Epochs => (self.first_message(run)..self.planned).contains(&forecast.after_epochs),
+            ForecastBasis::Epochs => {
+                (self.first_message(&forecast, run)..self.planned).contains(&forecast.after_epochs)
+            }
             ForecastBasis::Progress(share) => run.run_progress.is_grounded() && share < 1.0,
         };
         let expected = Metric::ALL.map(|metric| run.expected_of(metric, &forecast));
@@ -323,8 +323,8 @@ impl Alerts {
     }
 
     /// Number of epochs before the first message.
-    fn first_message(&self, run: &AlertInput) -> u64 {
-        let usual = || if run.is_grounded() { EPOCHS_IF_GROUNDED } else { EPOCHS_BEFORE_MESSAGE };
+    fn first_message(&self, forecast: &Forecast, run: &AlertInput) -> u64 {
+        let usual = || if run.is_grounded(forecast) { EPOCHS_IF_GROUNDED } else { EPOCHS_BEFORE_MESSAGE };
         self.config.forecast_after.unwrap_or_else(usual)
     }
 }

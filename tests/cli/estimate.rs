@@ -238,6 +238,26 @@ fn a_measured_program_can_be_estimated() {
     near(number(&estimate, "/run/energy_j/value"), 100.0 * number(&estimate, "/run/duration_s/value"));
 }
 
+/// Runs that were measured by their progress have no epochs to count. The estimate is that of the whole run.
+#[test]
+fn a_run_by_progress_is_estimated_as_a_whole() {
+    let folder = Folder::new("by-progress");
+    for id in ["0", "1"] {
+        let mut report = report(id, 60.0);
+        report["run"]["epochs_planned"] = json!(0);
+        report["run"]["work"] = json!({"done": 500.0, "total": 500.0, "pieces": true});
+        std::fs::write(folder.0.join(format!("{id}.json")), report.to_string()).unwrap();
+    }
+    let like = ["estimate", "--like", "net", "--in", &folder.shown(), "--epochs", "7"];
+    let estimate = json_of(&[&like[..], &["--json"]].concat());
+    near(number(&estimate, "/run/duration_s/value"), 600.0);
+    near(number(&estimate, "/run/energy_j/value"), 6e4);
+    assert!(estimate["epochs"].is_null());
+    let shown = carbontracker(&like);
+    assert!(text(&shown.stdout).starts_with("the whole run, by 2 earlier runs of 'net'"), "{shown:?}");
+    assert!(text(&shown.stderr).contains("--epochs does not count"), "{shown:?}");
+}
+
 #[test]
 fn an_estimate_without_a_basis_is_refused_with_a_fix() {
     let (different, one) = (Folder::new("different"), earlier("one", &[60.0]));

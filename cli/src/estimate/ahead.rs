@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 pub struct RunAhead {
     /// Label of the runs.
     pub name: String,
-    /// Planned epochs.
-    pub epochs: u64,
+    /// Planned epochs; None: the newest run was measured by its progress.
+    pub epochs: Option<u64>,
     /// The options of the run to come.
     pub options: Options,
     /// The earlier runs, newest last. The ranks of a job are one run.
@@ -34,15 +34,13 @@ impl RunAhead {
     /// The forecast before the run begins.
     pub fn forecast(&self) -> Result<RunForecast, String> {
         let (level, none, between) = (self.options.alerts.level, std::iter::empty(), InterEpoch::default());
-        let whole = forecast(self.epochs, level, none, between, &FirstEpoch::default(), &self.prepared());
+        let earlier = History::new(&self.runs.iter().map(|past| past.run.clone()).collect::<Vec<EarlierRun>>());
+        let (epochs, earlier) =
+            self.epochs.map_or_else(|| (1, earlier.of_work(None)), |epochs| (epochs, earlier.clone()));
+        let whole = forecast(epochs, level, none, between, &FirstEpoch::default(), &earlier);
         let whole = whole.ok_or_else(|| self.too_different())?;
         let why_unknown = self.why_unknown(whole.energy_j.is_none());
         Ok(RunForecast { whole, why_unknown })
-    }
-
-    /// The earlier runs, prepared for a forecast.
-    fn prepared(&self) -> History {
-        History::new(&self.runs.iter().map(|past| past.run.clone()).collect::<Vec<EarlierRun>>())
     }
 
     /// The message if the energy of the newest run, or of all runs, is unknown.
@@ -89,22 +87,29 @@ impl RunAhead {
         )
     }
 
-    /// The number of earlier runs that the forecast rests on, and the begin of the newest run.
-    pub fn history(&self) -> (usize, Option<&str>) {
-        let newest = self.runs.last().map(|run| run.label.started.as_str()).filter(|started| !started.is_empty());
-        (self.prepared().runs(), newest)
+    /// The length of the run in words.
+    pub fn length(&self) -> String {
+        match self.epochs {
+            None => "the whole run".into(),
+            Some(1) => "1 epoch".into(),
+            Some(epochs) => format!("{epochs} epochs"),
+        }
     }
 
-    /// The same as JSON, as the report has it.
-    pub fn history_json(&self) -> Value {
-        let (runs, newest) = self.history();
-        json!({"runs": runs, "name": self.name, "newest": newest})
+    /// The begin of the newest run.
+    fn newest(&self) -> Option<&str> {
+        self.runs.last().map(|run| run.label.started.as_str()).filter(|started| !started.is_empty())
     }
 
-    /// The earlier runs in words.
-    pub fn basis(&self) -> String {
-        let (runs, newest) = self.history();
-        let newest = newest.map_or(String::new(), |newest| format!(", the newest of {newest}"));
+    /// The earlier runs that a forecast rests on, as JSON, as the report has it.
+    pub fn history_json(&self, forecast: &Forecast) -> Value {
+        json!({"runs": forecast.support.runs, "name": self.name, "newest": self.newest()})
+    }
+
+    /// The same in words.
+    pub fn basis(&self, forecast: &Forecast) -> String {
+        let runs = forecast.support.runs;
+        let newest = self.newest().map_or(String::new(), |newest| format!(", the newest of {newest}"));
         let s = if runs == 1 { "" } else { "s" };
         format!("by {runs} earlier run{s} of '{}'{newest}", self.name)
     }

@@ -75,13 +75,13 @@ impl Amounts {
     }
 }
 
-/// The forecast of a sum of `runs` runs, from that of one run with `earlier` runs as its history.
+/// The forecast of a sum of `runs` runs, from that of one run, which rests on n earlier runs.
 ///
 /// Let s² be the variance of a run around the mean of all runs. Then the forecast of one run has the variance
 /// s² (1 + 1/n): its own scatter, and the error of the mean of n earlier runs. In the mean of m runs the first part is
 /// s²/m, and the second one stays: all runs share it. So the interval shrinks by the root of (1/m + 1/n) / (1 + 1/n).
-pub fn sum_of(one: Forecast, runs: u64, earlier: usize) -> Forecast {
-    let (m, n) = (runs as f64, earlier.max(1) as f64);
+pub fn sum_of(one: Forecast, runs: u64) -> Forecast {
+    let (m, n) = (runs as f64, one.support.runs.max(1) as f64);
     let share = ((1.0 / m + 1.0 / n) / (1.0 + 1.0 / n)).sqrt();
     let sum = |of: Estimate| {
         let end = |end: f64| m * of.value * (end / of.value).powf(share);
@@ -97,6 +97,7 @@ pub fn sum_of(one: Forecast, runs: u64, earlier: usize) -> Forecast {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carbontracker::forecast::Support;
 
     #[test]
     fn interval_of_a_sum_keeps_the_shared_part() {
@@ -107,7 +108,8 @@ mod tests {
             energy_j: None,
             support: Default::default(),
         };
-        let sum = |runs, earlier| sum_of(one, runs, earlier).duration_s.unwrap();
+        let with = |earlier| Forecast { support: Support { runs: earlier, weight: 1.0 }, ..one };
+        let sum = |runs, earlier| sum_of(with(earlier), runs).duration_s.unwrap();
         let near = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-9, "{a} {b}");
         near(sum(1, 3).high, 110.0);
         let many = sum(1_000_000, 1);

@@ -52,7 +52,15 @@ impl LikeArgs {
         let options = Options::parse(&[defaults, given.with(&own)].join(" "), os::variable);
         let options = options.map_err(|error| error.message)?;
         let planned = if newest.label.planned > 0 { newest.label.planned } else { newest.epochs_done };
-        let epochs = self.epochs.unwrap_or(planned);
+        let epochs = match newest.run.work {
+            None => Some(self.epochs.unwrap_or(planned)),
+            Some(_) => {
+                self.epochs
+                    .iter()
+                    .for_each(|_| complain("--epochs does not count: the newest run has progress, not epochs"));
+                None
+            }
+        };
         Ok(Ok(RunAhead { name: self.name(), epochs, options, runs }))
     }
 

@@ -9,6 +9,7 @@ pub mod when;
 use crate::console::{Done, complain, print, refuse};
 use ahead::{RunAhead, RunForecast};
 use amounts::Amounts;
+use carbontracker::forecast::Forecast;
 use grid::GridAhead;
 use like::LikeArgs;
 use serde_json::{Value, json};
@@ -54,11 +55,10 @@ impl EstimateArgs {
         let RunForecast { whole: one, why_unknown } = ahead.forecast()?;
         why_unknown.iter().for_each(|why| complain(why));
         let grid = GridAhead::find(&ahead.options)?;
-        let (earlier, _) = ahead.history();
         let one_run = Amounts::of(&one, &grid, &ahead);
-        let sum = (self.runs > 1).then(|| Amounts::of(&amounts::sum_of(one, self.runs, earlier), &grid, &ahead));
-        let (runs, level) = (self.runs, one.level);
-        let estimate = Shown { ahead: &ahead, grid: &grid, one: one_run, runs, sum, level, why_unknown };
+        let sum = (self.runs > 1).then(|| Amounts::of(&amounts::sum_of(one, self.runs), &grid, &ahead));
+        let estimate =
+            Shown { ahead: &ahead, grid: &grid, forecast: one, one: one_run, runs: self.runs, sum, why_unknown };
         print(&if self.json { format!("{}\n", estimate.json()) } else { estimate.text() })
     }
 }
@@ -67,22 +67,21 @@ impl EstimateArgs {
 struct Shown<'a> {
     ahead: &'a RunAhead,
     grid: &'a GridAhead,
+    forecast: Forecast,
     one: Amounts,
     runs: u64,
     sum: Option<Amounts>,
-    level: f64,
     /// Why the energy is unknown.
     why_unknown: Option<String>,
 }
 
 impl Shown<'_> {
     fn text(&self) -> String {
-        let epochs = self.ahead.epochs;
-        let s = if epochs == 1 { "" } else { "s" };
         let mut text = format!(
-            "{epochs} epoch{s}, {}; {:.0} % intervals:\n{}",
-            self.ahead.basis(),
-            self.level * 100.0,
+            "{}, {}; {:.0} % intervals:\n{}",
+            self.ahead.length(),
+            self.ahead.basis(&self.forecast),
+            self.forecast.level * 100.0,
             self.one.text(self.grid)
         );
         if let Some(sum) = &self.sum {
@@ -96,8 +95,8 @@ impl Shown<'_> {
         json!({
             "name": self.ahead.name,
             "epochs": self.ahead.epochs,
-            "level": self.level,
-            "history": self.ahead.history_json(),
+            "level": self.forecast.level,
+            "history": self.ahead.history_json(&self.forecast),
             "intensity": {"g_per_kwh": self.one.g_per_kwh, "kind": flat.kind.as_str(), "zone": flat.zone},
             "pue": self.grid.pue,
             "run": self.one.json(),

@@ -182,7 +182,7 @@ impl Chosen<'_> {
         let (best, now) = (digits(g_per_kwh), digits(now_g_per_kwh));
         Ok(format!(
             "start at {date} local time, {when}: {best} g/kWh, {now} g/kWh if it starts now; saves {share:.0} %{saves}\n  the run takes {takes}, {}; {:.0} % intervals\n",
-            self.ahead.basis(),
+            self.ahead.basis(&self.forecast),
             self.forecast.level * 100.0
         ))
     }
@@ -199,7 +199,7 @@ impl Chosen<'_> {
             "name": self.ahead.name,
             "epochs": self.ahead.epochs,
             "level": self.forecast.level,
-            "history": self.ahead.history_json(),
+            "history": self.ahead.history_json(&self.forecast),
             "at": instant(best.at),
             "local": self.date()?,
             "unix_s": best.at,

@@ -184,11 +184,6 @@ impl History {
         self.runs.is_empty() && self.by_work.is_empty()
     }
 
-    /// Number of earlier runs that a forecast may use.
-    pub fn runs(&self) -> usize {
-        self.runs.len() + self.by_work.len()
-    }
-
     /// Whether earlier runs were measured by their progress.
     pub fn has_work(&self) -> bool {
         !self.by_work.is_empty()

@@ -163,7 +163,7 @@ fn reports_get_the_history() {
         })
     });
     let reader = start(&shared, |shared| {
-        let earlier = EarlierRuns { runs: 1, name: None, newest: None };
+        let earlier = EarlierRuns { name: None, newest: None };
         shared.take_history(Some((History::default(), earlier)));
         let state = shared.state();
         assert!(shared.has_new_history());

@@ -63,8 +63,8 @@ pub fn step_error(device: &Device) -> f64 {
 struct Limits {
     /// The error at the run's begin and end, and of a power between its readings, J.
     error: f64,
-    /// A counter with a range that restarts looks like one that wraps: its step is plausible up to `max_watts`, J. After
-    /// a long silence the number of its wraps is a guess by the power before.
+    /// A counter with a range that restarts looks like one that wraps: its step is plausible up to `max_watts`, J.
+    /// After a long silence the number of its wraps is a guess by the power before.
     restart: f64,
     /// Energy that a counter did not count in the gap in which it stalled or restarted, J. Both of the gap's readings
     /// are good, so the gap is measured.

@@ -210,7 +210,7 @@ fn a_thousand_ranks_share_a_folder() {
     const RANKS: usize = 1000;
     virtually_once(|at| {
         let folder = Folder::new("ranks");
-        let options = format!("{SIM} name=job log_dir={}", folder.shown());
+        let options = format!("{SIM} name=job history=off log_dir={}", folder.shown());
         for _ in 0..RANKS / 50 {
             let one = |_| {
                 let options = options.clone();
