@@ -3,7 +3,7 @@
 # and the command that repeats it.
 #
 #   tests/run.sh fast           no network, no root, no installed tools, no C library
-#   tests/run.sh all            everything; builds the C library meanwhile
+#   tests/run.sh all            everything
 #   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), readme
 #
 # Variables: ONLY     runs only the tests with this text in their name, and shows all output
@@ -18,9 +18,9 @@ export PROPTEST_CASES=${PROPTEST_CASES:-64}
 export XDG_STATE_HOME=$target/state
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
-# The longest program starts first. `alone` measures the whole process or machine, so it runs last.
+# Two programs run at a time, in this order. The last two wait for the C library of `make lib`.
 fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
-rest="bindings applications jobs cli packaging readme alone"
+rest="alone jobs cli applications packaging bindings readme"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -64,8 +64,10 @@ build_all() { # PROGRAM...
 
 # Runs a program and prints its result in one line: name, time, time of processors, what libtest prints.
 run_one() { # PROGRAM
-    local name=$1 folder executable log=$LOGS/$1.log began=$SECONDS status result how=(--test-threads="$THREADS")
+    local name=$1 folder executable log=$LOGS/$1.log began status result how=(--test-threads="$THREADS")
     IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
+    case $name in bindings | readme) until [[ -e $LOGS/lib.status ]]; do sleep 0.2; done ;; esac
+    began=$SECONDS
     cd "$folder" || return
     set -o pipefail # of the shell that xargs started
     # shellcheck disable=SC2046 # the words of a choice
@@ -86,14 +88,18 @@ run_one() { # PROGRAM
 }
 export -f executable_of choice_of run_one
 
-# Runs the fast programs side by side. The others start many processes themselves, so they run one after another.
+# Runs programs side by side.
 run_all() { # PROGRAM...
-    local program beside=() alone=()
-    for program; do
-        [[ " $rest " == *" $program "* ]] && alone+=("$program") || beside+=("$program")
-    done
-    printf '%s\n' "${beside[@]}" | grep . | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
-    for program in "${alone[@]}"; do (run_one "$program"); done
+    printf '%s\n' "$@" | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
+}
+
+# Installs what `make` builds by the profile dev, which takes a tenth of the time of a release, and moves the tree.
+# Its debug assertions check the library in each program.
+install_tree() {
+    local stage=$target/test-prefix
+    rm -rf "$stage"
+    make --no-print-directory all && make --no-print-directory -s install PREFIX=/usr LIBDIR=lib DESTDIR="$stage" &&
+        mv "$stage/usr" "$stage/moved"
 }
 
 # The tests that a program lists as failed at its end.
@@ -148,20 +154,25 @@ began=$SECONDS
 # shellcheck disable=SC2086 # lists of names
 build_all $chosen || { echo "tests: the build failed, so no test was run" >&2; exit 1; }
 echo "tests: built in $((SECONDS - began)) s"
-if [[ ${1:-} == all ]]; then
-    # The fast programs wait most of their time. The links of the C library use the processors meanwhile.
-    make --no-print-directory all >"$LOGS/make.log" 2>&1 &
-    trap 'kill $(jobs -p) 2>/dev/null' INT TERM EXIT
-    run_all $fast
-    if wait $!; then
-        export CT_LIBDIR=$target/release
-        run_all $rest
-    else
-        cat "$LOGS/make.log"
-        for program in $rest; do echo "not run, because make all failed" >"$LOGS/$program.log"; done
-    fi
-else
-    run_all $chosen
+for program in $chosen; do
+    case $program in jobs | cli | applications | packaging | bindings) needs_tree=yes ;; esac
+    case $program in bindings | readme) needs_lib=yes ;; esac
+done
+if [[ -n ${needs_tree:-} ]]; then
+    export PROFILE=dev CT_PREFIX=$target/test-prefix/moved
+    export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=debuginfo # else each tree has 200 MB
+    install_tree >"$LOGS/make.log" 2>&1 || { cat "$LOGS/make.log"; exit 1; }
 fi
+if [[ -n ${needs_lib:-} ]]; then
+    # One processor links it for two minutes. C programs call the library as users get it.
+    rm -f "$LOGS/lib.status"
+    {
+        make --no-print-directory lib PROFILE=release >"$LOGS/lib.log" 2>&1 || cat "$LOGS/lib.log"
+        touch "$LOGS/lib.status"
+    } &
+    export CT_LIBDIR=$target/release
+    trap 'kill $(jobs -p) 2>/dev/null' INT TERM EXIT
+fi
+run_all $chosen
 summary $chosen || exit 1
 echo "tests: all passed after $((SECONDS - began)) s"

@@ -1,5 +1,5 @@
-//! The C API in C and C++ programs: tests/bindings/c/*.c, compiled in every standard of both languages. They run with
-//! the shared and the static library, and under valgrind.
+//! The C API in C and C++ programs: tests/bindings/c/*.c. They run with the shared and the static library, as C++, and
+//! under valgrind. The header compiles in every standard of both languages.
 //!
 //! CT_LIBDIR names the folder of the libraries; without it, cargo builds them.
 //! CC and CXX name the compilers.
@@ -46,15 +46,12 @@ enum How {
     UnderValgrind,
 }
 
+/// This program calls each function. The other programs have no more of the header.
 #[test]
-fn every_program_compiles_without_a_warning_in_every_standard() {
-    let mut failures = Vec::new();
-    for language in &MATRIX {
-        for program in programs() {
-            failures.extend(run(language.command().arg("-fsyntax-only").arg(program)).err());
-        }
-    }
-    report(failures);
+fn header_compiles_without_a_warning_in_every_standard() {
+    let program = root().join("tests/bindings/c/null.c");
+    let compiled = |language: &Language| run(language.command().arg("-fsyntax-only").arg(&program));
+    report(MATRIX.iter().filter_map(|language| compiled(language).err()).collect());
 }
 
 #[test]

@@ -193,7 +193,8 @@ fn fetch_content_builds_and_installs_the_same_tree() {
         ("FROM", "fetch"),
         ("SOURCE", text(&source)),
         ("LANGUAGES", &languages),
-        ("CMAKE_BUILD_TYPE", "Release"),
+        // The profile of the tree of make.
+        ("CMAKE_BUILD_TYPE", if std::env::var("PROFILE").as_deref() == Ok("dev") { "Debug" } else { "Release" }),
         ("CARBONTRACKER_CARGO_DIR", text(&cargo)),
         ("CARBONTRACKER_INSTALL", "ON"),
         ("CMAKE_INSTALL_PREFIX", text(&to)),
@@ -221,7 +222,7 @@ fn fetch_content_builds_and_installs_the_same_tree() {
     assert!(listed.contains(text(&to.join("include/carbontracker.h"))), "{listed}");
 }
 
-/// A quick substitute for cargo. It logs its arguments and copies the libraries of `make` to the target folder.
+/// A quick substitute for cargo. It logs its arguments and copies the installed libraries to the target folder.
 const CARGO: &str = r#"#!/bin/sh
 echo "$* debug=${CARGO_PROFILE_RELEASE_DEBUG:-}" >> "$0.calls"
 while [ "$1" != --target-dir ]; do
@@ -245,7 +246,7 @@ fn subdirectory_is_built_by_its_build_type_and_again_after_a_change() {
     for part in ["CMakeLists.txt", "Cargo.toml", "Cargo.lock", "src", "capi", "cli", "fuzz", "include", "packaging"] {
         run(Command::new("cp").arg("-r").arg(checkout(part)).arg(&source));
     }
-    std::fs::write(&cargo, CARGO.replace("BUILT", text(&target().join("release")))).expect("written");
+    std::fs::write(&cargo, CARGO.replace("BUILT", text(&prefix().join("lib")))).expect("written");
     std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).expect("executable");
     let calls = || {
         let calls = std::fs::read_to_string(dir.join("cargo.calls")).expect("called");
