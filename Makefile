@@ -133,7 +133,7 @@ RUN_TESTS := ONLY='$(ONLY)' CARGO='$(CARGO)' tests/run.sh
 test:
 	$(RUN_TESTS) fast
 
-.PHONY: test-all faults
+.PHONY: faults
 test-%:
 	$(RUN_TESTS) $*
 

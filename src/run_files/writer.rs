@@ -122,8 +122,14 @@ struct ReportedEnergy {
     /// The instant of the energy.
     until: MonoNs,
     energy: PerKind,
-    /// The run's totals have the energy up to here. None: they have none.
-    counted_until: Option<MonoNs>,
+}
+
+/// The energy of a line in the journal.
+struct LineEnergy {
+    /// That since the last line that has one, by time, and the new state. None: it is not known further than there.
+    power: Option<(CarriedInterval, ReportedEnergy)>,
+    /// No device has energy from after this instant in the line. None: the line has no energy.
+    reach: Option<MonoNs>,
 }
 
 impl Writer {
@@ -213,17 +219,17 @@ impl Writer {
         self.check_path_context();
         self.make_journal(false);
         self.mend_logs(false);
-        let (mut report, power) = self.report(Detail::Since(self.plan.written));
+        let (mut report, energy) = self.report(Detail::Since(self.plan.written));
         self.kept.see(&report);
-        let is_new = self.write_journal(&mut report, power, false);
+        let is_new = self.write_journal(&mut report, energy, false);
         if is_new || self.started.elapsed() >= BEAT_BOUNDS.0 || self.kept.has_begun() {
             self.renew(&report, false);
         }
         is_new
     }
 
-    /// The report at this moment, and the energy by time since the last line that has one.
-    fn report(&self, detail: Detail) -> (Report, Option<(CarriedInterval, ReportedEnergy)>) {
+    /// The report at this moment, and its energy for a line.
+    fn report(&self, detail: Detail) -> (Report, LineEnergy) {
         let state = self.shared.state();
         let at = os::monotonic_ns();
         let open = state.attribution.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
@@ -231,33 +237,21 @@ impl Writer {
         let report = Report::new(&self.settings, &state, Now { at, whole, open }, detail);
         let report = report.with_notes(|open_s| self.shared.notes(open_s));
         // Readings come late. The time must end where the energy ends, or the power would be too low.
-        let (until, energy) = (state.all_known_until().min(at), state.attribution.ledger.timeline().total());
-        let used = ReportedEnergy {
-            until,
-            energy,
-            counted_until: state.attribution.ledger.last_end().map(|end| end.min(until)),
-        };
-        let since = state
-            .attribution
-            .ledger
-            .first_begin()
-            .map(|begin| begin.max(self.reported.until))
-            .filter(|since| *since < used.until);
+        let ledger = &state.attribution.ledger;
+        let used = ReportedEnergy { until: state.all_known_until().min(at), energy: ledger.timeline().total() };
+        let since =
+            ledger.first_begin().map(|begin| begin.max(self.reported.until)).filter(|since| *since < used.until);
         let power = since.map(|since| CarriedInterval {
             from: state.carbon.clock.unix_s(since).0,
             to: state.carbon.clock.unix_s(used.until).0,
             energy: used.energy.beyond(&self.reported.energy),
         });
-        (report, power.map(|power| (power, used)))
+        let reach = ledger.last_end().zip(state.any_known_until()).map(|(end, known)| end.min(known));
+        (report, LineEnergy { power: power.map(|power| (power, used)), reach })
     }
 
     /// Appends to the journal. True: there were new epochs. Lines that could not be written are kept for the next call.
-    fn write_journal(
-        &mut self,
-        report: &mut Report,
-        power: Option<(CarriedInterval, ReportedEnergy)>,
-        is_end: bool,
-    ) -> bool {
+    fn write_journal(&mut self, report: &mut Report, energy: LineEnergy, is_end: bool) -> bool {
         let most = OWN_LINE_EPOCHS.saturating_sub(self.lines).max(1) as usize;
         let epochs = report.epoch_lines(most);
         let is_new = !epochs.is_empty();
@@ -266,15 +260,14 @@ impl Writer {
             return false;
         }
         // Energy after the last end belongs to the run only if another epoch follows.
-        let power = power.filter(|_| is_new || report.open_epoch().is_some());
+        let power = energy.power.filter(|_| is_new || report.open_epoch().is_some());
         let so_far = journal::so_far(report, os::unix_s(), power.map(|(interval, _)| interval));
         let components = journal::components(report);
         let lines = self.new_lines(report, &components, &epochs, so_far, is_end);
         let Some(journal) = &mut self.plan.journal else { return false };
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         // Published first: a kill between the two loses the energy of these lines, but no other rank counts it again.
-        let reach = power.as_ref().and_then(|(_, used)| used.counted_until);
-        reach.into_iter().for_each(|until| self.journal_reach.note(until));
+        energy.reach.into_iter().for_each(|until| self.journal_reach.note(until));
         let written = journal.append(&text).map_err(|error| in_words(journal.path(), &error));
         let path = journal.path().to_owned();
         let is_written = written.is_ok();

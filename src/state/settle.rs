@@ -63,6 +63,12 @@ impl RunState {
         all.filter_map(|channel| self.known_until(channel)).min().unwrap_or(MonoNs::NEVER)
     }
 
+    /// The newest instant up to which the energy of a channel is known; None: that of no channel is.
+    pub fn any_known_until(&self) -> Option<MonoNs> {
+        let all = 0..self.metering.channels.len();
+        all.filter_map(|channel| self.attribution.ledger.credited_until(channel)).max()
+    }
+
     /// The instant up to which a channel's energy is known; None: no reading is expected.
     fn known_until(&self, channel: usize) -> Option<MonoNs> {
         let counts = |metered: &&Metered| self.lease_state(metered).is_ours || self.owes(channel, metered);

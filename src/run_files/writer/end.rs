@@ -16,13 +16,13 @@ impl Writer {
         self.tried = None; // a later retry is not possible
         self.make_journal(true);
         self.mend_logs(true);
-        let (mut report, power) = self.report(Detail::Since(self.plan.written));
+        let (mut report, energy) = self.report(Detail::Since(self.plan.written));
         self.kept.see(&report);
-        self.write_journal(&mut report, power, true);
+        self.write_journal(&mut report, energy, true);
         if self.is_cut() {
             self.make_journal(true);
-            let (mut report, power) = self.report(Detail::Since(self.plan.written));
-            self.write_journal(&mut report, power, true);
+            let (mut report, energy) = self.report(Detail::Since(self.plan.written));
+            self.write_journal(&mut report, energy, true);
         }
         self.keep_report();
         self.end_logs(&report);
