@@ -22,9 +22,7 @@ CXX      ?= c++
 CXXFLAGS ?= -O2
 
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
-# The profile of cargo: release, or dev for the tests, which builds in a tenth of the time.
-PROFILE ?= release
-OUT     := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+OUT     := $(TARGET)/release
 BUILD   := build
 INSTALL := PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT)' BUILD='$(BUILD)' packaging/install.sh
 
@@ -51,17 +49,17 @@ LIB_PARTS := --lib $(if $(ONLY_LIB),,--bin carbontracker)
 lib: $(OUT)/libcarbontracker.so $(OUT)/libcarbontracker.a
 $(OUT)/libcarbontracker.so: $(CORE) capi/build.rs $(wildcard capi/src/*) $(OUT)/live
 	$(TOOLCHAIN) 'the libraries$(if $(ONLY_LIB),, and the command)' $(if $(ONLY_LIB),150,220)
-	$(BUILD_CARGO) --profile $(PROFILE) $(LIB_PARTS)
+	$(BUILD_CARGO) --release $(LIB_PARTS)
 	test -s $@ && touch $@
 	ln -sf libcarbontracker.so $(OUT)/libcarbontracker.so.0
 $(OUT)/libcarbontracker.a: $(OUT)/libcarbontracker.so
-	test -s $@ || $(BUILD_CARGO) --profile $(PROFILE) --lib
+	test -s $@ || $(BUILD_CARGO) --release --lib
 	touch $@
 
 cli: $(OUT)/carbontracker
 $(OUT)/carbontracker: $(CORE) $(shell find cli/src -type f) $(OUT)/live | $(if $(ONLY_CLI),,$(OUT)/libcarbontracker.so)
 	$(if $(ONLY_CLI),$(TOOLCHAIN) 'the command' 180)
-	$(BUILD_CARGO) --profile $(PROFILE) --bin carbontracker
+	$(BUILD_CARGO) --release --bin carbontracker
 	test -s $@ && touch $@
 
 $(OUT)/live: as-set

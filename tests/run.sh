@@ -18,9 +18,9 @@ export PROPTEST_CASES=${PROPTEST_CASES:-64}
 export XDG_STATE_HOME=$target/state
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
-# Two programs run at a time, in this order. The last two wait for the C library of `make lib`.
-fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
-rest="alone jobs cli applications packaging bindings readme"
+# Two programs run at a time, in this order. Those after `alone` wait for the installed tree.
+export fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
+rest="alone bindings jobs cli applications packaging readme"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -66,7 +66,7 @@ build_all() { # PROGRAM...
 run_one() { # PROGRAM
     local name=$1 folder executable log=$LOGS/$1.log began status result how=(--test-threads="$THREADS")
     IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
-    case $name in bindings | readme) until [[ -e $LOGS/lib.status ]]; do sleep 0.2; done ;; esac
+    [[ " $fast alone " == *" $name "* ]] || until [[ -e $LOGS/installed ]]; do sleep 0.2; done
     began=$SECONDS
     cd "$folder" || return
     set -o pipefail # of the shell that xargs started
@@ -93,8 +93,8 @@ run_all() { # PROGRAM...
     printf '%s\n' "$@" | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
 }
 
-# Installs what `make` builds by the profile dev, which takes a tenth of the time of a release, and moves the tree.
-# Its debug assertions check the library in each program.
+# Builds all that `make` builds, installs it once for all programs, and moves the tree. The links of the C library and of
+# the command keep both processors busy for two minutes.
 install_tree() {
     local stage=$target/test-prefix
     rm -rf "$stage"
@@ -154,23 +154,10 @@ began=$SECONDS
 # shellcheck disable=SC2086 # lists of names
 build_all $chosen || { echo "tests: the build failed, so no test was run" >&2; exit 1; }
 echo "tests: built in $((SECONDS - began)) s"
-for program in $chosen; do
-    case $program in jobs | cli | applications | packaging | bindings) needs_tree=yes ;; esac
-    case $program in bindings | readme) needs_lib=yes ;; esac
-done
-if [[ -n ${needs_tree:-} ]]; then
-    export PROFILE=dev CT_PREFIX=$target/test-prefix/moved
-    export CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=debuginfo # else each tree has 200 MB
-    install_tree >"$LOGS/make.log" 2>&1 || { cat "$LOGS/make.log"; exit 1; }
-fi
-if [[ -n ${needs_lib:-} ]]; then
-    # One processor links it for two minutes. C programs call the library as users get it.
-    rm -f "$LOGS/lib.status"
-    {
-        make --no-print-directory lib PROFILE=release >"$LOGS/lib.log" 2>&1 || cat "$LOGS/lib.log"
-        touch "$LOGS/lib.status"
-    } &
-    export CT_LIBDIR=$target/release
+if [[ " $chosen " =~ \ (bindings|jobs|cli|applications|packaging|readme)\  ]]; then
+    rm -f "$LOGS/installed"
+    { install_tree >"$LOGS/make.log" 2>&1 || cat "$LOGS/make.log"; touch "$LOGS/installed"; } &
+    export CT_LIBDIR=$target/release CT_PREFIX=$target/test-prefix/moved
     trap 'kill $(jobs -p) 2>/dev/null' INT TERM EXIT
 fi
 run_all $chosen

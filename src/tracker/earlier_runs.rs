@@ -16,6 +16,9 @@ use crate::state::shared::SharedState;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The most processes of a job that read the folder of their files by default.
+const MAX_PROCESSES: u64 = 64;
+
 /// The message after a panic of the thread.
 const FAULT: &str =
     "internal error: earlier runs are not read; the forecast begins without them; please report this bug";
@@ -24,7 +27,8 @@ const FAULT: &str =
 /// user set it. Messages for the user go to `notify`.
 ///
 /// Runs without a label are alike only if they share the folder. A process of a job of several does not read the folder
-/// of `carbontracker run`: thousands of them would read one home folder at once.
+/// of `carbontracker run`, and one of a large job reads no folder by default: thousands would list a shared folder of
+/// thousands of files at once.
 pub fn request(
     options: &RunFilesConfig,
     run: &RunIdentity,
@@ -37,8 +41,9 @@ pub fn request(
     let is_own = |folder: &Path| own.is_some_and(|own| run_identity::is_same(own, folder));
     let (folders, named) = match &options.history {
         HistoryOption::Off => return None,
+        HistoryOption::OwnFolder if processes(rank) > MAX_PROCESSES => return None,
         HistoryOption::OwnFolder => {
-            let is_alone = run.name.is_some() && rank.of.is_none_or(|of| of <= 1);
+            let is_alone = run.name.is_some() && processes(rank) <= 1;
             let kept = options.state_folder.as_deref().filter(|kept| is_alone && !is_own(kept));
             (own.into_iter().chain(kept).map(Path::to_owned).collect(), None)
         }
@@ -65,6 +70,11 @@ pub fn request(
         most: USEFUL_RUNS,
         with_power: false,
     })
+}
+
+/// The number of processes of the job, as far as the rank shows it.
+fn processes(rank: Rank) -> u64 {
+    rank.of.or(rank.number.map(|number| number.saturating_add(1))).unwrap_or(1)
 }
 
 /// Starts the thread. If it cannot start, a message reports it and the run continues.

@@ -193,8 +193,7 @@ fn fetch_content_builds_and_installs_the_same_tree() {
         ("FROM", "fetch"),
         ("SOURCE", text(&source)),
         ("LANGUAGES", &languages),
-        // The profile of the tree of make.
-        ("CMAKE_BUILD_TYPE", if std::env::var("PROFILE").as_deref() == Ok("dev") { "Debug" } else { "Release" }),
+        ("CMAKE_BUILD_TYPE", "Release"),
         ("CARBONTRACKER_CARGO_DIR", text(&cargo)),
         ("CARBONTRACKER_INSTALL", "ON"),
         ("CMAKE_INSTALL_PREFIX", text(&to)),

@@ -185,9 +185,8 @@ fn job(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     Ok(())
 }
 
-/// The energy of a device since the last epoch of a rank that has still to end, until the last report of another rank. The
-/// first one may count the device. It has left that energy to the other ranks when it ends, which is too late for that
-/// report.
+/// The energy of a device since the last epoch of a rank that has still to end, until the last report of another rank.
+/// The first one may count the device. It leaves that energy to the other ranks at its end, too late for that report.
 fn unclaimed_j(device: &Device, lives: &[(usize, Truth)]) -> f64 {
     let span = |truth: &Truth| Some((truth.epochs.last()?.1, truth.report.as_ref()?.0 + truth.longest_ns[2]));
     let spans: Vec<(u64, u64)> = lives.iter().filter_map(|(_, truth)| span(truth)).collect();

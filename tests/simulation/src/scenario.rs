@@ -196,7 +196,8 @@ impl Scenario {
         let longest = longest_epoch(rng);
         // A journal has a line a minute. So a long run with files takes twenty times as long to simulate.
         let has_files = one_in(rng, if longest == DAY { 16 } else { 2 });
-        let most_ranks = if one_in(rng, 4) { 8 } else { 3 };
+        // The time of a long run is simulated for each rank, so it has few.
+        let most_ranks = if one_in(rng, 4) && longest < DAY { 8 } else { 3 };
         let ranks = if one_in(rng, 3) { rng.u32(2..=most_ranks) } else { 1 };
         let resumes = has_files && ranks == 1 && one_in(rng, 2);
         let traits = Traits {
