@@ -18,9 +18,10 @@ export PROPTEST_CASES=${PROPTEST_CASES:-64}
 export XDG_STATE_HOME=$target/state
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
-# Two programs run at a time, in this order. Those after `alone` wait for the installed tree.
+# Two programs run at a time, in this order. Those after `alone` wait for the installed tree. `applications` runs by
+# itself: an application waits for its last files for a second at most, which a busy machine may need for other work.
 export fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
-rest="alone bindings jobs cli applications packaging readme"
+rest="alone bindings jobs cli packaging readme applications"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -88,9 +89,10 @@ run_one() { # PROGRAM
 }
 export -f executable_of choice_of run_one
 
-# Runs programs side by side.
+# Runs programs side by side, and `applications` after them.
 run_all() { # PROGRAM...
-    printf '%s\n' "$@" | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
+    printf '%s\n' "$@" | grep -v '^applications$' | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
+    [[ " $* " != *" applications "* ]] || (run_one applications)
 }
 
 # Builds all that `make` builds, installs it once for all programs, and moves the tree. The links of the C library and of

@@ -11,6 +11,7 @@
 use super::{CpuSet, JoinHandle, Promise, join_within, process_id, spawn_quiet, world};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct OwnTable {
     /// The channel to the thread that owns the table; None once that thread is to end.
     jobs: Mutex<Option<Sender<TableJob>>>,
     root: Option<JoinHandle>,
+    /// Whether the threads have left the application's table.
+    is_apart: Arc<AtomicBool>,
     /// The process of the thread. A forked child inherits this value but not the thread.
     process: u32,
 }
@@ -39,7 +42,8 @@ impl OwnTable {
     pub fn shared() -> io::Result<Arc<OwnTable>> {
         let process = process_id();
         if world::is_entered() {
-            return Ok(Arc::new(OwnTable { jobs: Mutex::new(None), root: None, process }));
+            let is_apart = Arc::new(AtomicBool::new(true));
+            return Ok(Arc::new(OwnTable { jobs: Mutex::new(None), root: None, is_apart, process }));
         }
         // A lock that another thread held at a fork stays locked in the child. Each tracker has its own table there.
         let mut shared = super::lock_within(&SHARED, super::LOCK_WAIT);
@@ -48,15 +52,23 @@ impl OwnTable {
             return Ok(table);
         }
         let (jobs, received) = mpsc::channel::<TableJob>();
+        let is_apart = Arc::new(AtomicBool::new(false));
+        let has_left = Arc::clone(&is_apart);
         let root = spawn_quiet("ct-root", move || {
-            let _ = leave_shared_table();
+            has_left.store(leave_shared_table().is_ok(), Ordering::Release);
             received.into_iter().for_each(|job| job());
         })?;
-        let table = Arc::new(OwnTable { jobs: Mutex::new(Some(jobs)), root: Some(root), process });
+        let table = Arc::new(OwnTable { jobs: Mutex::new(Some(jobs)), root: Some(root), is_apart, process });
         if let Some(shared) = &mut shared {
             **shared = Arc::downgrade(&table);
         }
         Ok(table)
+    }
+
+    /// Whether no thread of the application can see a descriptor of the library. It is known for certain on a thread
+    /// that [`OwnTable::run`] started.
+    pub fn is_apart(&self) -> bool {
+        self.is_apart.load(Ordering::Acquire)
     }
 
     /// Runs `body` on a new thread that uses this table, and waits for its result; None if `body` panicked. Threads

@@ -120,8 +120,8 @@ impl AlertInput<'_> {
             return Some(ForecastBasis::Epochs);
         }
         // Earlier runs that were measured by their progress give a forecast before any of this run's.
-        let before = (planned == 0 && self.history.has_work()).then_some(0.0);
-        self.run_progress.share().or(before).map(ForecastBasis::Progress)
+        let is_before = planned == 0 && self.settled == 0 && !self.ledger.is_open() && self.history.has_work();
+        self.run_progress.share().or(is_before.then_some(0.0)).map(ForecastBasis::Progress)
     }
 
     /// The total of a quantity as it is shown: its interval includes the error of estimates.
@@ -246,14 +246,15 @@ impl Alerts {
     /// Judges the budgets by the use of this moment, also in an open epoch, and by the newest forecast.
     pub fn judge(&mut self, forecast: Option<Forecast>, run: &AlertInput) -> Review {
         let (basis, budgets) = (run.basis(self.planned), self.config.budgets);
-        let step = if let Some(ForecastBasis::Progress(_)) = basis { self.progress_steps } else { run.settled };
-        // A forecast from inside the first epoch is too early to judge budgets by; then the use counts.
-        let judged = forecast.filter(|made| match basis {
-            Some(ForecastBasis::Progress(share)) => share > 0.0,
-            _ => made.after_epochs > 0,
-        });
-        let totals = if budgets.is_any() { totals(judged, run, budgets) } else { BudgetInputs::default() };
-        let verdict = self.judge.judge(step, totals);
+        // A forecast that is older than the newest epoch is judged once. One from inside the first epoch is too early
+        // to judge budgets by; then the use counts.
+        let after = forecast.map_or(run.settled, |made| made.after_epochs);
+        let (step, counts) = match basis {
+            Some(ForecastBasis::Progress(share)) => (self.progress_steps, share > 0.0),
+            _ => (after, after > 0),
+        };
+        let judged = || totals(forecast.filter(|_| counts), run, budgets);
+        let verdict = self.judge.judge(step, if budgets.is_any() { judged() } else { BudgetInputs::default() });
         Review { forecast, over_budget: verdict.is_over, messages: verdict.messages }
     }
 

@@ -83,7 +83,9 @@ impl Threads {
         let sampler = sampler.map_err(|error| no_thread(&error))?;
         let files = files.and_then(|plan| start_files(plan, &parts, journal_reach));
         let feeds = IntensityFeeds::start(feeds, &parts.shared);
-        let history = history.and_then(|request| {
+        // In the application's table, a file that is read takes a number that the application may have closed.
+        let is_unseen = |request: &HistoryRequest| request.named.is_some() || parts.table.is_apart();
+        let history = history.filter(is_unseen).and_then(|request| {
             earlier_runs::start(request, &parts.shared, Arc::clone(&parts.table), sampler.thread().clone())
         });
         Ok(Threads { sampler, feeds, history, files, parts })

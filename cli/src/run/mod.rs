@@ -38,8 +38,10 @@ const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(10);
 const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
 /// Variables for the run's files, which the program does not inherit. Otherwise a run inside the program would resume
-/// this one, or write into its files. The value `off` is inherited: then a run inside writes no files either.
-const FILE_VARIABLES: [&str; 3] = ["CARBONTRACKER_LOG_DIR", "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
+/// this one, or write into its files. The value `off` of the folder is inherited: then a run inside writes no files
+/// either.
+const LOG_DIR: &str = "CARBONTRACKER_LOG_DIR";
+const FILE_VARIABLES: [&str; 3] = [LOG_DIR, "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
 
 const HELP: &str = "\
 The program keeps its input, output, exit status and signals. The report goes to standard error. Everything the program
@@ -218,7 +220,8 @@ impl RunArgs {
     fn command(&self) -> Command {
         let mut command = Command::new(self.program());
         command.args(self.program.iter().skip(1));
-        for variable in FILE_VARIABLES.iter().filter(|name| std::env::var_os(name).is_none_or(|value| value != "off")) {
+        let is_off = |name: &str| name == LOG_DIR && std::env::var_os(name).is_some_and(|value| value == "off");
+        for variable in FILE_VARIABLES.into_iter().filter(|name| !is_off(name)) {
             command.env_remove(variable);
         }
         if self.mark.is_some() {

@@ -76,21 +76,21 @@ struct Prepared {
     outside: Outside,
 }
 
-/// Time outside the epochs of a run, s, and its mean power, W.
+/// Time outside the epochs of a run, s, and its mean power, W; None: unknown.
 #[derive(Clone, Copy, Debug)]
 struct Outside {
     /// The usual gap between two epochs.
     gap_s: f64,
     /// What was before the first epoch. It happens once.
     before_s: f64,
-    watts: f64,
+    watts: Option<f64>,
 }
 
 impl Outside {
     /// The energy of all gaps is known, but not of each. So it is divided by their time.
     fn of(run: &EarlierRun) -> Outside {
         let seconds = run.between.duration_s;
-        let watts = run.between.energy_j.filter(|_| seconds > 0.0).map_or(0.0, |joules| joules / seconds);
+        let watts = if seconds > 0.0 { run.between.energy_j.map(|joules| joules / seconds) } else { Some(0.0) };
         let gaps = run.epochs.iter().map(|epoch| epoch.count).sum::<u64>().saturating_sub(1) as f64;
         let gap_s = usual_gap_s(&run.epochs);
         let known_s: f64 = run.epochs.iter().map(|epoch| epoch.gap_s).sum();
@@ -99,11 +99,11 @@ impl Outside {
         Outside { gap_s, before_s: run.before_s, watts }
     }
 
-    /// One of these times, or its energy.
-    fn amount(&self, metric: Metric, seconds: f64) -> f64 {
+    /// One of these times, or its energy; None: unknown.
+    fn amount(&self, metric: Metric, seconds: f64) -> Option<f64> {
         match metric {
-            Metric::Energy => seconds * self.watts,
-            Metric::Duration => seconds,
+            Metric::Energy => self.watts.map(|watts| seconds * watts),
+            Metric::Duration => Some(seconds),
         }
     }
 }
@@ -195,10 +195,15 @@ impl History {
     }
 
     /// The runs that were measured by their progress, as runs of one epoch. Those of much more or less work than
-    /// `total` are left out. The others cost as much for each unit of work. None: all of them as they are.
+    /// `total` are left out. The others cost as much for each unit of work. None: all that did their whole work, as
+    /// they are.
     pub fn of_work(&self, total: Option<f64>) -> History {
         let scaled = |run: &EarlierRun| {
-            let factor = total.map_or(Some(1.0), |total| Some(total / run.work?))?;
+            let factor = match total {
+                Some(total) => total / run.work?,
+                None if run.is_whole => 1.0,
+                None => return None,
+            };
             let is_alike = factor > 0.0 && factor.ln().abs() < ALIKE;
             let scale = |amount: Option<f64>| amount.map(|amount| amount * factor);
             let whole = |epoch: &EpochSummary| EpochSummary {
@@ -217,18 +222,18 @@ impl History {
         self.tuning
     }
 
-    /// The usual cost of a gap between two epochs; None: there is no earlier run.
+    /// The usual cost of a gap between two epochs; None: no earlier run shows it.
     pub fn usual_gap(&self, metric: Metric) -> Option<f64> {
         self.usual(|outside| outside.amount(metric, outside.gap_s))
     }
 
-    /// The usual cost of what is before the first epoch, such as a start-up; None: there is no earlier run.
+    /// The usual cost of what is before the first epoch, such as a start-up; None: no earlier run shows it.
     pub fn usual_start(&self, metric: Metric) -> Option<f64> {
         self.usual(|outside| outside.amount(metric, outside.before_s))
     }
 
-    fn usual(&self, of: impl Fn(&Outside) -> f64) -> Option<f64> {
-        let mut amounts: Vec<f64> = self.runs.iter().map(|run| of(&run.outside)).collect();
+    fn usual(&self, of: impl Fn(&Outside) -> Option<f64>) -> Option<f64> {
+        let mut amounts: Vec<f64> = self.runs.iter().filter_map(|run| of(&run.outside)).collect();
         amounts.sort_by(f64::total_cmp);
         amounts.get(amounts.len().saturating_sub(1) / 2).copied()
     }

@@ -170,8 +170,10 @@ impl PastRun {
             return Ok(PastRun::with(label, run, 1, report));
         }
         let gaps_s: f64 = epochs.iter().map(|epoch| epoch.gap_s).sum();
-        // Without the gaps, it is unknown what was before the first epoch. Then all of it is taken for gaps.
-        let before_s = if gaps_s > 0.0 { (between.duration_s - gaps_s).max(0.0) } else { 0.0 };
+        // Without the gaps, it is unknown what was before the first epoch. Then all of it is taken for gaps. One epoch
+        // has none.
+        let is_known = gaps_s > 0.0 || epochs_done == 1;
+        let before_s = if is_known { (between.duration_s - gaps_s).max(0.0) } else { 0.0 };
         Ok(PastRun::with(label, EarlierRun { epochs, between, before_s, is_whole, work: None }, epochs_done, report))
     }
 

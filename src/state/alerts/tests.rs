@@ -47,14 +47,24 @@ fn reviewed_with(
 fn reviewed_at(
     alerts: &mut Alerts,
     options: &Options,
-    (ledger, settled): (&Ledger, u64),
+    at: (&Ledger, u64),
     uncertainty: Uncertainty,
     first_epoch: &FirstEpoch,
 ) -> Review {
+    with_input(options, at, uncertainty, first_epoch, |input| alerts.review(input))
+}
+
+fn with_input<T>(
+    options: &Options,
+    (ledger, settled): (&Ledger, u64),
+    uncertainty: Uncertainty,
+    first_epoch: &FirstEpoch,
+    call: impl FnOnce(&AlertInput) -> T,
+) -> T {
     let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;
     let clock = WallClock::default();
     let factors = EmissionFactors::new(&grid, &clock, options.carbon.pue);
-    alerts.review(&AlertInput {
+    call(&AlertInput {
         ledger,
         settled,
         first_epoch,
@@ -66,6 +76,23 @@ fn reviewed_at(
         uncertainty,
         now: MonoNs::NEVER,
     })
+}
+
+/// A forecast that takes long is not made again after each epoch. Then the old one is judged beside newer epochs.
+#[test]
+fn one_forecast_passes_no_budget_however_often_it_is_judged() {
+    let options = Options::parse("epochs=100 budget_h=0.00035", |_| None).unwrap();
+    let mut alerts = Alerts::new(options.alerts, options.epochs);
+    let first = reviewed(&mut alerts, &options, &ledger(1), 1).forecast;
+    assert!(first.unwrap().duration_s.unwrap().low > 1.26);
+    let (uncertainty, none) = (Uncertainty::default(), FirstEpoch::default());
+    let mut is_over = |settled: u64, forecast| {
+        let judge = |input: &AlertInput| alerts.judge(forecast, input).over_budget;
+        with_input(&options, (&ledger(1), settled), uncertainty, &none, judge)
+    };
+    assert!(!is_over(1, first) && !is_over(2, first) && !is_over(3, first));
+    let second = first.map(|forecast| Forecast { after_epochs: 2, ..forecast });
+    assert!(is_over(3, second));
 }
 
 /// Reviews after each epoch from `first` to `last`. Returns whether the last one passes a budget, and all messages.
