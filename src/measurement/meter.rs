@@ -72,6 +72,8 @@ const LOST_AFTER_MISSES: u32 = 3;
 /// Counters move in steps (RAPL: 1 ms; NVML and Cray: 100 ms). Two readings may differ by the energy of one more step.
 /// It is at most this long, s, or as long as the counter was seen to stand still.
 const MAX_STEP_S: f64 = 0.1;
+/// The same for a counter that has not moved yet: its first move may have energy from before the first reading.
+const MAX_FIRST_STEP_S: f64 = 0.005;
 /// Largest plausible ratio of the power after a gap in the readings to the power before it.
 const MAX_POWER_RISE: f64 = 8.0;
 /// Longest gap that is filled in at the power before it, s.
@@ -304,10 +306,9 @@ impl Meter {
         credit(EnergyInterval { from, to, joules: step.joules, measured: !step.ambiguous });
         self.note_power(step.joules, to.s_since(from));
         self.power_check.count(step.joules, to.ns_since(from));
-        match step.ambiguous {
-            true => self.faults.guessed_s += to.s_since(from),
-            false => self.faults.wraps += step.wraps,
-        }
+        let guessed_s = if step.ambiguous { to.s_since(from) } else { 0.0 };
+        self.faults.guessed_s += guessed_s;
+        self.faults.wraps += if step.ambiguous { 0 } else { step.wraps };
         self.last = Some((to, Value::Count(count)));
         // A reset may be confirmed by a count that has not moved since.
         if step.joules > 0.0 {
@@ -322,7 +323,8 @@ impl Meter {
     fn step(&self, (since, previous): (MonoNs, u64), (at, count): (MonoNs, u64)) -> Option<CounterStep> {
         let Quantity::Counter { joules_per_unit, range, max_watts } = self.quantity else { return None };
         let seconds = at.s_since(since);
-        let limit = max_watts * (seconds + MAX_STEP_S.max(self.longest_s));
+        let step_s = if self.has_moved { MAX_STEP_S.max(self.longest_s) } else { MAX_FIRST_STEP_S };
+        let limit = max_watts * (seconds + step_s);
         let range = range.filter(|&range| previous <= range && count <= range);
         let (units, wraps) = match (count.checked_sub(previous), range) {
             (Some(units), _) => (units, 0),
