@@ -1,28 +1,10 @@
-//! For tests with results that depend on time, on busy machines: bounds of the used energy, and further tries if a
-//! thread was delayed.
+//! For tests with results that depend on time, on busy machines: bounds of the used energy, and waits.
 #![allow(dead_code)]
 
 use carbontracker::error::{Result, Status};
 use carbontracker::tracker::Tracker;
 use std::io::Write;
-use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
-
-/// The most runs of a test.
-const TRIES: usize = 4;
-
-/// Runs a test, and again if it fails. A busy machine may delay a thread beyond any tolerance, while a real fault fails
-/// every time. The test is a `fn`, so that each try builds everything anew.
-pub fn steadily(test: fn()) {
-    for _ in 1..TRIES {
-        let Err(panic) = catch_unwind(test) else { return };
-        let literal = || panic.downcast_ref::<&str>().copied();
-        let message = panic.downcast_ref::<String>().map(String::as_str).or_else(literal).unwrap_or("no message");
-        let name = std::thread::current().name().unwrap_or("a test").to_owned();
-        say(&format!("{name}: disturbed, tried again: {message}"));
-    }
-    test();
-}
 
 /// Writes to the terminal itself, because the output of a passing test is not shown.
 pub fn say(text: &str) {

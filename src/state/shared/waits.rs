@@ -91,14 +91,14 @@ impl SharedState {
     }
 
     /// Requests that energy counted by idle processes is taken over, and waits for it until the deadline. It does
-    /// nothing if no other process counts a device, or shortly after another takeover.
+    /// nothing if no other process can count a device, or shortly after another takeover. A device of this process may
+    /// have another owner since the last poll.
     pub fn await_takeover(&self, sampler: &Thread, ended: u64, deadline: Instant) {
         let state = self.state();
-        let is_elsewhere =
-            state.metering.standby.iter().any(|standby| !standby.lease.is_ours && !standby.lease.is_apart);
+        let is_shared = state.metering.standby.iter().any(|standby| !standby.lease.is_apart);
         let is_known = state.attribution.ledger.marked_epochs() >= ended
             && os::monotonic_ns() < MonoNs(self.taken_over_at.load(Ordering::Relaxed)) + TAKEOVER_VALID_NS;
-        if state.lifecycle.finished || !is_elsewhere || is_known {
+        if state.lifecycle.finished || !is_shared || is_known {
             return;
         }
         let number = self.takeovers_requested.fetch_add(1, Ordering::SeqCst) + 1;

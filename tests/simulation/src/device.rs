@@ -78,6 +78,13 @@ impl Device {
         silent.map(|((from, _), (to, _))| to.saturating_sub(*from)).sum()
     }
 
+    /// The first instant from `at` on at which it answers with its power, ns since boot. `at` if it never does again.
+    pub fn answers_from(&self, at: u64) -> u64 {
+        let answers = |fault: Meter| matches!(fault, Meter::Works | Meter::Restarts);
+        let mut later = self.faults.iter().filter(|(from, fault)| *from > at && answers(*fault));
+        if answers(self.fault(at).1) { at } else { later.next().map_or(at, |(from, _)| *from) }
+    }
+
     fn fault(&self, at: u64) -> (u64, Meter) {
         self.faults.iter().rev().find(|(from, _)| *from <= at).copied().unwrap_or((0, Meter::Works))
     }

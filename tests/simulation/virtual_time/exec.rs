@@ -13,7 +13,7 @@ use std::time::Duration;
 const WATTS: f64 = 100.0;
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn of_rank(rank: u32) -> Vec<(String, String)> {
+pub fn of_rank(rank: u32) -> Vec<(String, String)> {
     let rank = rank.to_string();
     let of_job =
         [("SLURM_JOB_ID", "7"), ("SLURM_PROCID", &rank), ("SLURM_LOCALID", &rank), ("SLURM_STEP_NUM_TASKS", "2")];

@@ -43,7 +43,7 @@ impl Limits {
         let silent_s = if is_counter { device.silent_ns() as f64 * 1e-9 } else { 0.0 };
         let gap_ns = ((gap_s + silent_s) * 1e9) as u64;
         // The power that is filled in before the first reading may be read after the run's end.
-        let known_at = first + world.scenario.opening_ns() + (MIN_KNOWN_S * 1e9) as u64;
+        let known_at = device.answers_from(first + world.scenario.opening_ns()) + (MIN_KNOWN_S * 1e9) as u64;
         let (from, to) = (first.saturating_sub(gap_ns), last.max(known_at) + 2 * gap_ns);
         let changes: Vec<(u64, f64)> = device.power.iter().copied().filter(|(at, _)| (from..to).contains(at)).collect();
         let powers = || changes.iter().map(|(_, watts)| *watts).chain([device.watts(from)]);
