@@ -72,6 +72,8 @@ pub struct ChannelAccount {
     pub held: Option<EnergyInterval>,
     /// In ended epochs.
     pub epochs: Energy,
+    /// The part of it from earlier attempts.
+    pub carried: Energy,
     /// Between ended epochs.
     pub between: Energy,
     /// After the last end and outside the open epoch. It joins the run when another epoch ends.
@@ -91,6 +93,7 @@ impl ChannelAccount {
             credited_until: None,
             held: None,
             epochs: nothing,
+            carried: nothing,
             between: nothing,
             after: nothing,
             is_replaced: false,
@@ -120,6 +123,16 @@ impl ChannelAccount {
             epoch.energy.add(self.kind, joules * inside);
             epoch.known_ns += used.credited_ns * inside;
         }
+    }
+
+    /// Counts this attempt's energy in epochs as between epochs.
+    pub fn set_epochs_apart(&mut self) {
+        let Energy { joules, credited_ns, measured_ns } = std::mem::replace(&mut self.epochs, self.carried);
+        self.between.add(Energy {
+            joules: joules.map(|joules| joules - self.carried.joules.unwrap_or(0.0)),
+            credited_ns: credited_ns - self.carried.credited_ns,
+            measured_ns: measured_ns - self.carried.measured_ns,
+        });
     }
 
     /// Adds a later account of the same channel.

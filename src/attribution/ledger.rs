@@ -265,7 +265,7 @@ impl Ledger {
     /// Spreads an interval evenly over the parts of the run that it overlaps, from the newest back.
     fn spread(&mut self, channel: usize, interval: EnergyInterval) {
         let last_mark = self.last_mark();
-        let Ledger { accounts, history, timeline, first_begin, open, .. } = self;
+        let Ledger { accounts, history, timeline, first_begin, open, pieces_until, .. } = self;
         let (Some(account), true) = (accounts.get_mut(channel), interval.to > interval.from) else { return };
         account.credited_until = account.credited_until.max(Some(interval.to));
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
@@ -290,8 +290,11 @@ impl Ledger {
                 break;
             }
             account.between.add(take_after(epoch.end).unwrap_or_default());
-            if let Some(part) = take_after(epoch.begin) {
-                account.add_epoch(part, epoch.inside_share(), epoch);
+            let is_piece = epoch.recorded.is_none() && Some(epoch.end) <= *pieces_until;
+            match take_after(epoch.begin) {
+                Some(part) if is_piece => account.between.add(part),
+                Some(part) => account.add_epoch(part, epoch.inside_share(), epoch),
+                None => (),
             }
         }
         if let Some(share) = take_after(run_start) {

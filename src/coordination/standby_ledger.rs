@@ -79,6 +79,13 @@ impl StandbyLedger {
         }
     }
 
+    /// Makes the entries pieces of the run's progress: an epoch follows.
+    pub fn set_pieces_apart(&mut self) {
+        if !self.lease.is_ours {
+            self.ledger.set_pieces_apart();
+        }
+    }
+
     /// Takes an energy interval of a channel. The part in this process's turns goes to the run's ledger. The part that
     /// no report covers is kept.
     pub fn credit(&mut self, channel: usize, interval: EnergyInterval, run: &mut Ledger) {

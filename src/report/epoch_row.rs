@@ -18,6 +18,8 @@ pub struct EpochRow {
     pub co2eq_g: Option<f64>,
     /// The share of its time with known energy, 0 to 1; None: nothing was measured.
     pub coverage: Option<f64>,
+    /// It is a piece of the run's progress, and no epoch.
+    pub is_piece: bool,
 }
 
 impl EpochRow {
@@ -25,20 +27,21 @@ impl EpochRow {
     pub fn new(index: u64, epoch: Epoch, ledger: &Ledger, emissions: &Emissions) -> EpochRow {
         let grams = || Some(emissions.grams_between(epoch.begin, epoch.end, epoch.energy.total()?));
         let co2eq_g = epoch.recorded.map_or_else(grams, |filed| filed.co2eq_g);
-        EpochRow { index, epoch, co2eq_g, coverage: epoch.coverage(ledger.answering()) }
+        let coverage = epoch.coverage(ledger.answering());
+        EpochRow { index, epoch, co2eq_g, coverage, is_piece: ledger.is_piece(&epoch) }
     }
 
     /// A row that was read from a journal. `index`: the number of its first epoch.
     pub fn filed(index: u64, epoch: Epoch) -> EpochRow {
         let filed = epoch.recorded.unwrap_or_default();
-        EpochRow { index, epoch, co2eq_g: filed.co2eq_g, coverage: filed.coverage }
+        EpochRow { index, epoch, co2eq_g: filed.co2eq_g, coverage: filed.coverage, is_piece: false }
     }
 
     /// This row and the next one as one row.
     pub fn joined(self, next: EpochRow) -> EpochRow {
         let coverage = self.epoch.coverage_with(self.coverage, &next.epoch, next.coverage);
         let co2eq_g = units::sum([self.co2eq_g, next.co2eq_g]);
-        EpochRow { index: self.index, epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage }
+        EpochRow { epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage, ..self }
     }
 
     /// The row in the JSON report.

@@ -193,13 +193,21 @@ impl Report {
         self.measured().any(|(_, used, _)| is_positive(used.epochs.joules) || is_positive(used.between.joules))
     }
 
-    /// The epochs for the journal: each as JSON and as a value. If there are more than `most`, they become one.
+    /// The epochs for the journal: each as JSON and as a value. If there are more than `most`, they become one. A piece
+    /// of the run's progress is marked as such.
     pub fn epoch_lines(&mut self, most: usize) -> Vec<(Value, Epoch)> {
         if self.epochs.len() > most {
-            let all = std::mem::take(&mut self.epochs).into_iter().reduce(EpochRow::joined);
-            self.epochs.extend(all);
+            let alike = self.epochs.chunk_by(|one, next| one.is_piece == next.is_piece);
+            self.epochs = alike.filter_map(|rows| rows.iter().copied().reduce(EpochRow::joined)).collect();
         }
-        self.epochs.iter().map(|row| (row.json(), row.epoch)).collect()
+        let line = |row: &EpochRow| {
+            let mut line = row.json();
+            if let Some(fields) = line.as_object_mut().filter(|_| row.is_piece) {
+                fields.insert("piece".into(), true.into());
+            }
+            (line, row.epoch)
+        };
+        self.epochs.iter().map(line).collect()
     }
 
     /// The open epoch: the time since its begin, s, and its energy, J.

@@ -9,7 +9,7 @@ use crate::carbon::emissions::{EmissionFactors, Emissions};
 use crate::carbon::impacts::Rates;
 use crate::carbon::intensity::GridIntensity;
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfRun};
-use crate::state::{FAULT, RunState};
+use crate::state::{Attribution, FAULT, RunState};
 use std::sync::Arc;
 
 impl Report {
@@ -138,14 +138,18 @@ fn components(state: &RunState) -> Vec<ComponentReport> {
 }
 
 fn epoch_rows(state: &RunState, detail: Detail, emissions: &Emissions) -> Vec<EpochRow> {
-    let row = |(index, epoch): (u64, Epoch)| EpochRow::new(index, epoch, &state.attribution.ledger, emissions);
+    let Attribution { ledger, is_divided, .. } = &state.attribution;
+    let row = |(index, epoch): (u64, Epoch)| {
+        let row = EpochRow::new(index, epoch, ledger, emissions);
+        EpochRow { is_piece: row.is_piece || *is_divided && epoch.recorded.is_none(), ..row }
+    };
     chosen_epochs(state, detail).into_iter().map(row).collect()
 }
 
 /// The epochs that a report of this detail has, each with the number of its first epoch.
 fn chosen_epochs(state: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
     let ledger = &state.attribution.ledger;
-    let numbered = ledger.history().iter().scan(0, |index, epoch| {
+    let numbered = ledger.marked().scan(0, |index, epoch| {
         let first = *index;
         *index += epoch.count;
         Some((first, *epoch))

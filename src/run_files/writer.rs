@@ -84,6 +84,8 @@ pub struct Writer {
     components: Value,
     /// Number of journal lines of epochs.
     lines: u64,
+    /// Number of pieces of the run's progress in the journal, from this attempt.
+    pieces: u64,
     /// The journal notes that epochs share lines.
     is_thinned: bool,
     started: Instant,
@@ -150,6 +152,7 @@ impl Writer {
             is_opened: false,
             components: Value::Null,
             lines: 0,
+            pieces: 0,
             is_thinned: false,
             started: Instant::now(),
             last_end: None,
@@ -331,6 +334,8 @@ impl Writer {
         }
         self.plan.written = epochs.iter().fold(self.plan.written, |all, (_, epoch)| all.joined(epoch));
         self.lines += epochs.len() as u64;
+        let pieces = epochs.iter().filter(|(line, _)| line.get("piece").is_some());
+        self.pieces += pieces.map(|(_, epoch)| epoch.count).sum::<u64>();
         self.is_opened = true;
         self.is_thinned |= shares_lines(epochs);
         self.last_end = epochs.last().map_or(self.last_end, |(_, epoch)| Some(epoch.end));

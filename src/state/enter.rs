@@ -45,6 +45,7 @@ impl RunState {
         if *had_marks && *is_divided {
             *is_divided = false;
             ledger.set_pieces_apart();
+            self.metering.standby.iter_mut().for_each(StandbyLedger::set_pieces_apart);
             self.mark(open.map(Mark::Cancel).into_iter(), leases);
         }
         let Some(work) = work.filter(|work| self.forecasting.run_progress.note(*work)) else { return false };

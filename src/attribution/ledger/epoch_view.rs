@@ -1,6 +1,7 @@
 //! Views of the epochs for the forecast and the journal.
 
 use super::Ledger;
+use crate::attribution::account::ChannelAccount;
 use crate::attribution::epochs::Epoch;
 use crate::clock::MonoNs;
 use crate::units;
@@ -34,6 +35,8 @@ impl Ledger {
     pub fn set_pieces_apart(&mut self) {
         self.pieces = self.epochs - self.epochs_before;
         self.pieces_until = self.last_end.filter(|_| self.pieces > 0);
+        self.inside = self.marked().map(|epoch| epoch.inside).sum();
+        self.accounts.iter_mut().for_each(ChannelAccount::set_epochs_apart);
     }
 
     /// Number of ended epochs, without pieces of the run's progress that came before them.
@@ -51,7 +54,8 @@ impl Ledger {
         self.history.iter().filter(|epoch| !self.is_piece(epoch))
     }
 
-    fn is_piece(&self, entry: &Epoch) -> bool {
+    /// Whether an entry is a piece of the run's progress that came before the first epoch.
+    pub fn is_piece(&self, entry: &Epoch) -> bool {
         entry.recorded.is_none() && Some(entry.end) <= self.pieces_until
     }
 
@@ -100,9 +104,10 @@ impl Ledger {
         let (inside, end) = self.first_marked(epochs).fold(start, |(inside, _), e| (inside + e.inside, e.end));
         let between = end.ns_since(begin).saturating_sub(inside);
         let cancelled_j = || self.accounts.iter().filter_map(|account| account.after.joules).reduce(|a, b| a + b);
-        let between_j = if epochs == 0 { cancelled_j() } else { self.between_j() };
-        let pieces = self.history.iter().filter(|epoch| self.is_piece(epoch)).map(|piece| piece.energy.total());
-        let energy_j = units::sum(pieces.chain([between_j]));
+        let energy_j = match epochs {
+            0 => units::sum([self.pieces_until.and(self.between_j()), cancelled_j()]),
+            _ => self.between_j(),
+        };
         InterEpoch { duration_s: between as f64 * 1e-9, energy_j }
     }
 
@@ -112,21 +117,23 @@ impl Ledger {
         (self.epochs - later.map(|epoch| epoch.count).sum::<u64>()).max(self.epochs_before)
     }
 
-    /// The settled epochs after `written`, which are the first ones merged. Each has the number of its first epoch.
+    /// The settled entries after `written`, which are the first ones merged. Each has the number of its first epoch, or
+    /// of its first piece.
     pub fn epochs_after(&self, written: &Epoch, settled: u64) -> Vec<(u64, Epoch)> {
         let mut end = self.epochs;
         let mut news = Vec::new();
+        let number = |begin: u64, entry: &Epoch| begin - if self.is_piece(entry) { 0 } else { self.pieces.min(begin) };
         for epoch in self.history.iter().rev() {
             if end <= written.count {
                 break;
             }
             let begin = end - epoch.count;
             if end <= settled && begin >= written.count {
-                news.push((begin, *epoch));
+                news.push((number(begin, epoch), *epoch));
             } else if end <= settled {
                 // The store merged some of these with earlier ones: take what is left of all.
                 let all = self.history.first(end).copied().reduce(|one, next| one.joined(&next));
-                news.extend(all.map(|all| (written.count, all.after(written))));
+                news.extend(all.map(|all| (number(written.count, epoch), all.after(written))));
             }
             end = begin;
         }

@@ -32,6 +32,7 @@ impl Ledger {
         let used = self.carried_over.get_mut(component).map(std::mem::take).unwrap_or_default();
         if let Some(account) = self.accounts.get_mut(channel) {
             account.epochs.add(used.epochs);
+            account.carried.add(used.epochs);
             account.between.add(used.between);
         }
         used

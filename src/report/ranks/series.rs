@@ -60,6 +60,10 @@ fn together(begin: u64, rows: &[&Value], at_once: bool) -> Value {
     for name in ["energy_j", "co2eq_g"].into_iter().chain(DeviceKind::ALL.map(DeviceKind::joules)) {
         set(name, json!(total(name)));
     }
+    // Only rows of journals have the time before an epoch.
+    if let Some(gap_s) = if at_once { most("gap_s") } else { total("gap_s") } {
+        set("gap_s", json!(gap_s));
+    }
     let counted = rows.iter().filter(|row| row.get("energy_j").is_some_and(Value::is_number));
     let coverage = counted.filter_map(|row| row.get("coverage")?.as_f64());
     // A rank that took over a device within the epoch covers only a part of the epoch.

@@ -72,6 +72,10 @@ pub struct Journal {
     epochs: Vec<(u64, Epoch)>,
     /// The number of epochs.
     pub epochs_done: u64,
+    /// The newest entries that are pieces of the run's progress.
+    pieces: usize,
+    /// The time of pieces that came before the first epoch, ns.
+    pieces_ns: u64,
     lost: LostEnergy,
     /// The epoch that was open at the last numbers: its time so far, s, and its energy, J.
     open: Option<(f64, Option<f64>)>,
@@ -162,7 +166,7 @@ impl Journal {
         let attempt = line.get("life").and_then(Value::as_u64).unwrap_or(0);
         self.attempts = attempt.max(self.attempts + 1); // an attempt may have been killed before its first line
         self.is_ended = false;
-        self.attempt_count = Count::default();
+        (self.attempt_count, self.pieces, self.pieces_ns) = (Count::default(), 0, 0);
         self.epochs_before = before;
         self.opening = line.clone();
         true
@@ -184,16 +188,32 @@ impl Journal {
             return false;
         };
         let is_possible = count > 0 && index.checked_add(count).is_some();
+        let is_piece = line.get("piece").and_then(Value::as_bool) == Some(true);
+        if !is_piece {
+            self.set_pieces_apart();
+        }
         let Some(missing) = index.checked_sub(self.epochs_done).filter(|_| is_possible) else { return false };
         if missing > 0 {
             self.add(0, unmeasured(missing, 0));
         }
         let [co2eq_g, coverage] = ["co2eq_g", "coverage"].map(|name| line.get(name).and_then(amount));
         let recorded = Some(RecordedFigures { co2eq_g, coverage });
-        let gap = ns(line.get("gap_s")).unwrap_or(0);
+        let gap = ns(line.get("gap_s")).unwrap_or(0).saturating_add(std::mem::take(&mut self.pieces_ns));
+        self.pieces += usize::from(is_piece);
         self.add(gap, Epoch { energy: per_kind(line), recorded, ..Epoch::unplaced(inside, count) });
         self.open = None;
         true
+    }
+
+    /// Takes the pieces of the run's progress out: an epoch follows, and they are no epochs.
+    fn set_pieces_apart(&mut self) {
+        let first = self.epochs.len() - std::mem::take(&mut self.pieces).min(self.epochs.len());
+        for (gap, piece) in self.epochs.drain(first..) {
+            self.epochs_done = self.epochs_done.saturating_sub(piece.count);
+            self.attempt_count.epochs = self.attempt_count.epochs.saturating_sub(piece.count);
+            self.attempt_count.inside = self.attempt_count.inside.saturating_sub(piece.inside);
+            self.pieces_ns = self.pieces_ns.saturating_add(gap).saturating_add(piece.inside);
+        }
     }
 
     /// Adds an epoch. `gap` is the time, ns, between it and the epoch before.
@@ -209,6 +229,9 @@ impl Journal {
     }
 
     fn read_so_far(&mut self, so_far: &Value, is_epoch: bool) {
+        if so_far.pointer("/run/work/pieces") == Some(&Value::Bool(false)) {
+            self.set_pieces_apart();
+        }
         let open = so_far.get("open").filter(|open| open.is_object());
         self.open = open.map(|open| {
             (open.get("duration_s").and_then(amount).unwrap_or(0.0), open.get("energy_j").and_then(amount))

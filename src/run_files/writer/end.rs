@@ -41,11 +41,12 @@ impl Writer {
     fn close_crash_counter(&self) {
         let Some(counter) = &self.plan.crash_counter else { return };
         let ended = self.plan.epochs_before + counter.epochs();
-        let is_complete = self.is_opened && self.plan.written.count >= ended;
+        let written = self.plan.written.count.saturating_sub(self.pieces);
+        let is_complete = self.is_opened && written >= ended;
         if is_complete || (counter.epochs() == 0 && self.plan.epochs_before == 0) {
             counter.remove();
         } else if self.is_opened && !self.is_stuck() {
-            let missing = ended.saturating_sub(self.plan.written.count);
+            let missing = ended.saturating_sub(written);
             self.leave_unwritten(format!(
                 "{missing} ended epochs are not in the run's files: a device or the disk did not answer. resume= counts them, without their energy"
             ));

@@ -311,6 +311,54 @@ fn progress_before_the_epochs_makes_no_epochs() {
     });
 }
 
+/// The same in a run that is resumed twice. Each joule is counted once, that of the pieces between epochs.
+#[test]
+fn progress_before_the_epochs_makes_no_epochs_of_a_resumed_run() {
+    virtually(|_| {
+        let folder = Folder::new("pieces");
+        let journal = folder.0.join("a.jsonl");
+        for attempt in 1..=3u32 {
+            let (_tree, tracker) = counted(&format!("epochs=10 job=off resume={}", journal.display()));
+            if attempt == 1 {
+                run(&tracker, &[1.0; 20], |_| ());
+            }
+            epochs(&tracker, 2, Duration::from_secs(10));
+            let report: serde_json::Value = serde_json::from_str(&tracker.report("json").unwrap()).unwrap();
+            tracker.destroy();
+            let at = |pointer: &str| number(&report, pointer);
+            let whole_s = 20.0 + f64::from(attempt) * 20.0;
+            assert_eq!(at("/run/epochs_done"), f64::from(attempt) * 2.0);
+            assert_eq!(report["epochs"].as_array().unwrap().len(), attempt as usize * 2, "{}", report["epochs"]);
+            for (pointer, expected) in [
+                ("/usage/duration_s", whole_s),
+                ("/usage/energy_j", whole_s * WATTS),
+                ("/usage/epochs/duration_s", whole_s - 20.0),
+                ("/usage/epochs/energy_j", (whole_s - 20.0) * WATTS),
+                ("/usage/between/energy_j", 20.0 * WATTS),
+                ("/epochs/0/duration_s", 10.0),
+            ] {
+                assert!((at(pointer) / expected - 1.0).abs() < 0.01, "{attempt} {pointer}: {}", at(pointer));
+            }
+        }
+    });
+}
+
+/// The sampling thread is kept from running until all is done.
+#[test]
+fn run_begins_at_its_first_progress_though_that_is_seen_late() {
+    virtually(|sim| {
+        let (_tree, tracker) = counted("");
+        tracker.run_progress(0.0, 3.0).unwrap();
+        sim.compute(Duration::from_millis(500));
+        tracker.run_progress(3.0, 3.0).unwrap();
+        let seconds = tracker.value("/usage/duration_s").unwrap();
+        assert!((seconds - 0.5).abs() < 1e-3, "{seconds}");
+        let joules = tracker.value("/usage/energy_j").unwrap();
+        assert!((joules / (0.5 * WATTS) - 1.0).abs() < 0.05, "{joules}");
+        tracker.destroy();
+    });
+}
+
 /// An epoch hangs. The application's other thread sees the verdict.
 #[test]
 fn budget_is_judged_while_an_epoch_hangs() {
@@ -362,8 +410,8 @@ fn early_stop_reports_what_was_saved() {
             assert_eq!(report["run"]["state"], "done");
             let notes = report["notes"].to_string();
             let after = if by_epochs { "after 40 of 100 epochs" } else { "after 40 % of the run" };
-            let words = format!("the run ended {after}; by the forecast, this saved time 10m (");
-            assert!(notes.contains(&words) && notes.contains("energy 60.0 kJ (5"), "{notes}");
+            let words = format!("the run ended {after}; by the forecast, this saved time 10 min (");
+            assert!(notes.contains(&words) && notes.contains("energy 17 Wh (1"), "{notes}");
         }
     });
 }
