@@ -1,4 +1,5 @@
-//! The progress of a run in shared numbers: the application's threads store it, the sampling thread reads it.
+//! The progress of a run in shared numbers: the application's threads store it, the sampling thread reads it. It needs the
+//! newest one, and the first one: the run begins there.
 //!
 //! A store waits for nothing. Each goes into a slot of its own, the one that was stored longest ago. So threads that
 //! store at once do not lose a progress, and one that is stopped inside a store hides no later one. The numbers are
@@ -36,6 +37,7 @@ pub enum Stored {
 #[derive(Default)]
 pub struct WorkCell {
     slots: [Slot; SLOTS],
+    first: Slot,
     /// Number of progresses stored.
     stored: AtomicU64,
     /// The most work done, as bits.
@@ -108,6 +110,9 @@ impl WorkCell {
         let has_completed = is_complete && !self.is_complete.load(Ordering::Relaxed);
         self.is_complete.store(is_complete, Ordering::Relaxed);
         let is_first = self.stored.fetch_add(1, Ordering::Release) == 0;
+        if is_first {
+            self.first.store(done, total, at); // no other thread stores there
+        }
         if is_first || has_completed {
             self.is_urgent.store(true, Ordering::Release);
             return Stored::Soon;
@@ -120,6 +125,11 @@ impl WorkCell {
         let number = self.stored.load(Ordering::Acquire);
         let newest = self.slots.iter().filter_map(Slot::load).max_by_key(|mark| (mark.done.to_bits(), mark.at));
         newest.map(|mark| (number, mark))
+    }
+
+    /// The first progress; None: there is none that can be read now.
+    pub fn first(&self) -> Option<WorkMark> {
+        self.first.load()
     }
 
     /// The number of progresses stored; 0: there is none.
@@ -155,6 +165,7 @@ mod tests {
         assert_eq!(cell.store(2.0, 4.0, || MonoNs(9)), Stored::Later, "another total");
         assert_eq!(cell.store(4.5, 4.0, || MonoNs(9)), Stored::Soon, "more than the total");
         assert_eq!(cell.load(), Some((4, WorkMark { at: MonoNs(9), done: 4.5, total: 4.0 })));
+        assert_eq!(cell.first(), Some(WorkMark { at: MonoNs(5), done: 0.0, total: 8.0 }));
     }
 
     #[test]

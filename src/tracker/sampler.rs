@@ -192,7 +192,7 @@ impl Sampler {
         let is_look_due = start >= self.next_progress_look || is_forecast_requested;
         let progress = if is_look_due { self.new_progress(shared) } else { None };
         let is_mark_waiting = !self.marks.is_empty();
-        let work = self.new_work(shared, start, is_forecast_requested || is_mark_waiting);
+        let [first_work, work] = self.new_work(shared, start, is_forecast_requested || is_mark_waiting);
         let is_marked = is_mark_waiting || progress.is_some() || work.is_some();
         self.read_sources(start, is_marked);
         // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
@@ -208,6 +208,9 @@ impl Sampler {
         state.carbon.clock.note(os::clock_sample());
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
+        if first_work.is_some() {
+            state.enter_work(first_work, has_marks, &leases);
+        }
         if state.enter_work(work, has_marks, &leases) {
             publish_piece(&self.leases, work);
         }

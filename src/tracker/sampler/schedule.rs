@@ -70,24 +70,27 @@ impl Sampler {
         }
     }
 
-    /// The run's progress, if it is new and its look is due. A piece of the run ends there, so the one before must have
-    /// its energy.
-    pub(super) fn new_work(&mut self, shared: &SharedState, now: MonoNs, is_requested: bool) -> Option<WorkMark> {
+    /// The run's first progress, if this is the first look, and the newest one, if its look is due. A piece of the run
+    /// ends there, so the one before must have its energy.
+    pub(super) fn new_work(&mut self, shared: &SharedState, now: MonoNs, is_requested: bool) -> [Option<WorkMark>; 2] {
         let is_due = now >= self.next_work_look || is_requested || shared.work.is_urgent() || shared.is_stopping();
         let awaits = || shared.state().forecasting.run_progress.awaits().is_some();
         if shared.work.number() == self.work_number || !is_due || (awaits() && !shared.is_stopping()) {
             self.next_work_look =
                 if now >= self.next_work_look { self.work_look_after(now) } else { self.next_work_look };
-            return None;
+            return [None; 2];
         }
         shared.work.begin_look();
-        let newest = shared.work.load();
-        if let Some((number, work)) = newest {
-            self.work_number = number;
-            self.first_work.get_or_insert(work.at);
-        }
+        let Some((number, newest)) = shared.work.load() else {
+            self.next_work_look = self.work_look_after(now);
+            return [None; 2];
+        };
+        // Both may be new at the first look, if this thread was kept from running.
+        let first = shared.work.first().filter(|first| self.first_work.is_none() && first.at < newest.at);
+        self.work_number = number;
+        self.first_work.get_or_insert(first.map_or(newest.at, |first| first.at));
         self.next_work_look = self.work_look_after(now);
-        newest.map(|(_, work)| work)
+        [first, Some(newest)]
     }
 
     /// When to look at the run's progress again. The gaps grow with the run's time.
