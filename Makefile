@@ -6,7 +6,7 @@
 # make lint      checks format, lints and the house: layout, names, language, documents (tests/house)
 # make docs      builds the book in docs and the crate's documentation
 # make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
-# make LIVE=0    builds without live services of carbon intensity: no code that opens a connection, 1.8 MB less
+# make LIVE=0    builds without live services of carbon intensity: no code that opens a connection, 1.4 MB less
 # make install   installs them and all bindings: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=; make uninstall
 # make header    rewrites include/carbontracker.h from capi/src/lib.rs
 # make bench     prints the error of measured energy, the cost of a call, a sample and ten million epochs
