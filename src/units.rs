@@ -23,7 +23,7 @@ pub fn sum(parts: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     parts.into_iter().flatten().reduce(|a, b| a + b)
 }
 
-/// Energy in J, in kJ from 10 kJ, in kWh from 0.1 kWh.
+/// Energy, given in J, in Wh: "1.23 mWh", "12.3 kWh".
 pub fn energy(joules: f64) -> String {
     Amount::Energy.exact(joules)
 }
@@ -33,85 +33,174 @@ pub fn grams(grams: f64) -> String {
     Amount::Grams.exact(grams)
 }
 
-/// The kind of an amount. An estimate is shown with only as many digits as its error band warrants.
-#[derive(Clone, Copy)]
+/// A unit: its name, its size in the base unit, and the amount in the base unit from which it is used.
+type Unit<'a> = (&'a str, f64, f64);
+
+const ENERGY: [Unit<'static>; 5] = [
+    ("mWh", J_PER_KWH * 1e-6, 0.0),
+    ("Wh", J_PER_KWH * 1e-3, J_PER_KWH * 1e-3),
+    ("kWh", J_PER_KWH, J_PER_KWH),
+    ("MWh", J_PER_KWH * 1e3, J_PER_KWH * 1e3),
+    ("GWh", J_PER_KWH * 1e6, J_PER_KWH * 1e6),
+];
+const JOULES: [Unit<'static>; 5] =
+    [("mJ", 1e-3, 0.0), ("J", 1.0, 1.0), ("kJ", 1e3, 1e3), ("MJ", 1e6, 1e6), ("GJ", 1e9, 1e9)];
+const GRAMS: [Unit<'static>; 4] = [("mg", 1e-3, 0.0), ("g", 1.0, 1.0), ("kg", 1e3, 1e3), ("t", 1e6, 1e6)];
+const POWER: [Unit<'static>; 4] = [("mW", 1e-3, 0.0), ("W", 1.0, 1.0), ("kW", 1e3, 1e3), ("MW", 1e6, 1e6)];
+const LITRES: [Unit<'static>; 3] = [("mL", 1e-3, 0.0), ("L", 1.0, 1.0), ("m³", 1e3, 1e3)];
+const DISTANCE: [Unit<'static>; 2] = [("m", 1e-3, 0.0), ("km", 1.0, 1.0)];
+/// People say 90 min and 36 h.
+const TIME: [Unit<'static>; 5] =
+    [("ms", 1e-3, 0.0), ("s", 1.0, 1.0), ("min", 60.0, 120.0), ("h", 3600.0, 7200.0), ("d", 86400.0, 172_800.0)];
+
+/// The kind of an amount, with the units that people read it in. An estimate is shown with only as many digits as its
+/// error band warrants.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount<'a> {
-    /// Energy, J.
+    /// Energy, J, shown in Wh.
     Energy,
+    /// Energy, J, shown in J.
+    Joules,
     /// Mass of CO2e, g.
     Grams,
+    /// Power, W.
+    Power,
+    /// Volume of water, L.
+    Litres,
+    /// Distance, km.
+    Distance,
+    /// Time, s.
+    Time,
     /// An amount with one fixed unit, which may be empty.
     Of(&'a str),
 }
 
-impl Amount<'_> {
-    fn written(self, amount: f64, digits: fn(f64) -> String) -> String {
-        let (size, unit) = match self {
-            Amount::Energy if amount >= 0.1 * J_PER_KWH => (J_PER_KWH, "kWh"),
-            Amount::Energy if amount >= 1e4 => (1e3, "kJ"),
-            Amount::Energy => (1.0, "J"),
-            Amount::Grams if amount >= 1e6 => (1e6, "t"),
-            Amount::Grams if amount >= 1e3 => (1e3, "kg"),
-            Amount::Grams if amount >= 0.1 || amount == 0.0 => (1.0, "g"),
-            Amount::Grams => (1e-3, "mg"),
-            Amount::Of(unit) => (1.0, unit),
+impl<'a> Amount<'a> {
+    /// The unit in which an amount is shown, and its size.
+    fn unit(self, amount: f64) -> (&'a str, f64) {
+        const ROUNDED_UP: f64 = 1.0005;
+        let units: &[Unit<'a>] = match self {
+            Amount::Energy => &ENERGY,
+            Amount::Joules => &JOULES,
+            Amount::Grams => &GRAMS,
+            Amount::Power => &POWER,
+            Amount::Litres => &LITRES,
+            Amount::Distance => &DISTANCE,
+            Amount::Time => &TIME,
+            Amount::Of(unit) => return (unit, 1.0),
         };
+        // What is rounded up to the next unit is shown in it. Nothing is shown in the unit after the smallest.
+        let none = units.get(1).map_or(0.0, |(.., from)| *from);
+        let amount = if amount == 0.0 { none } else { amount.abs() * ROUNDED_UP };
+        let fits = units.iter().rev().find(|(.., from)| amount >= *from).or(units.first());
+        fits.map_or(("", 1.0), |&(name, size, _)| (name, size))
+    }
+
+    /// A measured amount: "12.3 kWh". Time has two units at most: "1 h 3 min".
+    pub fn exact(self, amount: f64) -> String {
+        if self == Amount::Time {
+            return duration(amount);
+        }
+        self.written(amount, amount, digits)
+    }
+
+    /// An amount in the unit of another one.
+    fn written(self, amount: f64, unit_of: f64, digits: fn(f64) -> String) -> String {
+        let (unit, size) = self.unit(unit_of);
         format!("{} {unit}", digits(amount / size)).trim_end().to_owned()
     }
 
-    /// A measured amount: "12.3 kJ".
-    pub fn exact(self, amount: f64) -> String {
-        self.written(amount, digits)
-    }
-
-    /// An estimated amount, with the digits that its band warrants: "12 kJ".
+    /// An estimated amount, with the digits that its band warrants: "12 kWh".
     pub fn rough(self, amount: f64, band: ErrorBand) -> String {
-        self.end(amount, band.low, band.high)
+        self.end(amount, amount * band.low, amount * band.high)
     }
 
-    /// "12.3 kJ"; for an estimate "about 12 kJ".
+    /// "12.3 kWh"; for an estimate "≈ 12 kWh".
     pub fn alone(self, amount: f64, band: Option<ErrorBand>) -> String {
-        band.map_or_else(|| self.exact(amount), |band| format!("about {}", self.rough(amount, band)))
+        band.map_or_else(|| self.exact(amount), |band| format!("≈ {}", self.rough(amount, band)))
     }
 
-    /// "12.3 kJ"; for an estimate "about 12 kJ (7.0 to 24 kJ)".
+    /// "12.3 kWh"; for an estimate "≈ 12 kWh (7.0 to 24)".
     pub fn with(self, amount: f64, band: Option<ErrorBand>) -> String {
         self.of("", amount, band)
     }
 
-    /// With the name of the thing: "12.3 g CO2e"; for an estimate "about 12 g CO2e (7.0 to 24 g)".
+    /// With the name of the thing: "12.3 g CO2e"; for an estimate "≈ 12 g CO2e (7.0 to 24)".
     pub fn of(self, what: &str, amount: f64, band: Option<ErrorBand>) -> String {
         let what = if what.is_empty() { String::new() } else { format!(" {what}") };
-        let interval = band.map(|band| format!(" ({})", self.interval(amount, band)));
-        self.alone(amount, band) + &what + &interval.unwrap_or_default()
+        let ends = band.map(|band| format!(" ({})", self.ends(amount, amount * band.low, amount * band.high)));
+        self.alone(amount, band) + &what + &ends.unwrap_or_default()
     }
 
-    /// The interval of an estimate: "7.0 to 24 kJ".
+    /// An amount with its interval, in one unit: "12 kWh (7.0 to 24)".
+    pub fn within(self, amount: f64, low: f64, high: f64) -> String {
+        format!("{} ({})", self.end(amount, low, high), self.ends(amount, low, high))
+    }
+
+    /// The ends of an interval in the unit of an amount in it: "7.0 to 24".
+    pub fn ends(self, amount: f64, low: f64, high: f64) -> String {
+        let [low, high] = [low, high].map(|end| self.end_in(end, amount, low, high));
+        format!("{low} to {high}")
+    }
+
+    /// One end of the interval from `low` to `high`, in the unit of an amount in it, without the unit.
+    pub fn end_in(self, end: f64, amount: f64, low: f64, high: f64) -> String {
+        let (_, size) = self.unit(amount);
+        digits_within(low, high)(end / size)
+    }
+
+    /// The name of the unit in which an amount is shown.
+    pub fn unit_name(self, amount: f64) -> &'a str {
+        self.unit(amount).0
+    }
+
+    /// The interval of an estimate: "7.0 to 24 kWh".
     pub fn interval(self, amount: f64, band: ErrorBand) -> String {
         self.between(amount * band.low, amount * band.high)
     }
 
     /// An amount in the interval from `low` to `high`, with the digits that the interval warrants.
     pub fn end(self, amount: f64, low: f64, high: f64) -> String {
-        self.written(amount, digits_within(low, high))
+        self.written(amount, amount, digits_within(low, high))
     }
 
-    /// The interval between two ends. A unit that both ends share is shown once.
+    /// The interval between two ends, in the unit of the upper one: "7.0 to 24 kWh".
     pub fn between(self, low: f64, high: f64) -> String {
-        let [low, high] = [low, high].map(|end| self.end(end, low, high));
-        let [(number, unit), (_, other)] = [&low, &high].map(|end| end.split_once(' ').unwrap_or((end, "")));
-        format!("{} to {high}", if unit == other { number } else { &low })
+        let (unit, _) = self.unit(high);
+        format!("{} {unit}", self.ends(high, low, high)).trim_end().to_owned()
     }
 }
 
-/// Time: "5.00 s" below a minute, then "1h 3m 5s"; "unknown" for times that are negative or not finite.
+/// Time in two units at most: "350 ms", "12.3 s", "1 min 5 s", "2 h 15 min", "41 d 15 h"; "unknown" for times that are
+/// negative or not finite.
 pub fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() || !(0.0..1e10).contains(&seconds) {
+    if !(0.0..1e10).contains(&seconds) {
         return "unknown".into();
     }
-    match seconds {
-        s if s < 60.0 => format!("{} s", digits(s)),
-        s => humantime::format_duration(std::time::Duration::from_secs(s.round() as u64)).to_string(),
+    if seconds < 59.95 {
+        let unit = DisplayUnit::of(Amount::Time, if seconds == 0.0 { 1.0 } else { seconds });
+        return format!("{} {}", digits(unit.amount(seconds)), unit.name);
+    }
+    let parts = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
+    let shown = |(size, large, part, small): (u64, &str, u64, &str)| {
+        let parts = (seconds / part as f64).round() as u64;
+        let (whole, rest) = (parts / (size / part), parts % (size / part));
+        let rest = if rest > 0 { format!(" {rest} {small}") } else { String::new() };
+        (whole > 0).then(|| format!("{whole} {large}{rest}"))
+    };
+    parts.into_iter().find_map(shown).unwrap_or_default()
+}
+
+/// A ratio in words that stay clear when it is large: "÷ 4.0", "× 2.9"; None: the two are alike.
+pub fn ratio(of: f64, to: f64) -> Option<String> {
+    const ALIKE: f64 = 1.005;
+    const CLOSE: f64 = 1.095;
+    let ratio = of / to;
+    let shown = |times: f64| if times < CLOSE { digits(times) } else { two_digits(times) };
+    match ratio {
+        r if !r.is_finite() || r <= 0.0 || (1.0 / ALIKE..=ALIKE).contains(&r) => None,
+        r if r < 1.0 => Some(format!("÷ {}", shown(1.0 / r))),
+        r => Some(format!("× {}", shown(r))),
     }
 }
 
@@ -125,38 +214,19 @@ pub fn instant(unix_s: f64) -> Option<String> {
     Some(humantime::format_rfc3339_seconds(at).to_string())
 }
 
-/// The unit of a column of amounts.
+/// The unit of a column of amounts, or of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DisplayUnit {
+pub struct DisplayUnit<'a> {
     /// The name of the unit.
-    pub name: &'static str,
+    pub name: &'a str,
     size: f64,
 }
 
-impl DisplayUnit {
-    /// The largest of these units, in ascending order, that `most` reaches.
-    pub fn of(most: f64, units: &[(&'static str, f64)]) -> DisplayUnit {
-        let fits = units.iter().rev().find(|(_, size)| most >= *size).or(units.first());
-        fits.map_or(DisplayUnit { name: "", size: 1.0 }, |&(name, size)| DisplayUnit { name, size })
-    }
-
-    /// For energies up to `joules`.
-    pub fn energy(joules: f64) -> DisplayUnit {
-        match joules {
-            j if j >= 0.1 * J_PER_KWH => DisplayUnit { name: "kWh", size: J_PER_KWH },
-            j if j >= 1e4 => DisplayUnit { name: "kJ", size: 1e3 },
-            _ => DisplayUnit { name: "J", size: 1.0 },
-        }
-    }
-
-    /// For times up to `seconds`.
-    pub fn duration(seconds: f64) -> DisplayUnit {
-        DisplayUnit::of(seconds / 2.0, &[("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("days", 86400.0)])
-    }
-
-    /// For masses of CO2e up to `grams`.
-    pub fn grams(grams: f64) -> DisplayUnit {
-        DisplayUnit::of(grams, &[("mg", 1e-3), ("g", 1.0), ("kg", 1e3), ("t", 1e6)])
+impl<'a> DisplayUnit<'a> {
+    /// For amounts of this kind up to `most`.
+    pub fn of(amount: Amount<'a>, most: f64) -> DisplayUnit<'a> {
+        let (name, size) = amount.unit(most);
+        DisplayUnit { name, size }
     }
 
     /// Converts an amount from the base unit to this unit.
@@ -167,11 +237,7 @@ impl DisplayUnit {
 
 /// At least three significant digits; digits before the decimal point are never dropped.
 pub fn digits(x: f64) -> String {
-    if x == 0.0 || !x.is_finite() {
-        return format!("{x:.0}");
-    }
-    let decimals = (2 - x.abs().log10().floor() as i32).clamp(0, 12);
-    format!("{x:.*}", decimals as usize)
+    if x.abs() >= 999.5 { format!("{x:.0}") } else { rounded(x, 2) }
 }
 
 /// A multiplier without trailing zeros: "0.5", "1.25".
@@ -187,12 +253,17 @@ fn digits_within(low: f64, high: f64) -> fn(f64) -> String {
 
 /// Two significant digits, for estimates.
 pub fn two_digits(x: f64) -> String {
+    rounded(x, 1)
+}
+
+/// A number with `more` significant digits after the first one.
+fn rounded(x: f64, more: i32) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x:.0}");
     }
     // Rounding may give the next power of ten.
-    let x: f64 = format!("{x:.1e}").parse().unwrap_or(x);
-    let decimals = (1 - x.abs().log10().floor() as i32).clamp(0, 12) as usize;
+    let x: f64 = format!("{x:.*e}", more as usize).parse().unwrap_or(x);
+    let decimals = (more - x.abs().log10().floor() as i32).clamp(0, 12) as usize;
     format!("{x:.decimals$}")
 }
 
@@ -210,50 +281,77 @@ mod tests {
     #[test]
     fn measured_amounts_have_three_digits() {
         assert_eq!(
-            [energy(0.0), energy(1.2345), energy(12_345.0), energy(7.2e6)],
-            ["0 J", "1.23 J", "12.3 kJ", "2.00 kWh"]
+            [0.0, 0.036, 1.2345, 466.0, 3598.5, 12_345.0, 7.2e6, 5.725e10, 3.6e12].map(energy),
+            ["0 Wh", "0.0100 mWh", "0.343 mWh", "129 mWh", "1.00 Wh", "3.43 Wh", "2.00 kWh", "15.9 MWh", "1.00 GWh"]
         );
         assert_eq!(
-            [grams(0.0), grams(0.00123), grams(12.0), grams(12_345.0), grams(2e6)],
-            ["0 g", "1.23 mg", "12.0 g", "12.3 kg", "2.00 t"]
+            [0.0, 0.00123, 0.1, 12.0, 12_345.0, 2e6].map(grams),
+            ["0 g", "1.23 mg", "100 mg", "12.0 g", "12.3 kg", "2.00 t"]
         );
         assert_eq!(
-            [duration(0.5), duration(59.0), duration(3723.4), duration(f64::INFINITY)],
-            ["0.500 s", "59.0 s", "1h 2m 3s", "unknown"]
+            [99.994, 99.996, 999.7, 1234.0, -0.5, f64::NAN].map(digits),
+            ["100", "100", "1000", "1234", "-0.500", "NaN"]
         );
-        assert_eq!([digits(1234.0), digits(-0.5), digits(f64::NAN)], ["1234", "-0.500", "NaN"]);
+        assert_eq!(Amount::Joules.exact(466.0), "466 J");
+        assert_eq!(
+            (Amount::Distance.exact(0.0262), Amount::Distance.exact(78_593.0)),
+            ("26.2 m".into(), "78593 km".into())
+        );
+        assert_eq!((Amount::Power.exact(1500.0), Amount::Litres.exact(0.0123)), ("1.50 kW".into(), "12.3 mL".into()));
+        assert_eq!(Amount::Power.exact(99.996), "100 W");
     }
 
     #[test]
-    fn an_estimate_has_two_digits_and_an_interval() {
+    fn a_time_has_two_units_at_most() {
+        let shown =
+            [0.0, 0.5, 59.0, 59.96, 65.0, 3599.7, 3723.4, 8100.0, 86_399.0, 3_596_951.0, f64::INFINITY].map(duration);
+        assert_eq!(
+            shown,
+            [
+                "0 s",
+                "500 ms",
+                "59.0 s",
+                "1 min",
+                "1 min 5 s",
+                "1 h",
+                "1 h 2 min",
+                "2 h 15 min",
+                "1 d",
+                "41 d 15 h",
+                "unknown"
+            ]
+        );
+        assert_eq!(Amount::Time.within(8100.0, 7500.0, 9000.0), "2.2 h (2.1 to 2.5)");
+        assert_eq!(Amount::Time.within(56.3, 54.5, 62.0), "56 s (54 to 62)");
+    }
+
+    #[test]
+    fn an_estimate_has_two_digits_and_an_interval_in_one_unit() {
         let shown = [0.0, 0.00346, 0.75, 7.04, 9.97, 12.3, 123.0, 1260.0, 99_900.0, f64::NAN].map(two_digits);
         assert_eq!(shown, ["0", "0.0035", "0.75", "7.0", "10", "12", "120", "1300", "100000", "NaN"]);
         let band = Some(ErrorBand { low: 0.5, high: 2.0 });
-        assert_eq!(Amount::Energy.with(12_345.0, band), "about 12 kJ (6200 J to 25 kJ)");
+        assert_eq!(Amount::Energy.with(12_345.0, band), "≈ 3.4 Wh (1.7 to 6.9)");
         let narrow = Some(ErrorBand { low: 0.99, high: 1.02 });
-        assert_eq!(Amount::Energy.with(462.0, narrow), "about 462 J (457 to 471 J)");
-        assert_eq!(Amount::Energy.with(12_345.0, None), "12.3 kJ");
-        assert_eq!(Amount::Grams.with(0.3, band), "about 0.30 g (0.15 to 0.60 g)");
+        assert_eq!(Amount::Energy.with(462.0, narrow), "≈ 128 mWh (127 to 131)");
+        assert_eq!(Amount::Energy.with(12_345.0, None), "3.43 Wh");
+        assert_eq!(Amount::Grams.of("CO2e", 0.0795, band), "≈ 80 mg CO2e (40 to 160)");
+        assert_eq!(Amount::Grams.between(0.5, 2.0), "0.50 to 2.0 g");
         assert_eq!(
-            (Amount::Of("W").with(35.0, band), Amount::Of("").exact(2.0)),
-            ("about 35 W (18 to 70 W)".into(), "2.00".into())
+            (Amount::Power.with(35.0, band), Amount::Of("").exact(2.0)),
+            ("≈ 35 W (18 to 70)".into(), "2.00".into())
         );
         assert_eq!([0.5, 1.25, 2.0, 10.0, 0.875].map(times), ["0.5", "1.25", "2", "10", "0.88"]);
+        let ratios = [(1.0, 4.0), (2.9, 1.0), (1.0, 1.001), (1.0, 0.0)].map(|(of, to)| ratio(of, to));
+        assert_eq!(ratios, [Some("÷ 4.0".into()), Some("× 2.9".into()), None, None]);
     }
 
     #[test]
     fn a_column_has_one_unit() {
-        let names = [
-            DisplayUnit::energy(9e3),
-            DisplayUnit::energy(5e4),
-            DisplayUnit::energy(1e6),
-            DisplayUnit::grams(0.5),
-            DisplayUnit::grams(2e3),
-        ];
-        assert_eq!(names.map(|unit| unit.name), ["J", "kJ", "kWh", "mg", "kg"]);
-        let times = [0.05, 30.0, 300.0, 9e3, 1e6].map(|seconds| DisplayUnit::duration(seconds).name);
-        assert_eq!(times, ["ms", "s", "min", "h", "days"]);
-        assert_eq!(DisplayUnit::energy(7.2e6).amount(7.2e6), 2.0);
-        assert_eq!(DisplayUnit::of(0.0, &[("W", 1.0), ("kW", 1e3)]).name, "W");
+        let names = [9e3, 2e3, 1e7].map(|joules| DisplayUnit::of(Amount::Energy, joules).name);
+        assert_eq!(names, ["Wh", "mWh", "kWh"]);
+        let times = [0.05, 30.0, 300.0, 9e3, 1e6].map(|seconds| DisplayUnit::of(Amount::Time, seconds).name);
+        assert_eq!(times, ["ms", "s", "min", "h", "d"]);
+        assert_eq!(DisplayUnit::of(Amount::Energy, 7.2e6).amount(7.2e6), 2.0);
+        assert_eq!(DisplayUnit::of(Amount::Power, 0.0).name, "W");
     }
 }

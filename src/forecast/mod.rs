@@ -93,19 +93,15 @@ impl Estimate {
         Estimate { used, value: used, low: used, high: used }
     }
 
-    /// "value (low to high)", each written by `show`.
-    pub fn shown(self, show: fn(f64) -> String) -> String {
-        format!("{} ({} to {})", show(self.value), show(self.low), show(self.high))
-    }
-
-    /// "value (low to high)"; "about value (low to high)" with fewer digits if the amount is estimated.
-    pub fn amount(self, amount: Amount, is_estimated: bool) -> String {
+    /// "38 s (35 to 45)", with the digits that the interval warrants; "≈ 8.6 Wh (4.3 to 17)" if it is of an estimated
+    /// power. What is known exactly has no interval.
+    pub fn amount(self, amount: Amount<'_>, is_estimated: bool) -> String {
         let Estimate { value, low, high, .. } = self;
-        if is_estimated {
-            return format!("about {} ({})", amount.end(value, low, high), amount.between(low, high));
+        if low == high {
+            return amount.exact(value);
         }
-        let [value, low, high] = [value, low, high].map(|one| amount.exact(one));
-        format!("{value} ({low} to {high})")
+        let about = if is_estimated { "≈ " } else { "" };
+        format!("{about}{}", amount.within(value, low, high))
     }
 
     /// The estimate times a factor, for another unit.

@@ -321,6 +321,6 @@ proptest! {
 #[test]
 fn an_estimated_forecast_has_only_the_digits_of_its_interval() {
     let forecast = Estimate { used: 0.0, value: 1e3, low: 9e2, high: 2e3 };
-    assert_eq!(forecast.amount(crate::units::Amount::Grams, false), forecast.shown(crate::units::grams));
-    assert_eq!(forecast.amount(crate::units::Amount::Grams, true), "about 1.0 kg (900 g to 2.0 kg)");
+    assert_eq!(forecast.amount(crate::units::Amount::Grams, false), "1.0 kg (0.90 to 2.0)");
+    assert_eq!(forecast.amount(crate::units::Amount::Grams, true), "≈ 1.0 kg (0.90 to 2.0)");
 }

@@ -23,6 +23,7 @@ mod promise;
 mod segment;
 mod shared_page;
 mod table;
+pub mod terminal;
 pub mod text;
 mod thread;
 pub mod worker;

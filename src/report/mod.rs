@@ -15,6 +15,7 @@ mod expected;
 pub mod html;
 mod job;
 mod json;
+mod line;
 mod prometheus;
 pub mod ranks;
 mod render;
@@ -156,6 +157,8 @@ pub struct Report {
     notes: Vec<String>,
     what_if: Option<WhatIf>,
     time_series: TimeSeries,
+    /// Mean power of the last seconds, W; None: unknown.
+    recent_watts: Option<f64>,
 }
 
 /// Time and energy of a run up to now. Energies are None while they are unknown.

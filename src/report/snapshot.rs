@@ -9,6 +9,7 @@ use crate::carbon::emissions::{EmissionFactors, Emissions};
 use crate::carbon::impacts::Rates;
 use crate::carbon::intensity::GridIntensity;
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfRun};
+use crate::clock::MonoNs;
 use crate::state::{Attribution, FAULT, RunState};
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ impl Report {
             rates: rates(settings, state),
             what_if: None,
             time_series: TimeSeries::default(),
+            recent_watts: recent_watts(state, now.at),
         };
         report.raise_forecast();
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
@@ -101,6 +103,17 @@ impl UsageTotals {
             coverage: component::coverage(state),
         }
     }
+}
+
+/// Mean power of the last seconds in which all energy is known, W; None: unknown.
+fn recent_watts(state: &RunState, now: MonoNs) -> Option<f64> {
+    const RECENT_NS: u64 = 10_000_000_000;
+    let ledger = &state.attribution.ledger;
+    ledger.timeline().total().total()?;
+    let (begin, until) = (ledger.first_begin()?, state.all_known_until().min(now));
+    let from = begin.max(until - RECENT_NS);
+    let seconds = until.s_since(from);
+    (seconds > 0.0).then(|| ledger.timeline().between(from, until, (begin, until)) / seconds)
 }
 
 /// When the last epoch ended, s since 1970. In a resumed run it is None until an epoch ends in this process.

@@ -7,7 +7,7 @@ use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
 use crate::state::alerts::ForecastBasis;
 use crate::units::ErrorBand;
-use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant};
+use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant, ratio};
 
 /// Renders the text report.
 pub fn render(report: &Report) -> String {
@@ -34,39 +34,39 @@ fn head(report: &Report) -> String {
     format!("{name}{done} on {}, {}", settings.host, settings.started)
 }
 
+/// A smaller share of a total is not shown by itself.
+const NOTABLE_SHARE: f64 = 0.01;
+/// From this share of the time on, readings cover all of it.
+const WHOLE_SHARE: f64 = 0.99;
+
 fn usage(report: &Report) -> Vec<String> {
     let (totals, error) = (&report.totals, report.error());
     let known = |value: Option<f64>, amount: Amount| value.map_or("unknown".into(), |value| amount.with(value, error));
-    let mut lines = vec![format!(
-        "  time    {}, of which {} between epochs",
-        duration(totals.duration_s),
-        duration(totals.between_s)
-    )];
+    let is_notable = |part: f64, whole: f64| part > NOTABLE_SHARE * whole;
+    let between = |part: String| format!(", {part} of it between epochs");
+    let gaps = Some(totals.between_s).filter(|seconds| is_notable(*seconds, totals.duration_s));
+    let gaps = gaps.map(|seconds| between(duration(seconds))).unwrap_or_default();
+    let mut lines = vec![format!("  time    {}{gaps}", duration(totals.duration_s))];
     let open_epoch = report.open_epoch.filter(|_| !report.is_divided);
     lines.extend(open_epoch.map(|(seconds, _)| format!("          1 epoch open for {}", duration(seconds))));
-    lines.push(format!(
-        "  energy  {}, of which {} between epochs",
-        known(report.energy_j(), Amount::Energy),
-        totals.between_j.map_or("unknown".into(), |joules| Amount::Energy.alone(joules, error))
-    ));
-    if let Some(joules) = report.energy_j() {
-        let coverage = totals.coverage.unwrap_or(0.0) * 100.0;
+    let energy = report.energy_j();
+    let in_joules = energy.filter(|_| error.is_none()).map(|joules| format!(" ({})", Amount::Joules.exact(joules)));
+    let gaps = totals.between_j.zip(energy).filter(|(part, whole)| is_notable(*part, *whole));
+    let gaps = gaps.map(|(joules, _)| between(Amount::Energy.alone(joules, error))).unwrap_or_default();
+    lines.push(format!("  energy  {}{}{gaps}", known(energy, Amount::Energy), in_joules.unwrap_or_default()));
+    if let Some(joules) = energy {
         let pue = report.emissions.pue;
-        let kwh = |kwh: f64| Amount::Of("kWh").alone(kwh, error);
-        let region = region(report, report.facility.pue());
-        let facility = format!(", {} with PUE {pue}{region}", kwh(report.emissions.facility_kwh(joules)));
-        let facility = if pue == 1.0 { "" } else { &facility };
-        let is_simulated = report.components.iter().any(|component| component.channel.simulated);
-        let covered = match error {
-            None if !is_simulated => format!("{coverage:.1} % of the time measured"),
-            _ => format!("readings cover {coverage:.1} % of the time"),
-        };
-        lines.push(format!("          {}{facility}; {covered}", kwh(joules / J_PER_KWH)));
+        if pue != 1.0 {
+            let facility = Amount::Energy.with(report.emissions.facility_kwh(joules) * J_PER_KWH, error);
+            lines.push(format!("          {facility} with PUE {pue}{}", region(report, report.facility.pue())));
+        }
+        let covered = totals.coverage.filter(|share| *share < WHOLE_SHARE);
+        lines.extend(covered.map(|share| format!("          readings cover {:.1} % of the time", share * 100.0)));
         lines.extend(report.estimated_share().map(estimated));
     }
     lines.push(format!("  CO2e    {} at {}", known(report.co2eq_g(), Amount::Grams), intensity(report)));
-    let first = report.co2eq_g().map(equivalents::first).filter(|(value, _)| *value >= 0.001);
-    lines.extend(first.map(|(value, unit)| format!("          as much as {}", Amount::Of("").of(unit, value, error))));
+    let like = report.co2eq_g().and_then(|grams| equivalents::like(grams, error));
+    lines.extend(like.map(|like| format!("          {like}")));
     lines
 }
 
@@ -121,7 +121,7 @@ fn forecast(report: &Report) -> Vec<String> {
         runs => format!(", with {runs} earlier runs"),
     };
     let mut lines = vec![format!("forecast of {of}{by}, {} intervals:", percent(forecast.level))];
-    lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.shown(duration))));
+    lines.extend(forecast.duration_s.map(|e| format!("  time    {}", e.amount(Amount::Time, false))));
     let is_estimated = report.uncertainty.is_any();
     lines.extend(report.forecast_j().map(|e| format!("  energy  {}", e.amount(Amount::Energy, is_estimated))));
     lines.extend(report.forecast_co2eq_g().map(|e| format!("  CO2e    {}", e.amount(Amount::Grams, is_estimated))));
@@ -158,7 +158,7 @@ fn impacts(report: &Report) -> Vec<String> {
     }
     if rates.has_water() {
         let water =
-            line("water", &|of, error| rates.water(of).litres().map(|litres| Amount::Of("L").with(litres, error)));
+            line("water", &|of, error| rates.water(of).litres().map(|litres| Amount::Litres.with(litres, error)));
         let on_site =
             report.facility.wue().map(|wue| format!(", on site {} L/kWh{}", wue.0, region(report, Some(wue))));
         lines.push(water + &on_site.unwrap_or_default());
@@ -216,7 +216,8 @@ fn spread<T>(all: &[T]) -> impl Iterator<Item = &T> {
 }
 
 fn place(there: &WhatIfZone, saves: f64) -> String {
-    format!("{} {:+.0} %", there.location.yearly.zone.as_deref().unwrap_or(there.location.name), saves * -100.0)
+    let times = ratio(1.0 - saves, 1.0).unwrap_or_else(|| "the same".into());
+    format!("{} {times}", there.location.yearly.zone.as_deref().unwrap_or(there.location.name))
 }
 
 /// The line on the best start; None: the starts known differ by less than an hour, and none saves 1 % or more.
@@ -266,7 +267,7 @@ fn components(report: &Report) -> Vec<String> {
         let channel = &component.channel;
         let error = component.error();
         let used = component.energy_j().map_or("unknown".into(), |joules| Amount::Energy.with(joules, error));
-        let power = component.mean_power_w().map(|watts| Amount::Of("W").alone(watts, error));
+        let power = component.mean_power_w().map(|watts| Amount::Power.alone(watts, error));
         let power = power.map_or(String::new(), |power| format!(", {power}"));
         lines.push(format!(
             "  {:<5} {used}{power}: {} ({}, {} by {}), {}",

@@ -14,7 +14,7 @@ use crate::forecast::history::History;
 use crate::forecast::run_progress::RunProgress;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{self, Estimate, Forecast, Metric};
-use crate::units::{self, Amount, J_PER_KWH};
+use crate::units::{Amount, J_PER_KWH};
 use std::sync::Arc;
 
 /// Epochs before the first message, if the option `forecast_after` is not set.
@@ -349,7 +349,7 @@ fn shown(forecast: &Forecast, run: &AlertInput) -> String {
 fn in_words([time, energy, grams]: [Option<Estimate>; 3], run: &AlertInput) -> String {
     let amount = |of: Estimate, amount: Amount| of.amount(amount, run.uncertainty.is_any());
     let parts = [
-        time.map(|time| format!("time {}", time.shown(units::duration))),
+        time.map(|time| format!("time {}", time.amount(Amount::Time, false))),
         energy.map(|energy| format!("energy {}", amount(energy, Amount::Energy))),
         grams.map(|grams| format!("CO2e {}", amount(grams, Amount::Grams))),
     ];

@@ -111,7 +111,7 @@ mod tests {
         assert!(!judge.judge(3, total(1.0, 11.0, 15.0)).is_over);
         let verdict = judge.judge(4, total(1.0, 12.0, 15.0));
         assert!(verdict.is_over);
-        assert_eq!(verdict.messages, ["budget_kwh=10 is passed: the forecast is 13.5 kWh (12.0 kWh to 15.0 kWh)"]);
+        assert_eq!(verdict.messages, ["budget_kwh=10 is passed: the forecast is 14 kWh (12 to 15)"]);
         let verdict = judge.judge(5, total(1.0, 12.0, 15.0));
         assert!(verdict.is_over && verdict.messages.is_empty());
     }

@@ -203,10 +203,21 @@ impl Tracker {
         self.snapshot(detail, is_of_forecast, is_of_energy).value(pointer)
     }
 
-    /// The report as text, json, csv, prometheus or html.
+    /// The report as text, line, json, csv, prometheus or html.
     pub fn report(&self, format: &str) -> Result<String> {
+        if format == "line" {
+            return self.line();
+        }
         self.check_memory(Detail::Epochs, ["json", "html"].contains(&format))?;
         self.snapshot(Detail::Epochs, true, true).render(format)
+    }
+
+    /// The report in one line. A program may ask for it many times, so it takes no rows of epochs, and asks no other
+    /// process.
+    fn line(&self) -> Result<String> {
+        let detail = Detail::Totals(None);
+        self.check_memory(detail, false)?;
+        self.snapshot(detail, false, false).render("line")
     }
 
     /// Waits until all ended epochs have their energy, at most `patience`. Returns whether they have it.

@@ -97,7 +97,7 @@ fn a_sweep_is_the_sum_with_a_narrower_interval() {
     for line in [
         "10 epochs, by 3 earlier runs of 'net', the newest of 2026-01-01T00:00:02Z; 90 % intervals:",
         "200 such runs, one after the other:",
-        "  time    10m (",
+        "  time    10.0 min (",
     ] {
         assert!(printed.contains(line), "{line}: {printed}");
     }
@@ -270,7 +270,7 @@ fn an_estimate_without_a_basis_is_refused_with_a_fix() {
             &different,
             "net",
             1,
-            "too different for an estimate: their epochs take from 1.00 s to 1h; nothing is estimated; give runs",
+            "too different for an estimate: their epochs take from 1.00 s to 1 h; nothing is estimated; give runs",
         ),
         (&one, "other", 1, "no earlier run of the name 'other'"),
     ] {
@@ -345,7 +345,7 @@ fn the_best_start_follows_the_power_of_earlier_runs() {
     let printed = text(&carbontracker(&like).stdout);
     assert!(
         printed.starts_with("start at 20")
-            && printed.contains("50.0 g/kWh, 400 g/kWh if it starts now; saves 88 %, CO2e 8.75 g (")
+            && printed.contains("50.0 g/kWh, 400 g/kWh if it starts now; saves 88 %, CO2e 8.8 g (")
             && printed.contains("; 90 % intervals"),
         "{printed}"
     );
@@ -384,7 +384,7 @@ fn no_start_is_printed_without_the_hours_to_come() {
             &["--location", "DK"][..],
             "the intensity of the hours to come is unknown; no start can be chosen; give --intensity",
         ),
-        (&["--intensity", &few], "not known for all of the run, which takes 2h"),
+        (&["--intensity", &few], "not known for all of the run, which takes 2 h"),
     ] {
         let output = carbontracker(&[&when[..], more].concat());
         let printed = text(&output.stderr);

@@ -94,15 +94,15 @@ fn hourly_intensity_does_not_change_the_error() {
 fn text_marks_an_estimate() {
     let text = estimated().report().render("text").unwrap();
     for line in [
-        "  energy  about 0.12 kWh (0.10 to 0.14 kWh), of which about 14 kJ between epochs",
-        "about 0.12 kWh, about 0.17 kWh with PUE 1.5; readings cover 100.0 % of the time",
+        "  energy  ≈ 120 Wh (100 to 140), ≈ 4.0 Wh of it between epochs",
+        "          ≈ 170 Wh (150 to 220) with PUE 1.5",
         "          25.0 % of it is estimated: in nine cases of ten the truth is in the interval",
-        "  CO2e    about 35 g (30 to 43 g) at 200 g/kWh",
-        "          as much as about 0.32 km in a new EU car (0.28 to 0.4",
-        "  energy  about 0.14 kWh (0.12 to 0.1",
-        "  cost    about 0.052 EUR (0.045 to 0.065 EUR), by forecast about 0.062 EUR (0.054 to 0.078 EUR), at 0.300 EUR/kWh",
-        "  cpu   about 100 kJ (52 to 210 kJ), about 100 W: Xeon (intel-rapl:0, estimate by cpu_model), ok",
-        "  gpu   311 kJ, 300 W: NVIDIA",
+        "  CO2e    ≈ 35 g (30 to 43) at 200 g/kWh",
+        "          like driving ≈ 320 m in a new car",
+        "  energy  ≈ 140 Wh (120 to 1",
+        "  cost    ≈ 0.052 EUR (0.045 to 0.065), by forecast ≈ 0.062 EUR (0.054 to 0.078), at 0.300 EUR/kWh",
+        "  cpu   ≈ 29 Wh (14 to 58), ≈ 100 W: Xeon (intel-rapl:0, estimate by cpu_model), ok",
+        "  gpu   86.",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
@@ -142,14 +142,14 @@ fn page_marks_an_estimate() {
     let page = html::page(std::slice::from_ref(&report));
     let words = without_tags(&page);
     for expected in [
-        "about 0.12 kWh",
-        "0.10 kWh to 0.14 kWh, in nine cases of ten",
+        "≈ 120 Wh",
+        "100 to 140 Wh, in nine cases of ten",
         "25.0 % of it estimated, not measured",
-        "about 35 g",
+        "≈ 35 g",
         "The intervals of energy and CO2e include the error of estimates.",
-        "about 100 kJ (52 kJ to 210 kJ)",
+        "≈ 29 Wh (14 to 58)",
         "in nine cases of ten the truth is 0.5 to 2 times its figure",
-        "about 0.052 EUR (0.045 to 0.065 EUR)",
+        "≈ 0.052 EUR (0.045 to 0.065)",
         "0.88 to 1.25 times these masses",
         "two digits are shown",
         "It is partly estimated",
@@ -158,7 +158,7 @@ fn page_marks_an_estimate() {
     }
     let two = html::page(&[report, staged(|_| None).json()]);
     let words = without_tags(&two);
-    assert!(words.contains("about 0.23 kWh") && words.contains("0.22 to 0.26 kWh, in nine cases of ten"), "{words}");
+    assert!(words.contains("≈ 230 Wh") && words.contains("220 to 260 Wh, in nine cases of ten"), "{words}");
 }
 
 fn without_tags(page: &str) -> String {
@@ -234,7 +234,7 @@ fn error_of_a_job_is_that_of_its_estimating_ranks() {
     let devices = job["components"].as_array().unwrap();
     assert_eq!(devices.iter().filter(|device| device["error"].is_object()).count(), 1);
     let page = without_tags(&html::page(&both));
-    assert!(page.contains("about 0.23 kWh"), "{page}");
+    assert!(page.contains("≈ 230 Wh"), "{page}");
     // All energy is measured: no interval.
     let measured = [rank(0, staged(|_| None)), rank(1, staged(|_| None))];
     assert!(ranks::rows(&measured)[0]["usage"]["error"].is_null());
@@ -282,14 +282,14 @@ fn error_of_many_runs_is_in_their_totals_and_their_sentence() {
     near(&aggregate, "/runs/0/energy_high_j", number(&aggregate, "/runs/0/energy_j") * 1.25);
     let sentence = aggregate["sentence"].as_str().unwrap();
     for words in [
-        "used about 0.35 kWh (0.32 to 0.39 kWh) of electricity (about 0.23 kWh of the devices; PUE 1.5), contributing an estimated 0.069 kg of CO2eq (0.065 to 0.078 kg). The intervals contain the true value in nine cases of ten.",
+        "used ≈ 0.35 kWh (0.32 to 0.39) of electricity (≈ 0.23 kWh of the devices; PUE 1.5), contributing an estimated 0.069 kg of CO2eq (0.065 to 0.078 kg). The intervals contain the true value in nine cases of ten.",
         "87.5 % measured by the hardware's energy counters, 12.5 % estimated from the device's load and design power, not measured: between 0.5 and 2 times that in nine cases of ten",
     ] {
         assert!(sentence.contains(words), "{words}: {sentence}");
     }
     let text = folder.command(&["aggregate"]);
     assert!(
-        text.contains("about 0.23 kWh (0.22 to 0.26 kWh)") && text.contains("  CO2e    about 69 g (65 to 78 g) at"),
+        text.contains("≈ 230 Wh of the devices (220 to 260)") && text.contains("  CO2e    ≈ 69 g (65 to 78) at"),
         "{text}"
     );
     let csv = folder.command(&["aggregate", "--csv"]);

@@ -102,8 +102,8 @@ fn file_is_awaited_followed_and_left_when_done() {
     folder.put("a.json", &report(1, "in_epoch").to_string());
     let line = watching.line();
     for part in [
-        "digits on node1: in epoch 2 of 4 (37 %); left 5m, ends ",
-        "; power 250 W, cpu 50.0 W, gpu 200 W; used 100 kJ, 3.00 g CO2e, in 1m 40s; forecast 0.111 kWh (0.108 kWh to 0.117 kWh), ",
+        "digits on node1: in epoch 2 of 4 (37 %); left 5 min, ends ",
+        "; power 250 W, cpu 50.0 W, gpu 200 W; used 27.8 Wh, 3.00 g CO2e, in 1 min 40 s; forecast 111 Wh (108 to 117), ",
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }

@@ -10,7 +10,7 @@ use crate::report_files::{self, Unread};
 use carbontracker::forecast::uncertainty::ends;
 use carbontracker::run_files::JournalReport;
 use carbontracker::sanitize;
-use carbontracker::units::{Amount, J_PER_KWH, digits, duration, instant};
+use carbontracker::units::{Amount, DisplayUnit, J_PER_KWH, digits, duration, instant};
 use job_rows::JobRow;
 use run_entry::RunEntry;
 use serde_json::{Value, json};
@@ -216,8 +216,14 @@ fn as_text(found: &Collected, by: By) -> String {
         (_, None) => "(no name)".into(),
     };
     let mut rows = vec![["", "runs", "epochs", "time", "energy", "with PUE", "CO2e"].map(str::to_owned)];
-    rows.extend(groups.iter().enumerate().map(|(n, (group, totals))| row(name((n, *group)), totals)));
-    rows.push(row("all".into(), &totals));
+    let all = groups.iter().map(|(_, totals)| totals).chain([&totals]);
+    let units = units(all);
+    if let Some(head) = rows.first_mut() {
+        let columns = head.iter_mut().skip(4).zip(&units);
+        columns.for_each(|(title, unit)| *title += &format!(", {}", unit.name));
+    }
+    rows.extend(groups.iter().enumerate().map(|(n, (group, totals))| row(name((n, *group)), totals, &units)));
+    rows.push(row("all".into(), &totals, &units));
     if let Some(corner) = rows.first_mut().and_then(|head| head.first_mut()) {
         *corner = by.name().into();
     }
@@ -226,20 +232,31 @@ fn as_text(found: &Collected, by: By) -> String {
     format!("{}\n{}\n\n{paper}", table(&rows), lines.join("\n"))
 }
 
+/// The units of the columns of energy, energy with PUE, and CO2e: those of their largest amounts.
+fn units<'a>(rows: impl Iterator<Item = &'a Totals> + Clone) -> [DisplayUnit<'static>; 3] {
+    let most = |of: fn(&Totals) -> Option<f64>| rows.clone().filter_map(of).fold(0.0, f64::max);
+    let joules = most(|totals| totals.energy_j.value());
+    let facility = most(|totals| Some(totals.facility_kwh.value()? * J_PER_KWH));
+    let grams = most(|totals| totals.co2eq_g.value());
+    [(Amount::Energy, joules), (Amount::Energy, facility), (Amount::Grams, grams)]
+        .map(|(amount, most)| DisplayUnit::of(amount, most))
+}
+
 /// A row of the table.
-fn row(name: String, totals: &Totals) -> [String; 7] {
+fn row(name: String, totals: &Totals, [energy, facility, emissions]: &[DisplayUnit<'_>; 3]) -> [String; 7] {
     let absent = if totals.counted_elsewhere == totals.runs { "elsewhere" } else { "unknown" };
-    let shown = |sum: Sum, size: f64, amount: Amount| {
-        sum.value().map_or(absent.into(), |value| amount.with(value * size, sum.error()))
+    let shown = |sum: Sum, size: f64, unit: &DisplayUnit<'_>| {
+        let amount = |value: f64| Amount::Of("").with(unit.amount(value * size), sum.error());
+        sum.value().map_or(absent.into(), amount)
     };
     [
         name,
         runs(totals),
         totals.epochs.to_string(),
         duration(totals.duration_s),
-        shown(totals.energy_j, 1.0, Amount::Energy),
-        shown(totals.facility_kwh, J_PER_KWH, Amount::Energy),
-        shown(totals.co2eq_g, 1.0, Amount::Grams),
+        shown(totals.energy_j, 1.0, energy),
+        shown(totals.facility_kwh, J_PER_KWH, facility),
+        shown(totals.co2eq_g, 1.0, emissions),
     ]
 }
 
@@ -281,12 +298,12 @@ fn summary(totals: &Totals) -> Vec<String> {
     ];
     if let Some(joules) = totals.energy_j.value() {
         let pue = citation::pue(totals);
-        let kwh = Amount::Of("kWh");
-        let facility = totals.facility_kwh.value();
-        let facility = facility.map(|of| format!(", {} at PUE {pue}", kwh.with(of, totals.facility_kwh.error())));
+        let facility = totals.facility_kwh.value().map(|kwh| kwh * J_PER_KWH);
+        let with_pue = |joules: f64| Amount::Energy.with(joules, totals.facility_kwh.error());
+        let facility = facility.map(|joules| format!(", {} at PUE {pue}", with_pue(joules)));
         lines.push(format!(
             "  energy  {}{}",
-            kwh.of("of the devices", joules / J_PER_KWH, totals.energy_j.error()),
+            Amount::Energy.of("of the devices", joules, totals.energy_j.error()),
             facility.unwrap_or_default()
         ));
         lines.push(format!("          {}", citation::shares(totals)));

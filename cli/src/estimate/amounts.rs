@@ -4,7 +4,7 @@ use super::ahead::RunAhead;
 use super::grid::GridAhead;
 use carbontracker::carbon::impacts::{Price, Use};
 use carbontracker::forecast::{Estimate, Forecast};
-use carbontracker::units::{Amount, J_PER_KWH, digits, duration};
+use carbontracker::units::{Amount, J_PER_KWH, digits};
 use serde_json::{Value, json};
 
 /// In place of an amount without an estimate.
@@ -49,7 +49,7 @@ impl Amounts {
         let amount = |of: Option<Estimate>, amount: Amount| {
             of.map_or(UNKNOWN.to_owned(), |of| of.amount(amount, self.is_estimated))
         };
-        let time = self.duration_s.map_or(UNKNOWN.to_owned(), |time| time.shown(duration));
+        let time = self.duration_s.map_or(UNKNOWN.to_owned(), |time| time.amount(Amount::Time, false));
         let zone = grid.intensity.flat.zone.as_deref().map_or(String::new(), |zone| format!(" ({zone})"));
         let at = self.g_per_kwh.map_or(String::new(), |figure| format!(" at {} g/kWh{zone}", digits(figure)));
         let pue = if grid.pue == 1.0 { String::new() } else { format!(", PUE {}", grid.pue) };

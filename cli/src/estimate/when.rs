@@ -176,7 +176,7 @@ impl Chosen<'_> {
         let WhatIfStart { delay_s, g_per_kwh, now_g_per_kwh, .. } = self.best;
         let saves = self.savings.text();
         let share = self.best.saves_share().unwrap_or(0.0) * 100.0;
-        let takes = self.forecast.duration_s.map_or(String::new(), |time| time.shown(duration));
+        let takes = self.forecast.duration_s.map_or(String::new(), |time| time.amount(Amount::Time, false));
         let date = self.date()?.replace('T', " ");
         let when = if delay_s > 0.0 { format!("in {}", duration(delay_s)) } else { "now".into() };
         let (best, now) = (digits(g_per_kwh), digits(now_g_per_kwh));

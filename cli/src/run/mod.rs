@@ -4,6 +4,7 @@ mod epochs;
 mod output_marks;
 mod process_tree;
 mod program_name;
+mod status;
 pub mod summary;
 
 use crate::console::{Done, complain, refuse};
@@ -18,6 +19,7 @@ use carbontracker::tracker::Tracker;
 use epochs::Epochs;
 use output_marks::{Drain, Marks};
 use serde_json::Value;
+use status::{Pace, StatusLine};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -71,6 +73,10 @@ CARBONTRACKER_LOG_DIR, _RESUME and _PROMETHEUS are those of 'run'; the program d
 several 'run' in one job on one node (srun, mpirun), one counts the node. Signals that a process sends to this command
 (HUP, INT, QUIT, TERM, USR1, USR2) are passed on. Ctrl-C reaches the program directly.
 
+While the program runs, a terminal shows its time, power, energy and CO2e in the last row, each second, and in the title.
+A program that takes over the screen has all rows. Where standard error is no terminal, a line is printed after 1, 5, 15
+and 30 minutes, and then every hour. --status 10s sets the interval, --status off shows nothing.
+
 Exit status: that of the program; if a signal ended it, the same signal ends this command. 126 the program cannot be run;
 127 it does not exist; 2 wrong arguments or options, and nothing was run.";
 
@@ -90,12 +96,15 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", requires = "mark", value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
     /// Format of the report
-    #[arg(long, value_name = "FORMAT", default_value = "brief", value_parser = ["brief", "text", "json", "csv", "prometheus", "html"])]
+    #[arg(long, value_name = "FORMAT", default_value = "brief", value_parser = ["brief", "text", "line", "json", "csv", "prometheus", "html"])]
     report: String,
     /// Where to write the report; - is standard output [default: standard error]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Print neither messages nor, without --to, the report
+    /// How often the status is shown while the program runs: auto, off, or a time such as 10s
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = status::pace)]
+    status: Pace,
+    /// Print neither messages, nor the status, nor, without --to, the report
     #[arg(short, long)]
     quiet: bool,
     /// The program and its arguments
@@ -268,6 +277,8 @@ impl RunArgs {
 
     /// Waits for the program. Passes on signals and prints the library's messages.
     fn wait(&self, held: &HeldSignals, child: &mut Child, epochs: &Epochs) -> io::Result<ExitStatus> {
+        let mut status = StatusLine::new(if self.quiet { Pace::Off } else { self.status });
+        let line = || Some(epochs.tracker.as_ref()?.report("line").ok()?.trim_end().to_owned());
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
@@ -279,6 +290,7 @@ impl RunArgs {
                 }
             }
             self.print_messages(epochs, &[]);
+            status.update(line);
         }
     }
 

@@ -39,19 +39,24 @@ fn head(report: &Value) -> String {
     let (seconds, joules) = (number(report, "/usage/duration_s"), number(report, "/usage/energy_j"));
     let watts = joules.zip(seconds).filter(|(_, seconds)| *seconds > 0.0).map(|(joules, seconds)| joules / seconds);
     let error = error(report, "/usage/error");
-    let mean = watts.map(|watts| Amount::Of("W").alone(watts, error));
+    let mean = watts.map(|watts| Amount::Power.alone(watts, error));
     let mean = mean.map_or(String::new(), |mean| format!(", {mean} on average"));
-    format!("{name}: {}, energy {}{mean}", shown(seconds, duration), amount(joules, Amount::Energy, error))
+    let in_joules = joules.filter(|_| error.is_none()).map(|joules| format!(" ({})", Amount::Joules.exact(joules)));
+    let energy = amount(joules, Amount::Energy, error) + &in_joules.unwrap_or_default();
+    format!("{name}: {}, energy {energy}{mean}", shown(seconds, duration))
 }
 
 fn emissions(report: &Value) -> String {
     let text = |pointer: &str| Some(report.pointer(pointer)?.as_str()?.to_owned());
     let year = number(report, "/intensity/year").map(|year| year.to_string());
-    let of: Vec<String> = [text("/intensity/zone"), year, text("/intensity/kind")].into_iter().flatten().collect();
+    // A yearly figure has its year, the user's own has neither.
+    let kind = text("/intensity/kind").filter(|kind| !["static", "constant"].contains(&kind.as_str()));
+    let of: Vec<String> = [text("/intensity/zone"), year, kind].into_iter().flatten().collect();
+    let of = if of.is_empty() { String::new() } else { format!(" ({})", of.join(", ")) };
     let pue = number(report, "/pue").filter(|pue| *pue != 1.0).map_or(String::new(), |pue| format!(", PUE {pue}"));
     let intensity = shown(number(report, "/intensity/g_per_kwh"), digits);
     let grams = amount(number(report, "/usage/co2eq_g"), Amount::Grams, error(report, "/usage/error"));
-    format!("  CO2e  {grams} at {intensity} g/kWh ({}){pue}", of.join(", "))
+    format!("  CO2e  {grams} at {intensity} g/kWh{of}{pue}")
 }
 
 /// The means over epochs. None if there are fewer than two.
@@ -84,7 +89,7 @@ fn devices(report: &Value) -> Vec<String> {
     let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let line = |one: &Value| {
         let error = error(one, "/error");
-        let watts = number(one, "/mean_power_w").map(|watts| Amount::Of("W").alone(watts, error));
+        let watts = number(one, "/mean_power_w").map(|watts| Amount::Power.alone(watts, error));
         let watts = watts.map_or(String::new(), |watts| format!(", {watts}"));
         let used = amount(number(one, "/energy_j"), Amount::Energy, error);
         let [kind, device, method, source] = ["kind", "device", "method", "source"].map(|key| text(one, key));
@@ -116,10 +121,10 @@ mod tests {
             "unavailable": [{"source": "nvml", "reason": "?", "cure": "!"}, {"source": "amdgpu", "reason": "?", "cure": null}],
             "notes": ["mind"],
         });
-        let text = "make: 4.00 s, energy 200 J, 50.0 W on average
-  CO2e  20.0 mg at 360 g/kWh (DK, 2025, static), PUE 1.5
-  epochs 2, 2.00 s and 100 J each on average
-  cpu   200 J, 50.0 W: package-0, counter by rapl
+        let text = "make: 4.00 s, energy 55.6 mWh (200 J), 50.0 W on average
+  CO2e  20.0 mg at 360 g/kWh (DK, 2025), PUE 1.5
+  epochs 2, 2.00 s and 27.8 mWh each on average
+  cpu   55.6 mWh, 50.0 W: package-0, counter by rapl
   not measured: nvml; 'carbontracker doctor' shows why, and the fix
   note: mind
 ";
@@ -128,7 +133,7 @@ mod tests {
         early["run"]["epochs_planned"] = json!(10);
         early["forecast"] =
             json!({"after_epochs": 2, "remaining": {"duration_s": {"value": 16.0}, "energy_j": {"value": 800.0}}});
-        let line = "  ended after 2 of 10 epochs: by the forecast, an estimated 16.0 s, 800 J saved\n";
+        let line = "  ended after 2 of 10 epochs: by the forecast, an estimated 16.0 s, 222 mWh saved\n";
         assert!(brief(&early, true).contains(line), "{}", brief(&early, true));
         assert!(!brief(&early, false).contains("saved"), "the program failed");
         early["forecast"]["after_epochs"] = json!(0);
@@ -137,11 +142,11 @@ mod tests {
         let half_or_twice = json!({"low": 0.5, "high": 2.0});
         estimated["usage"]["error"] = half_or_twice.clone();
         estimated["components"][0]["error"] = half_or_twice;
-        let first = "make: 4.00 s, energy about 200 J (100 to 400 J), about 50 W on average
-  CO2e  about 20 mg (10 to 40 mg) at 360 g/kWh (DK, 2025, static), PUE 1.5
-  epochs 2, 2.00 s and about 100 J each on average
-  cpu   about 200 J (100 to 400 J), about 50 W: package-0";
+        let first = "make: 4.00 s, energy ≈ 56 mWh (28 to 110), ≈ 50 W on average
+  CO2e  ≈ 20 mg (10 to 40) at 360 g/kWh (DK, 2025), PUE 1.5
+  epochs 2, 2.00 s and ≈ 28 mWh each on average
+  cpu   ≈ 56 mWh (28 to 110), ≈ 50 W: package-0";
         assert!(brief(&estimated, true).starts_with(first), "{}", brief(&estimated, true));
-        assert_eq!(brief(&json!({}), true), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh ()\n");
+        assert_eq!(brief(&json!({}), true), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh\n");
     }
 }

@@ -2,9 +2,11 @@
 
 use super::power;
 use crate::report_files::{number, word};
+use carbontracker::clock::UnixS;
+use carbontracker::os;
 use carbontracker::report::ranks;
 use carbontracker::units::ErrorBand;
-use carbontracker::units::{Amount, J_PER_KWH, duration, instant, sum};
+use carbontracker::units::{Amount, J_PER_KWH, duration, sum};
 use console::{Style, measure_text_width, truncate_str};
 use serde_json::{Map, Value, json};
 
@@ -118,8 +120,16 @@ impl WatchView<'_> {
             return Some(share);
         }
         let open = number(self.report, "/run/progress").or_else(|| self.open_share()).filter(|_| !self.is_over);
+        if open.is_none() && !self.is_over && self.is_program() {
+            return None;
+        }
         let open = open.unwrap_or(0.0);
         Some(((self.epochs_done() + open) / self.planned()?).clamp(0.0, 1.0))
+    }
+
+    /// Whether the run is one program, which has no epochs.
+    fn is_program(&self) -> bool {
+        self.planned() == Some(1.0) && self.epochs_done() == 0.0
     }
 
     /// The share of the open epoch that is done, estimated from the mean epoch.
@@ -127,7 +137,8 @@ impl WatchView<'_> {
         const MAX_OPEN_SHARE: f64 = 0.99;
         let each_s = number(self.report, "/usage/epochs/duration_s")? / self.epochs_done();
         let share = number(self.report, "/run/open/duration_s")? / each_s;
-        Some(share.min(MAX_OPEN_SHARE)).filter(|share| share.is_finite())
+        // Before the first epoch has ended, its length is unknown.
+        Some(share).filter(|share| share.is_finite()).map(|share| share.min(MAX_OPEN_SHARE))
     }
 
     /// The total of the ended epochs plus the open epoch.
@@ -164,13 +175,18 @@ impl WatchView<'_> {
         let of = self.planned().map(|planned| format!(" of {planned}")).unwrap_or_default();
         let epochs = if done == 1.0 && of.is_empty() { "epoch" } else { "epochs" };
         if self.is_silent() {
-            let since = instant(self.written).unwrap_or("long ago".into());
+            let since = self.local(self.written).unwrap_or("long ago".into());
             return format!("stalled, no update since {since}, {done}{of} {epochs} done");
         }
         if let Some(share) = self.work_share() {
             return format!("{}, {} of the work done", if self.is_over { "ended" } else { "running" }, percent(share));
         }
+        let open_s = number(self.report, "/run/open/duration_s");
         match word(self.report, "/run/state") {
+            _ if self.is_program() && !self.is_over && open_s.is_some() => {
+                format!("running for {}", duration(open_s.unwrap_or(0.0)))
+            }
+            _ if self.is_over && self.planned() == Some(1.0) => "done".into(),
             _ if self.is_over => format!("done, {done}{of} {epochs}"),
             Some("in_epoch") => format!("in epoch {}{of}", done + 1.0),
             Some("waiting") => "waiting for its first epoch".into(),
@@ -185,9 +201,9 @@ impl WatchView<'_> {
         let power = self.power();
         let of_kinds = power.iter().map(|(kind, watts)| (*watts, self.error_of(kind)));
         let all = power.iter().map(|(_, watts)| watts).sum();
-        let mut watts = vec![Amount::Of("W").with(all, ErrorBand::of_sum(of_kinds))];
+        let mut watts = vec![Amount::Power.with(all, ErrorBand::of_sum(of_kinds))];
         let by_kind =
-            power.iter().map(|(kind, watts)| format!("{kind} {}", Amount::Of("W").alone(*watts, self.error_of(kind))));
+            power.iter().map(|(kind, watts)| format!("{kind} {}", Amount::Power.alone(*watts, self.error_of(kind))));
         watts.extend(by_kind.filter(|_| power.len() > 1));
         let error = self.error();
         let joules = self.used("/usage/energy_j", "/run/open/energy_j");
@@ -206,9 +222,14 @@ impl WatchView<'_> {
         rows
     }
 
+    /// A date in local time, with its offset.
+    fn local(&self, unix_s: f64) -> Option<String> {
+        os::local_time().shown(UnixS(unix_s))
+    }
+
     /// The time left, and the expected end.
     fn end(&self, left_s: f64) -> Vec<String> {
-        let ends = instant(self.now + left_s).filter(|_| left_s > 0.0);
+        let ends = self.local(self.now + left_s).filter(|_| left_s > 0.0);
         std::iter::once(duration(left_s)).chain(ends.map(|at| format!("ends {at}"))).collect()
     }
 
@@ -221,14 +242,11 @@ impl WatchView<'_> {
         let error = self.error();
         let estimate = |name: &str, amount: Amount| {
             let [value, low, high] = ends(name)?;
-            let interval = match error {
-                Some(_) => amount.between(low, high),
-                None => format!("{} to {}", amount.exact(low), amount.exact(high)),
-            };
-            Some([amount.alone(value, error), format!("({interval})")])
+            let about = if error.is_some() && amount != Amount::Time { "≈ " } else { "" };
+            let value_in_words = format!("{about}{}", amount.end(value, low, high));
+            Some([value_in_words, format!("({})", amount.ends(value, low, high))])
         };
-        let time = ends("duration_s").map(|ends| ends.map(duration));
-        let time = time.map(|[value, low, high]| [value, format!("({low} to {high})")]);
+        let time = estimate("duration_s", Amount::Time);
         let co2eq = estimate("co2eq_g", Amount::Grams).map(|[value, interval]| [format!("{value} CO2e"), interval]);
         let parts = [estimate("energy_j", Amount::Energy), co2eq, time];
         let parts: Vec<String> = parts.into_iter().flatten().flatten().collect();

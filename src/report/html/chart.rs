@@ -44,6 +44,8 @@ pub struct Chart {
     pub y: (f64, f64),
     /// The shapes in drawing order: the last is on top.
     pub shapes: Vec<Shape>,
+    /// Texts that the browser shows under the pointer: begin and end in x, and the text.
+    pub hints: Vec<(f64, f64, String)>,
 }
 
 /// One of the two forms: its class in the style, its size in CSS pixels, and the number of ticks on x.
@@ -74,16 +76,21 @@ impl Chart {
     }
 
     fn draw(&self, form: &Form) -> Markup {
-        let mut drawing = String::new();
+        let (mut drawing, mut places) = (String::new(), Vec::new());
         let (width, height) = (form.width * UNITS_PER_PIXEL, form.height * UNITS_PER_PIXEL);
         // Writing into a string cannot fail.
-        let _ = self.draw_on(&SVGBackend::with_string(&mut drawing, (width, height)).into_drawing_area(), form);
+        let area = SVGBackend::with_string(&mut drawing, (width, height)).into_drawing_area();
+        let _ = self.draw_on(&area, form, &mut places);
+        drop(area);
         // The outer tag is replaced by one with a label, whose size follows the page.
         let inner = drawing.split_once('>').map_or("", |(_, inner)| inner);
         let inner = inner.trim_end().trim_end_matches("</svg>");
         html! {
             svg class=(form.class) viewBox={ "0 0 " (width) " " (height) } role="img" aria-label=(self.label) {
                 (PreEscaped(inner))
+                @for ((left, top, right, bottom), (.., text)) in places.iter().zip(&self.hints) {
+                    rect.hint x=(left) y=(top) width=(right - left) height=(bottom - top) { title { (text) } }
+                }
             }
         }
     }
@@ -92,6 +99,7 @@ impl Chart {
         &self,
         area: &DrawingArea<D, plotters::coord::Shift>,
         form: &Form,
+        places: &mut Vec<(i32, i32, i32, i32)>,
     ) -> Result<(), Box<dyn Error>>
     where
         D::ErrorType: 'static,
@@ -131,6 +139,11 @@ impl Chart {
                 }
             }
         }
+        let (least, most) = (chart.y_range().start, chart.y_range().end);
+        places.extend(self.hints.iter().map(|(from, to, _)| {
+            let [(left, top), (right, bottom)] = [(*from, most), (*to, least)].map(|at| chart.backend_coord(&at));
+            (left, top, right.max(left + 1), bottom)
+        }));
         area.present()?;
         Ok(())
     }

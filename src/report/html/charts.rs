@@ -4,7 +4,7 @@ use super::axis::Scale;
 use super::chart::{Chart, Colour, Shape};
 use super::json_view::JsonView;
 use crate::report::decimate::groups;
-use crate::units::{DisplayUnit, J_PER_KWH};
+use crate::units::{Amount, DisplayUnit, J_PER_KWH, instant};
 use plotters::style::RGBColor;
 
 /// Kinds of component from the bottom of a stack to its top: name in the report, words on the page, colour.
@@ -23,6 +23,10 @@ pub const MAX_COLUMNS: usize = 160;
 /// Up to this number, columns have room between them.
 const MAX_SPACED_COLUMNS: usize = 40;
 
+/// Opacity of columns; that of power over time is lighter, because it fills most of its chart.
+const OPACITY: f64 = 0.85;
+const POWER_OPACITY: f64 = 0.45;
+
 /// An amount of each kind, in the order of `KINDS`; None: unknown.
 type Amounts = [Option<f64>; KINDS.len()];
 
@@ -31,6 +35,8 @@ struct Column {
     from: f64,
     to: f64,
     amounts: Amounts,
+    /// What it is, shown beside its amount under the pointer.
+    what: String,
 }
 
 /// A chart, the unit of its y, and the kinds of component in it.
@@ -46,8 +52,7 @@ pub struct Drawn {
 /// Power over time.
 pub fn power(run: &JsonView) -> Option<Drawn> {
     let columns = power_columns(run)?;
-    let unit = DisplayUnit::of(top(&columns), &[("W", 1.0), ("kW", 1e3)]);
-    stacked("Power over time by kind of component", Scale::Clock, columns, unit)
+    stacked("Power over time by kind of component", Scale::Clock, columns, Amount::Power)
 }
 
 /// Energy of each epoch, and true; or, if no energy is known, time of each epoch, and false.
@@ -56,12 +61,11 @@ pub fn epochs(run: &JsonView) -> Option<(bool, Drawn)> {
     let of = |field: &str| epochs.iter().any(|epoch| epoch.has(field));
     if of("/energy_j") {
         let columns = epoch_columns(&epochs, |epoch| KINDS.map(|(kind, ..)| epoch.number(&format!("/{kind}_j"))));
-        let unit = DisplayUnit::energy(top(&columns));
-        return Some((true, stacked("Energy of each epoch by kind of component", Scale::Count, columns, unit)?));
+        let label = "Energy of each epoch by kind of component";
+        return Some((true, stacked(label, Scale::Count, columns, Amount::Energy)?));
     }
     let columns = epoch_columns(&epochs, |epoch| [epoch.number("/duration_s"), None, None, None]);
-    let unit = DisplayUnit::duration(top(&columns));
-    let mut drawn = stacked("Time of each epoch", Scale::Count, columns, unit)?;
+    let mut drawn = stacked("Time of each epoch", Scale::Count, columns, Amount::Time)?;
     drawn.kinds.clear();
     drawn.chart.shapes.iter_mut().for_each(|shape| shape.paint(PLAIN));
     Some((false, drawn))
@@ -85,7 +89,7 @@ pub fn forecasts(run: &JsonView) -> Option<Drawn> {
     let outcome = run.number(&format!("/usage/{of}")).filter(|_| has_outcome(run));
     let most = points.iter().map(|[.., high]| *high).fold(outcome.unwrap_or(0.0), f64::max);
     let least = points.iter().map(|[_, _, low, _]| *low).fold(most, f64::min);
-    let unit = if of == "energy_j" { DisplayUnit::energy(most) } else { DisplayUnit::duration(most) };
+    let unit = DisplayUnit::of(if of == "energy_j" { Amount::Energy } else { Amount::Time }, most);
     let scale = if last > 50.0 * first { Scale::Magnitude } else { Scale::Count };
     let line = |of: fn(&[f64; 4]) -> f64| points.iter().map(move |point| (point[0], unit.amount(of(point))));
     let upper = line(|[.., high]| *high);
@@ -114,20 +118,26 @@ pub fn has_outcome(run: &JsonView) -> bool {
     is_whole(run) && run.number("/run/epochs_done") == run.number("/run/epochs_planned")
 }
 
-/// Carbon intensity of the grid by the hour.
+/// Carbon intensity of the grid by the hour; None: it did not change.
 pub fn intensity(run: &JsonView) -> Option<Drawn> {
+    const LEAST_CHANGE: f64 = 0.01;
     let pieces = hours(run)?;
+    let least = pieces.iter().map(|(.., g)| *g).fold(f64::MAX, f64::min);
     // Figures from before a resume may be missing.
     let lines = pieces.chunk_by(|(_, to, _), (from, ..)| from == to);
     let line = |pieces: &[(f64, f64, f64)]| pieces.iter().flat_map(|&(from, to, g)| [(from, g), (to, g)]).collect();
     let most = pieces.iter().map(|(.., g)| *g).fold(0.0, f64::max);
+    if most - least <= LEAST_CHANGE * most {
+        return None;
+    }
     let x = (Scale::Clock, pieces.first()?.0, pieces.last()?.1);
     let shapes = lines.map(|pieces| Shape::Line(PLAIN, line(pieces))).collect();
     Some(plain("The grid's carbon intensity over the run", x, (0.0, most), "gCO2e/kWh", shapes))
 }
 
-/// Cumulative emissions by time.
+/// Cumulative emissions by time; None: one intensity holds, so they only follow the energy.
 pub fn emitted(run: &JsonView) -> Option<Drawn> {
+    intensity(run)?;
     let columns = power_columns(run)?;
     let (flat, pue) = (run.number("/intensity/g_per_kwh")?, run.number("/pue")?);
     let hours = hours(run).unwrap_or_default();
@@ -139,7 +149,7 @@ pub fn emitted(run: &JsonView) -> Option<Drawn> {
         sum += kwh * mean(&hours, column.from, column.to).unwrap_or(flat);
         line.push((column.to, sum));
     }
-    let unit = DisplayUnit::grams(sum);
+    let unit = DisplayUnit::of(Amount::Grams, sum);
     let x = (Scale::Clock, columns.first()?.from, columns.last()?.to);
     let line: Vec<(f64, f64)> = line.into_iter().map(|(at, grams)| (at, unit.amount(grams))).collect();
     let floor = [(x.2, 0.0), (x.1, 0.0)];
@@ -150,7 +160,7 @@ pub fn emitted(run: &JsonView) -> Option<Drawn> {
 
 /// A chart that is not by kind.
 fn plain(label: &str, x: (Scale, f64, f64), y: (f64, f64), unit: &'static str, shapes: Vec<Shape>) -> Drawn {
-    Drawn { chart: Chart { label: label.into(), x, y, shapes }, unit, kinds: Vec::new() }
+    Drawn { chart: Chart { label: label.into(), x, y, shapes, hints: Vec::new() }, unit, kinds: Vec::new() }
 }
 
 /// Pieces of intensity: begin and end, s since 1970, and g/kWh.
@@ -174,7 +184,9 @@ fn power_columns(run: &JsonView) -> Option<Vec<Column>> {
     let watts = KINDS.map(|(kind, ..)| power.column(&format!("/{kind}_w")));
     let columns = from.into_iter().zip(to).enumerate().filter_map(|(n, (from, to))| {
         let amounts = watts.each_ref().map(|column| *column.as_ref()?.get(n)?);
-        Some(Column { from: from?, to: to?, amounts })
+        let (from, to) = (from?, to?);
+        let clock = |at: f64| instant(at).and_then(|at| Some(at.get(11..19)?.to_owned())).unwrap_or_default();
+        Some(Column { from, to, amounts, what: format!("{} to {} UTC", clock(from), clock(to)) })
     });
     Some(columns.collect())
 }
@@ -196,8 +208,12 @@ fn epoch_columns(epochs: &[JsonView], amounts: impl Fn(&JsonView) -> Amounts) ->
             let (sum, count) = known.fold((0.0, 0.0), |(sum, all), (amount, count)| (sum + amount, all + count));
             (count > 0.0).then(|| sum / count)
         };
-        // The centre of an epoch's column is the epoch's number.
-        Some(Column { from: from - 0.5 + spacing, to: to - 0.5 - spacing, amounts: [0, 1, 2, 3].map(mean) })
+        let what = match to - from {
+            count if count > 1.0 => format!("epochs {} to {to}, each", from + 1.0),
+            _ => format!("epoch {to}"),
+        };
+        // The centre of an epoch's column is the epoch's number, from 1.
+        Some(Column { from: from + 0.5 + spacing, to: to + 0.5 - spacing, amounts: [0, 1, 2, 3].map(mean), what })
     };
     groups(&spans, |(from, to, _)| (*from, *to), MAX_COLUMNS).into_iter().filter_map(column).collect()
 }
@@ -208,37 +224,44 @@ fn top(columns: &[Column]) -> f64 {
 }
 
 /// Stacked columns: each kind is an area, with gaps where its amount is unknown or time is missing.
-fn stacked(label: &str, scale: Scale, columns: Vec<Column>, unit: DisplayUnit) -> Option<Drawn> {
+fn stacked(label: &str, scale: Scale, columns: Vec<Column>, amount: Amount<'static>) -> Option<Drawn> {
+    let unit = DisplayUnit::of(amount, top(&columns));
     let mut shapes = Vec::new();
     let mut kinds = Vec::new();
     for (kind, (.., colour)) in KINDS.into_iter().enumerate() {
         let mut open: Vec<(f64, f64, f64, f64)> = Vec::new();
         let drawn = shapes.len();
+        let opacity = if amount == Amount::Power { POWER_OPACITY } else { OPACITY };
         for column in &columns {
             let base: f64 = column.amounts.iter().take(kind).flatten().sum();
             let amount = column.amounts.get(kind).copied().flatten();
             let is_joined =
                 open.last().is_none_or(|(_, to, ..)| (column.from - to).abs() <= (column.to - column.from) * 0.01);
             if amount.is_none() || !is_joined {
-                shapes.extend(area(colour, &std::mem::take(&mut open)));
+                shapes.extend(area((colour, opacity), &std::mem::take(&mut open)));
             }
             let top = |amount: f64| (column.from, column.to, unit.amount(base), unit.amount(base + amount));
             open.extend(amount.map(top));
         }
-        shapes.extend(area(colour, &open));
+        shapes.extend(area((colour, opacity), &open));
         kinds.extend((shapes.len() > drawn).then_some(kind));
     }
     let room = if scale == Scale::Count { 0.2 } else { 0.0 };
     let x = (scale, columns.first()?.from - room, columns.last()?.to + room);
-    let chart = Chart { label: label.into(), x, y: (0.0, unit.amount(top(&columns))), shapes };
+    let hint = |column: &Column| {
+        let known = column.amounts.iter().flatten().copied().reduce(|a, b| a + b)?;
+        Some((column.from, column.to, format!("{}: {}", column.what, amount.exact(known))))
+    };
+    let hints = columns.iter().filter_map(hint).collect();
+    let chart = Chart { label: label.into(), x, y: (0.0, unit.amount(top(&columns))), shapes, hints };
     Some(Drawn { chart, unit: unit.name, kinds })
 }
 
 /// The area between a floor and a ceiling, from spans of (from, to, floor, ceiling).
-fn area(colour: Colour, spans: &[(f64, f64, f64, f64)]) -> Option<Shape> {
+fn area((colour, opacity): (Colour, f64), spans: &[(f64, f64, f64, f64)]) -> Option<Shape> {
     let ceiling = spans.iter().flat_map(|&(from, to, _, ceiling)| [(from, ceiling), (to, ceiling)]);
     let floor = spans.iter().rev().flat_map(|&(from, to, floor, _)| [(to, floor), (from, floor)]);
-    (!spans.is_empty()).then(|| Shape::Area(colour, 0.85, ceiling.chain(floor).collect()))
+    (!spans.is_empty()).then(|| Shape::Area(colour, opacity, ceiling.chain(floor).collect()))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ fn totals(runs: &[JsonView]) -> Markup {
             dd.main {
                 @if known.is_empty() { span.unknown { "unknown" } }
                 @else {
-                    @if interval.is_some() { "about " }
+                    @if interval.is_some() { "≈ " }
                     data value=(known.iter().sum::<f64>()) data-sum=(pointer) { (show(known.iter().sum())) }
                 }
             }
@@ -77,7 +77,7 @@ fn totals(runs: &[JsonView]) -> Markup {
         dl.cards {
             div { dt { "Energy" } (amounts("/usage/energy_j", Amount::Energy)) }
             div { dt { "CO2e" } (amounts("/usage/co2eq_g", Amount::Grams)) }
-            div { dt { "Time, one run after another" } (sum("/usage/duration_s", &duration, None)) }
+            div { dt { "Total run time" } (sum("/usage/duration_s", &duration, None)) }
             div { dt { "Epochs" } (sum("/run/epochs_done", &whole, None)) }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::json_view::JsonView;
 use super::tables::{TableHead, table};
-use crate::units::{Amount, digits, grams};
+use crate::units::{Amount, ErrorBand, digits, grams};
 use maud::{Markup, html};
 
 /// The section; empty: the user gave no rates.
@@ -14,16 +14,18 @@ pub fn section(run: &JsonView) -> Markup {
         making(&extras.part("/embodied")),
         margin(&extras.part("/marginal")),
     ];
+    let forecasts =
+        ["/cost/forecast", "/water/forecast_litres", "/embodied/forecast_co2eq_g", "/marginal/forecast_co2eq_g"];
+    let is_forecast = forecasts.iter().any(|field| extras.has(field));
     let heads = [
         TableHead::Text(""),
         TableHead::Number("used"),
-        TableHead::Number("whole run, forecast"),
+        TableHead::Number(if is_forecast { "whole run, forecast" } else { "" }),
         TableHead::Text("rate"),
     ];
     html! {
         @if rows.iter().any(|row| !row.0.is_empty()) {
-            h2 { "Other impacts" }
-            p.soft { "None of this is in the CO2e above." }
+            h2 { "Cost, water and hardware (not in the CO2e)" }
             (table(&heads, html! { @for row in &rows { (row) } }))
         }
     }
@@ -46,7 +48,8 @@ fn row(of: &JsonView, title: &str, [used, whole]: [&str; 2], amount: Amount, rat
 /// An amount, with its interval if it is estimated. The report has the interval as multiples.
 fn with_interval(of: &JsonView, pointer: &str, amount: Amount, error: &str) -> Markup {
     let error = of.error(error);
-    let interval = of.number(pointer).zip(error).map(|(number, band)| amount.interval(number, band));
+    let ends = |(number, band): (f64, ErrorBand)| amount.ends(number, number * band.low, number * band.high);
+    let interval = of.number(pointer).zip(error).map(ends);
     html! {
         (of.amount(pointer, amount, error))
         @if let Some(interval) = interval { " (" (interval) ")" }
@@ -63,9 +66,9 @@ fn water(water: &JsonView) -> Markup {
     let places = [("/on_site_l", "on site"), ("/off_site_l", "at the power plants")];
     let known = places.into_iter().filter(|(field, _)| water.has(field));
     let rate = html! {
-        @for (n, (field, place)) in known.enumerate() { @if n > 0 { ", " } (water.amount(field, Amount::Of("L"), water.error("/error"))) " " (place) }
+        @for (n, (field, place)) in known.enumerate() { @if n > 0 { ", " } (water.amount(field, Amount::Litres, water.error("/error"))) " " (place) }
     };
-    row(water, "water", ["/litres", "/forecast_litres"], Amount::Of("L"), rate)
+    row(water, "water", ["/litres", "/forecast_litres"], Amount::Litres, rate)
 }
 
 fn making(embodied: &JsonView) -> Markup {

@@ -113,22 +113,28 @@ impl<'a> JsonView<'a> {
     /// An amount in words. An estimate has fewer digits.
     pub fn amount(&self, pointer: &str, amount: Amount, error: Option<ErrorBand>) -> Markup {
         let show = |x: f64| error.map_or_else(|| amount.exact(x), |band| amount.rough(x, band));
-        html! { @if error.is_some() && self.has(pointer) { "about " } (self.shown(pointer, show)) }
+        html! { @if error.is_some() && self.has(pointer) { "≈ " } (self.shown(pointer, show)) }
     }
 
     /// An amount in words. An estimate has its interval, whose ends are in the two other fields.
     pub fn figure(&self, pointer: &str, [low, high]: [&str; 2], amount: Amount, error: Option<ErrorBand>) -> Markup {
         html! {
             (self.amount(pointer, amount, error))
-            @if error.is_some() && self.has(low) { " (" (self.interval([low, high], amount)) ")" }
+            @if error.is_some() && self.has(low) { " (" (self.ends(pointer, [low, high], amount)) ")" }
         }
     }
 
-    /// An interval as "7.0 J to 24 J", with the ends in these fields.
-    pub fn interval(&self, [low, high]: [&str; 2], amount: Amount) -> Markup {
-        let [from, to] = [low, high].map(|end| self.number(end).unwrap_or(f64::NAN));
-        let show = |x: f64| amount.end(x, from, to);
+    /// The ends of an interval as "7.0 to 24", in the unit of the amount in it.
+    fn ends(&self, pointer: &str, [low, high]: [&str; 2], amount: Amount) -> Markup {
+        let [of, from, to] = [pointer, low, high].map(|one| self.number(one).unwrap_or(f64::NAN));
+        let show = |x: f64| amount.end_in(x, of, from, to);
         html! { (self.shown(low, show)) " to " (self.shown(high, show)) }
+    }
+
+    /// An interval as "7.0 to 24 Wh", with the ends in these fields.
+    pub fn interval(&self, [low, high]: [&str; 2], amount: Amount) -> Markup {
+        let unit = self.number(high).map(|high| amount.unit_name(high)).unwrap_or_default();
+        html! { (self.ends(high, [low, high], amount)) " " (unit) }
     }
 
     /// An amount that a run used. A rank that counts no devices names the other rank instead.
@@ -139,12 +145,17 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// An estimate as "value (low to high)", or the value alone if no interval is known.
-    pub fn estimate(&self, pointer: &str, show: impl Fn(f64) -> String + Copy) -> Markup {
+    /// A forecast as "38 s (35 to 45)", or its value alone if no interval is known. `about` comes first if the power is
+    /// estimated.
+    pub fn estimate(&self, pointer: &str, amount: Amount, about: &str) -> Markup {
         let part = self.part(pointer);
+        let ends = part.number("/low").zip(part.number("/high")).filter(|(low, high)| low < high);
         html! {
-            (part.shown("/value", show))
-            @if part.has("/low") { " (" (part.shown("/low", show)) " to " (part.shown("/high", show)) ")" }
+            @if let Some((low, high)) = ends {
+                (about) (part.shown("/value", |x| amount.end(x, low, high))) " (" (part.ends("/value", ["/low", "/high"], amount)) ")"
+            } @else {
+                (part.shown("/value", |x| amount.exact(x)))
+            }
         }
     }
 }

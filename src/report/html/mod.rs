@@ -5,6 +5,7 @@ mod axis;
 mod chart;
 mod charts;
 mod comparison;
+mod first_screen;
 mod impacts;
 mod json_view;
 mod methodology;

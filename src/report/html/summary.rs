@@ -79,7 +79,7 @@ fn epochs(run: &JsonView) -> Markup {
         &drawn,
         kinds(&drawn),
         html! {
-            "By the epoch's number, from 0."
+            "By the epoch's number; the pointer shows each value."
             @if is_thinned { " A column is the mean of neighbouring epochs." }
             @if is_energy { (estimated(run)) }
         },

@@ -95,7 +95,7 @@ pub fn devices(run: &JsonView) -> Markup {
                 td data-label="kind" { (device.words("/kind")) }
                 td data-label="by" { (device.words("/source")) ", " (device.words("/method")) }
                 td.n data-label="energy" { (device.figure("/energy_j", ["/energy_low_j", "/energy_high_j"], Amount::Energy, error)) }
-                td.n data-label="mean power" { (device.amount("/mean_power_w", Amount::Of("W"), error)) }
+                td.n data-label="mean power" { (device.amount("/mean_power_w", Amount::Power, error)) }
                 td.n data-label="coverage" { (device.shown("/coverage", percent)) }
                 td data-label="state" {
                     (device.words("/status"))
@@ -130,7 +130,7 @@ pub fn unavailable(run: &JsonView) -> Markup {
     };
     html! {
         @if !sources.is_empty() {
-            h2 { "What was not measured" }
+            h2 { "Not measured, and how to enable it" }
             (blocks(&[TableHead::Text("source"), TableHead::Text("why"), TableHead::Text("fix")], rows))
         }
     }
@@ -181,11 +181,12 @@ fn evenly<'a>(all: &'a [JsonView<'a>]) -> Vec<&'a JsonView<'a>> {
 
 fn epochs_table(run: &JsonView, all: &[JsonView], rows: &[&JsonView], are_merged: bool) -> Markup {
     let most = |field: &str| all.iter().filter_map(|epoch| epoch.number(field)).fold(0.0, f64::max);
-    let joules = DisplayUnit::energy(most("/energy_j"));
+    let unit = |amount: Amount<'static>, field: &str| DisplayUnit::of(amount, most(field));
+    let joules = unit(Amount::Energy, "/energy_j");
     let mut columns = vec![
-        ("/duration_s".to_owned(), "time", DisplayUnit::duration(most("/duration_s"))),
+        ("/duration_s".to_owned(), "time", unit(Amount::Time, "/duration_s")),
         ("/energy_j".to_owned(), "energy", joules),
-        ("/co2eq_g".to_owned(), "CO2e", DisplayUnit::grams(most("/co2eq_g"))),
+        ("/co2eq_g".to_owned(), "CO2e", unit(Amount::Grams, "/co2eq_g")),
     ];
     let kinds = KINDS.iter().map(|(kind, ..)| (format!("/{kind}_j"), *kind, joules));
     let known: Vec<_> = kinds.filter(|(field, ..)| all.iter().any(|epoch| epoch.has(field))).collect();
@@ -197,7 +198,7 @@ fn epochs_table(run: &JsonView, all: &[JsonView], rows: &[&JsonView], are_merged
     let rows = html! {
         @for epoch in rows {
             tr {
-                th.n scope="row" { (epoch.shown("/index", whole)) }
+                th.n scope="row" { (epoch.shown("/index", |index| whole(index + 1.0))) }
                 @if are_merged { td.n { (epoch.shown("/count", whole)) } }
                 @for (field, _, unit) in &columns {
                     @let written = if estimated.contains(field) { two_digits } else { digits };

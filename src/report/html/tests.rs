@@ -90,20 +90,23 @@ fn interrupted_epochs_are_shown() {
     report["run"]["resumed"] = resumed(2, json!(500.0));
     let some = words(&report);
     assert!(
-        some.contains("Interrupted epochs: 2. Their use is not in the figures above; the journal has 1m, 500 J."),
+        some.contains("Interrupted epochs: 2. Their use is not in the figures above; the journal has 1 min, 139 mWh."),
         "{some}"
     );
-    assert_eq!(some.matches("includes epochs that did not end").count(), 2, "of power and of CO2e");
+    assert_eq!(some.matches("includes epochs that did not end").count(), 1, "of power");
 }
 
 /// A report from a journal has no hourly figures.
 #[test]
-fn an_hourly_intensity_is_not_shown_as_one_for_all_time() {
+fn flat_charts_are_left_out() {
     let mut report = report("rapl", "counter");
-    assert!(words(&report).contains("One intensity is used for the whole run"));
     report["intensity"] = json!({"g_per_kwh": 200.0, "kind": "file", "hours": null});
-    let words = words(&report);
-    assert!(words.contains("The mean intensity of its hours is used") && !words.contains("One intensity"), "{words}");
+    assert!(!words(&report).contains("CO2e since the run began"));
+    let hours = |g: [f64; 2]| json!({"from": [0.0, 3600.0], "to": [3600.0, 7200.0], "g_per_kwh": g});
+    report["intensity"]["hours"] = hours([200.0, 200.5]);
+    assert!(!words(&report).contains("CO2e since the run began") && !words(&report).contains("Carbon intensity of"));
+    report["intensity"]["hours"] = hours([100.0, 300.0]);
+    assert!(words(&report).contains("CO2e since the run began") && words(&report).contains("Carbon intensity of"));
 }
 
 #[test]
@@ -158,9 +161,9 @@ fn the_ranks_of_a_job_are_one_run() {
     assert_eq!((alone.matches("<article").count(), alone.matches("<details").count()), (1, 0));
     for words in [
         "8 ranks on 2 nodes, SLURM job 7, 2026-03-02 13:00:00 UTC, done",
-        ">0.400 kWh</data>",
+        ">400 Wh</data>",
         "Forecast of all ",
-        ">0.800 kWh</data>",
+        ">800 Wh</data>",
         "<h2>Nodes</h2>",
         " on node1",
     ] {

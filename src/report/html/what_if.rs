@@ -3,7 +3,7 @@
 use super::json_view::{JsonView, whole_percent};
 use super::tables::{TableHead, table};
 use crate::units::ErrorBand;
-use crate::units::{Amount, digits, duration, times};
+use crate::units::{Amount, digits, duration, ratio, times};
 use maud::{Markup, html};
 
 /// The section; empty: it was switched off, or the report does not have it.
@@ -20,7 +20,7 @@ pub fn section(run: &JsonView) -> Markup {
         _ => "CO2e of the run in other places at their yearly average, with the same energy.",
     };
     html! {
-        h2 { "Elsewhere and at another time" }
+        h2 { "The same run elsewhere or later" }
         p.soft { (explained) }
         @if let Some(band) = what_if.error("/error") {
             p.soft {
@@ -55,7 +55,7 @@ fn places(run: &JsonView, what_if: &JsonView) -> Markup {
     let rows = html! {
         @if own.is_some() {
             tr.own {
-                th scope="row" { "this run" }
+                th scope="row" { "This run" @if let Some(zone) = run.text("/intensity/zone") { " (" (zone) ")" } }
                 td.n { (run.shown("/intensity/g_per_kwh", digits)) }
                 td.n { (what_if.amount("/co2eq_g", Amount::Grams, error)) }
                 td.n {}
@@ -80,10 +80,9 @@ fn places(run: &JsonView, what_if: &JsonView) -> Markup {
     table(if own.is_some() { &known } else { &unknown }, rows)
 }
 
-/// A saving as a change, in percent.
+/// A saving as a change: "÷ 4.0", "× 2.9".
 fn change(saves: f64) -> String {
-    let percent = (saves * -100.0).round();
-    if percent == 0.0 { "0 %".into() } else { format!("{percent:+.0} %") }
+    ratio(1.0 - saves, 1.0).unwrap_or_else(|| "the same".into())
 }
 
 /// The sentence on the best start.

@@ -32,13 +32,15 @@ fn what_if_has_other_places_and_the_best_start() {
         .iter()
         .for_each(|(field, expected)| near(&start[field], *expected));
     let text = report.render("text").unwrap();
-    assert!(text.contains("what if, CO2e of the run elsewhere or started later:\n  place   NO -93 %, "), "{text}");
+    assert!(text.contains("what if, CO2e of the run elsewhere or started later:\n  place   NO ÷ 14, "), "{text}");
     let shown = text.lines().find(|line| line.starts_with("  place ")).unwrap();
-    assert!(shown.matches('%').count() == 5 && !shown.contains("GB"), "{shown}");
-    assert!(text.contains("IN +68 %"), "{text}");
+    assert!(shown.matches(['÷', '×']).count() == 5 && !shown.contains("GB"), "{shown}");
+    assert!(text.contains("IN × 1.7"), "{text}");
     assert!(text.contains("by the yearly average; rough, as the bases differ\n"), "{text}");
     assert!(
-        text.contains("\n  start   2026-03-03 08:00 UTC saves 75 %, in 17h 50m: the best until 2026-03-04 12:00 UTC"),
+        text.contains(
+            "\n  start   2026-03-03 08:00 UTC saves 75 %, in 17 h 50 min: the best until 2026-03-04 12:00 UTC"
+        ),
         "{text}"
     );
 }
@@ -102,7 +104,10 @@ fn text_has_all_requested_zones() {
     let (settings, state, now) = by_the_hour(0, "location=GB what_if=SE,US-CA,PL,DK,NO,FR");
     let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();
     let shown = text.lines().find(|line| line.starts_with("  place ")).unwrap();
-    assert!(["SE -", "US-CA -", "PL +", "DK -", "NO -", "FR -"].iter().all(|place| shown.contains(place)), "{shown}");
+    assert!(
+        ["SE ÷ ", "US-CA ÷ ", "PL × ", "DK ÷ ", "NO ÷ ", "FR ÷ "].iter().all(|place| shown.contains(place)),
+        "{shown}"
+    );
 }
 
 #[test]

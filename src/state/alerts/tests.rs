@@ -111,7 +111,7 @@ fn first_forecast_message_comes_after_two_epochs_unless_an_option_sets_it() {
     assert!(
         !over
             && messages.len() == 1
-            && messages[0].starts_with("forecast after 2 of 100 epochs, 90 % intervals: time 1m 40s"),
+            && messages[0].starts_with("forecast after 2 of 100 epochs, 90 % intervals: time 100 s ("),
         "{messages:?}"
     );
     assert!(messages[0].contains("energy") && messages[0].contains("CO2e"));
@@ -223,10 +223,10 @@ fn end_before_the_planned_epochs_reports_what_it_saved() {
     };
     let message = end(40).unwrap();
     assert!(
-        message.starts_with("the run ended after 40 of 100 epochs; by the forecast, this saved time 1m (54"),
+        message.starts_with("the run ended after 40 of 100 epochs; by the forecast, this saved time 60 s (5"),
         "{message}"
     );
-    assert!(message.contains(", energy 6000 J (5") && message.contains(", CO2e 0.764 g (0.69"), "{message}");
+    assert!(message.contains(", energy 1.7 Wh (1.") && message.contains(", CO2e 760 mg (7"), "{message}");
     assert!(message.ends_with(" (90 % intervals); if it was to go on, continue it with resume="), "{message}");
     assert_eq!((end(0), end(100), end(101)), (None, None, None));
 }
@@ -277,17 +277,17 @@ fn messages_show_the_interval_of_estimated_energy() {
     let uncertainty = Uncertainty { used: band, to_come: band };
     let mut alerts = Alerts::new(options.alerts, options.epochs);
     let messages = reviewed_with(&mut alerts, &options, &ledger(2), 2, uncertainty).messages;
-    assert!(messages[0].contains("energy about 10 kJ (4500 J to "), "{messages:?}");
+    assert!(messages[0].contains("energy ≈ 2.8 Wh (1.3 to "), "{messages:?}");
     assert!(
-        messages[0].contains("CO2e about 1.3 g (0.") && messages[0].ends_with("the error of the estimates"),
+        messages[0].contains("CO2e ≈ 1.3 g (0.") && messages[0].ends_with("the error of the estimates"),
         "{messages:?}"
     );
     let messages = reviewed_with(&mut alerts, &options, &ledger(3), 3, uncertainty).messages;
     assert!(
-        messages[0].starts_with("budget_kwh=0.001 is passed: the forecast is about 0.0028 kWh (0.0013 to "),
+        messages[0].starts_with("budget_kwh=0.001 is passed: the forecast is ≈ 0.0028 kWh (0.0013 to "),
         "{messages:?}"
     );
-    assert!(messages[1].starts_with("budget_h=0.025 is passed: the forecast is 0.0278 h (0.02"), "{messages:?}");
+    assert!(messages[1].starts_with("budget_h=0.025 is passed: the forecast is 0.028 h (0.02"), "{messages:?}");
     let low = Options::parse("epochs=100 budget_kwh=0.0025", |_| None).unwrap();
     let mut alerts = Alerts::new(low.alerts, low.epochs);
     let is_over = (2..9).any(|n| reviewed_with(&mut alerts, &low, &ledger(n), n, uncertainty).over_budget);

@@ -58,11 +58,16 @@ fn groups_of_epochs_are_drawn_as_their_mean() {
     let report = report();
     let (is_energy, drawn) = epochs(&JsonView::new(&report)).unwrap();
     assert!(is_energy);
-    assert_eq!((drawn.unit, drawn.chart.y), ("kJ", (0.0, 12.0)));
+    assert_eq!(drawn.unit, "Wh");
+    assert!((drawn.chart.y.1 * 3.6 - 12.0).abs() < 1e-9);
     let areas = areas(&drawn);
     assert_eq!(areas.len(), 4, "the third is unknown");
-    assert_eq!(areas[0][..2], [(-0.4, 3.0), (1.4, 3.0)]);
-    assert_eq!(areas[3][..2], [(1.6, 12.0), (2.4, 12.0)]);
+    let is_at =
+        |at: (f64, f64), expected: (f64, f64)| (at.0 - expected.0).abs() + (at.1 * 3.6 - expected.1).abs() < 1e-9;
+    assert!(is_at(areas[0][0], (0.6, 3.0)) && is_at(areas[0][1], (2.4, 3.0)), "{:?}", areas[0]);
+    assert!(is_at(areas[3][0], (2.6, 12.0)) && is_at(areas[3][1], (3.4, 12.0)), "{:?}", areas[3]);
+    let hints: Vec<&str> = drawn.chart.hints.iter().map(|(.., text)| text.as_str()).collect();
+    assert_eq!(hints, ["epochs 1 to 2, each: 2.78 Wh", "epoch 3: 3.33 Wh"]);
 }
 
 #[test]
