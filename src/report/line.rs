@@ -8,8 +8,8 @@ const MAX_COLUMNS: usize = 80;
 /// The separator of the line's parts.
 const SEPARATOR: &str = " · ";
 
-/// Renders the line: what is done, power, energy, CO2e and the time left, as far as they are known. Parts at the end are
-/// left out if the line would be too long.
+/// Renders the line: what is done, power, energy, CO2e and the time left, as far as they are known. Parts at the end
+/// are left out if the line would be too long.
 pub fn render(report: &Report) -> String {
     let parts: Vec<String> =
         [done(report), power(report), energy(report), emissions(report), left(report)].into_iter().flatten().collect();

@@ -1,5 +1,5 @@
-//! The progress of a run in shared numbers: the application's threads store it, the sampling thread reads it. It needs the
-//! newest one, and the first one: the run begins there.
+//! The progress of a run in shared numbers: the application's threads store it, the sampling thread reads it. It needs
+//! the newest one, and the first one: the run begins there.
 //!
 //! A store waits for nothing. Each goes into a slot of its own, the one that was stored longest ago. So threads that
 //! store at once do not lose a progress, and one that is stopped inside a store hides no later one. The numbers are

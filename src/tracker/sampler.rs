@@ -10,7 +10,7 @@ mod stand_in;
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll};
+use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll, LeaseState};
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::PackedMark;
 use crate::forecast::run_progress::WorkMark;
@@ -208,13 +208,8 @@ impl Sampler {
         state.carbon.clock.note(os::clock_sample());
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
-        if first_work.is_some() {
-            state.enter_work(first_work, has_marks, &leases);
-        }
-        if state.enter_work(work, has_marks, &leases) {
-            publish_piece(&self.leases, work);
-        }
         state.forecasting.work_number = self.work_number;
+        enter_works(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {
             state.apply_lease(number, lease, report);
@@ -356,6 +351,22 @@ impl Sampler {
             shared.queue_message(CLOSED_DESCRIPTORS.into());
         }
         self.lost_descriptors = lost;
+    }
+}
+
+/// Enters the run's first progress, if this is the first look, and its newest one. A piece that ends or begins there is
+/// published.
+fn enter_works(
+    state: &mut RunState,
+    [first, newest]: [Option<WorkMark>; 2],
+    has_marks: bool,
+    (leases, manager): (&[LeaseState], &LeaseManager),
+) {
+    if first.is_some() {
+        state.enter_work(first, has_marks, leases);
+    }
+    if state.enter_work(newest, has_marks, leases) {
+        publish_piece(manager, newest);
     }
 }
 

@@ -3,9 +3,9 @@
 use super::json_view::{JsonView, percent, whole};
 use super::run_page;
 use super::tables::{TableHead, blocks};
-use crate::units::ErrorBand;
-use crate::units::{Amount, duration};
+use crate::units::{Amount, DisplayUnit, ErrorBand, digits, duration};
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 
 /// The most runs with all sections on a page.
 const MAX_IN_FULL: usize = 12;
@@ -83,15 +83,26 @@ fn totals(runs: &[JsonView]) -> Markup {
     }
 }
 
+/// A row for each run, with one unit a column and a bar of its energy.
 fn overview(runs: &[JsonView]) -> Markup {
+    let most = |pointer: &str| runs.iter().filter_map(|run| run.number(pointer)).fold(0.0, f64::max);
+    let unit = |pointer: &str, amount: Amount<'static>| DisplayUnit::of(amount, most(pointer));
+    let [time, energy, emissions] =
+        [("/usage/duration_s", Amount::Time), ("/usage/energy_j", Amount::Energy), ("/usage/co2eq_g", Amount::Grams)]
+            .map(|(pointer, amount)| (pointer, unit(pointer, amount)));
+    let title = |words: &str, (_, unit): (&str, DisplayUnit<'static>)| format!("{words}, {}", unit.name);
+    let titles = [title("time", time), title("energy", energy), title("CO2e", emissions)];
     let heads = [
         TableHead::Text("run"),
         TableHead::Number("epochs"),
-        TableHead::Number("time"),
-        TableHead::Number("energy"),
-        TableHead::Number("CO2e"),
+        TableHead::Number(&titles[0]),
+        TableHead::Number(&titles[1]),
+        TableHead::Bar,
+        TableHead::Number(&titles[2]),
         TableHead::Number("coverage"),
     ];
+    let most_j = most("/usage/energy_j").max(f64::MIN_POSITIVE);
+    let width = |joules: f64| format!("width:{:.1}%", joules / most_j * 100.0);
     let rows = html! {
         @for (n, run) in runs.iter().enumerate() {
             tr data-report=(n) {
@@ -101,12 +112,51 @@ fn overview(runs: &[JsonView]) -> Markup {
                     span.soft { (run_page::where_and_when(run)) }
                 }
                 td.n data-label="epochs" { (run.shown("/run/epochs_done", whole)) }
-                td.n data-label="time" { (run.shown("/usage/duration_s", duration)) }
-                td.n data-label="energy" { (run.used("/usage/energy_j", Amount::Energy)) }
-                td.n data-label="CO2e" { (run.used("/usage/co2eq_g", Amount::Grams)) }
+                td.n data-label=(titles[0]) { (run.shown(time.0, |seconds| digits(time.1.amount(seconds)))) }
+                td.n data-label=(titles[1]) { (run.used_in(energy.0, energy.1)) }
+                td.bar { @if let Some(joules) = run.number(energy.0) { span style=(width(joules)) {} } }
+                td.n data-label=(titles[2]) { (run.used_in(emissions.0, emissions.1)) }
                 td.n data-label="coverage" { (run.shown("/usage/coverage", percent)) }
             }
         }
     };
-    blocks(&heads, rows)
+    html! { (groups(runs, energy, emissions)) (blocks(&heads, rows)) }
+}
+
+/// A row for each name that several runs have: their number, the mean and the range.
+fn groups(runs: &[JsonView], energy: (&str, DisplayUnit<'static>), emissions: (&str, DisplayUnit<'static>)) -> Markup {
+    let mut named: BTreeMap<String, Vec<&JsonView>> = BTreeMap::new();
+    runs.iter().for_each(|run| named.entry(run_page::name(run)).or_default().push(run));
+    let several: Vec<_> = named.into_iter().filter(|(_, runs)| runs.len() > 1).collect();
+    let shown = |runs: &[&JsonView], (pointer, unit): (&str, DisplayUnit<'static>)| {
+        let known: Vec<f64> = runs.iter().filter_map(|run| run.number(pointer)).map(|x| unit.amount(x)).collect();
+        let (least, most) = known.iter().fold((f64::MAX, 0.0f64), |(a, b), x| (a.min(*x), b.max(*x)));
+        match known.len() {
+            0 => "unknown".to_owned(),
+            count => {
+                let mean = known.iter().sum::<f64>() / count as f64;
+                format!("{} ({} to {})", digits(mean), digits(least), digits(most))
+            }
+        }
+    };
+    let titles = [energy, emissions].map(|(_, unit)| unit.name);
+    let [of_energy, of_emissions] =
+        [format!("mean energy (range), {}", titles[0]), format!("mean CO2e (range), {}", titles[1])];
+    let heads = [
+        TableHead::Text("name"),
+        TableHead::Number("runs"),
+        TableHead::Number(&of_energy),
+        TableHead::Number(&of_emissions),
+    ];
+    let rows = html! {
+        @for (name, runs) in &several {
+            tr {
+                th.long scope="row" { (name) }
+                td.n data-label="runs" { (runs.len()) }
+                td.n data-label=(of_energy) { (shown(runs, energy)) }
+                td.n data-label=(of_emissions) { (shown(runs, emissions)) }
+            }
+        }
+    };
+    html! { @if !several.is_empty() { (blocks(&heads, rows)) } }
 }

@@ -152,7 +152,7 @@ fn power(run: &JsonView, error: Option<ErrorBand>) -> Markup {
 
 /// A bar with the share of each kind of device, or of each device if one kind has several.
 fn where_it_went(run: &JsonView) -> Markup {
-    const MOST: usize = 16;
+    const MOST: usize = 64;
     let devices = run.list("/components");
     let known: Vec<(&JsonView, f64)> =
         devices.iter().filter_map(|device| Some((device, device.number("/energy_j")?))).collect();
@@ -166,6 +166,7 @@ fn where_it_went(run: &JsonView) -> Markup {
         .filter(|(.., share)| *share > 0.0)
         .collect();
     let gpus: Vec<_> = known.iter().filter(|(device, _)| device.words("/kind") == "gpu").take(MOST).collect();
+    let most_of_gpus = gpus.iter().map(|(_, joules)| *joules).fold(f64::MIN_POSITIVE, f64::max);
     html! {
         @if all > 0.0 && known.len() > 1 {
             h2 { "Where it went" }
@@ -176,10 +177,12 @@ fn where_it_went(run: &JsonView) -> Markup {
                 ul.legend { @for (name, words, share) in &kinds { li class=(name) { (words) " " (whole_percent(*share)) } } }
             }
             @if gpus.len() > 1 {
-                @for (device, joules) in &gpus {
-                    div.share {
-                        span { (device.words("/id")) } span.n { (whole_percent(joules / all)) }
-                        span.gpu style=(format!("width:{:.1}%", joules / all * 100.0)) {}
+                div.each {
+                    @for (n, (device, joules)) in gpus.iter().enumerate() {
+                        div title=(device.words("/id")) {
+                            "GPU " (n + 1) ", " (percent(joules / all))
+                            span.gpu style=(format!("width:{:.1}%", joules / most_of_gpus * 100.0)) {}
+                        }
                     }
                 }
             }

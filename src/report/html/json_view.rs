@@ -3,8 +3,7 @@
 use crate::measurement::channel::MeasuringMethod;
 
 use crate::report::{RunPhase, ranks};
-use crate::units::Amount;
-use crate::units::ErrorBand;
+use crate::units::{Amount, DisplayUnit, ErrorBand, digits, two_digits};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -142,6 +141,19 @@ impl<'a> JsonView<'a> {
         match !self.has(pointer) && self.is_counted_elsewhere() {
             true => html! { span.unknown { "in another rank's" } },
             false => self.amount(pointer, amount, self.error("/usage/error")),
+        }
+    }
+
+    /// The same in a column with this unit.
+    pub fn used_in(&self, pointer: &str, unit: DisplayUnit<'_>) -> Markup {
+        let error = self.error("/usage/error");
+        let written = if error.is_some() { two_digits } else { digits };
+        match !self.has(pointer) && self.is_counted_elsewhere() {
+            true => html! { span.unknown { "in another rank's" } },
+            false => html! {
+                @if error.is_some() && self.has(pointer) { "≈ " }
+                (self.shown(pointer, |x| written(unit.amount(x))))
+            },
         }
     }
 

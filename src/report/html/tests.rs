@@ -177,3 +177,28 @@ fn the_ranks_of_a_job_are_one_run() {
     assert!(both.contains("<h1>2 runs, 9 ranks</h1>"), "{both}");
     assert_eq!((both.matches("<details").count(), both.matches("<tr data-report=").count()), (2, 2));
 }
+
+/// Runs of one name have a row with their mean and range. A column has one unit, and each run a bar.
+#[test]
+fn several_runs_can_be_compared_by_eye() {
+    let of = |id: &str, name: &str, joules: f64| {
+        let mut one = report("rapl", "counter");
+        (one["run"]["id"], one["run"]["name"]) = (json!(id), json!(name));
+        one["usage"]["energy_j"] = json!(joules);
+        one
+    };
+    let page = page(&[of("a", "net", 3.6e3), of("b", "net", 7.2e3), of("c", "big", 3.6e6)]);
+    assert!(page.contains(">0.00150 (0.00100 to 0.00200)<") && page.contains(">energy, kWh<"), "{page}");
+    assert_eq!(page.matches("<td class=\"bar\"><span style=\"width:").count(), 3);
+    assert!(!page.contains(">big</th><td class=\"n\" data-label=\"runs\">"), "one run is no group");
+}
+
+/// A card that does nothing is seen.
+#[test]
+fn each_of_several_gpus_has_its_share() {
+    let mut one = report("nvml", "counter");
+    let gpu = |id: &str, joules: f64| json!({"kind": "gpu", "device": "H", "id": id, "source": "nvml", "method": "counter", "energy_j": joules});
+    one["components"] = json!([gpu("a", 3e5), gpu("b", 1e5), gpu("c", 0.0)]);
+    let words = words(&one);
+    assert!(["GPU 1, 75.0 %", "GPU 2, 25.0 %", "GPU 3, 0.0 %"].iter().all(|part| words.contains(part)), "{words}");
+}

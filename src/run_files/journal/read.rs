@@ -12,8 +12,7 @@ use crate::report::ComponentStatus;
 use crate::run_files::attempt::Process;
 use crate::run_files::crash_counter::Count;
 use crate::sanitize;
-use crate::units;
-use crate::units::ErrorBand;
+use crate::units::{self, ErrorBand};
 use serde_json::Value;
 
 /// Most invalid lines that are reported one by one. Further lines are counted only.
@@ -188,7 +187,7 @@ impl Journal {
             return false;
         };
         let is_possible = count > 0 && index.checked_add(count).is_some();
-        let is_piece = line.get("piece").and_then(Value::as_bool) == Some(true);
+        let is_piece = line.get("piece") == Some(&Value::Bool(true));
         if !is_piece {
             self.set_pieces_apart();
         }

@@ -295,7 +295,7 @@ fn messages_show_the_interval_of_estimated_energy() {
     let options = Options::parse("budget_kwh=0.00005", |_| None).unwrap();
     let messages =
         reviewed_with(&mut Alerts::new(options.alerts, options.epochs), &options, &ledger(2), 2, uncertainty).messages;
-    assert_eq!(messages, ["budget_kwh=0.00005 is passed: the use is about 0.000056 kWh (0.000028 to 0.00011 kWh)"]);
+    assert_eq!(messages, ["budget_kwh=0.00005 is passed: the use is ≈ 0.000056 kWh (0.000028 to 0.00011)"]);
 }
 
 /// A device that is lost in the first epoch leaves no epoch fully measured.

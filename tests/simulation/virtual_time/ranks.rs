@@ -12,7 +12,8 @@ use std::time::Duration;
 
 const WATTS: f64 = 100.0;
 
-/// Begins at the instants of `epochs`, ms from `start`, and ends at the second ones. Returns what the last report counts.
+/// Begins at the instants of `epochs`, ms from `start`, and ends at the second ones. Returns what the last report
+/// counts.
 fn counted(root: &str, start: os::Instant, epochs: &[(u64, u64)]) -> f64 {
     let until = |ms| pause((start + Duration::from_millis(ms)).left());
     until(epochs[0].0);
