@@ -54,7 +54,7 @@ impl Run {
             interval_s: options.interval.as_secs_f64(),
             planned: options.epochs,
             level: options.alerts.level,
-            has_budgets: false,
+            budgets: carbontracker::state::config::Budgets::default(),
             monitored: options.monitor_epochs,
             elsewhere,
             rates: options.carbon.rates,

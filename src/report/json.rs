@@ -14,6 +14,7 @@ use crate::measurement::channel::DeviceKind;
 use crate::measurement::unavailable::Unavailable;
 use crate::state::EarlierRuns;
 use crate::state::alerts::ForecastBasis;
+use crate::state::config::Budgets;
 use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, instant};
 use serde_json::{Map, Value, json};
@@ -130,6 +131,10 @@ fn run(report: &Report) -> Value {
         "epochs_done": report.epochs_done,
         "progress": report.progress,
         "work": report.work.map(|(done, total)| json!({"done": done, "total": total, "pieces": report.is_divided})),
+        "budgets": settings.budgets.is_any().then(|| {
+            let Budgets { kwh, g, h } = settings.budgets;
+            json!({"kwh": kwh, "g": g, "h": h, "passed": report.is_over_budget})
+        }),
         "resumed": report.resumed.map(|(times, lost)| json!({
             "times": times,
             "lost_epochs": lost.times,

@@ -48,6 +48,7 @@ use crate::forecast::{Estimate, Forecast};
 use crate::measurement::channel::Channel;
 use crate::measurement::unavailable::Unavailable;
 use crate::state::alerts::ForecastBasis;
+use crate::state::config::Budgets;
 use crate::state::{CountedElsewhere, EarlierRuns, RunState};
 use crate::units::J_PER_KWH;
 use carbon_section::Marginal;
@@ -89,8 +90,8 @@ pub struct ReportSettings {
     pub planned: u64,
     /// Share of runs that the forecast interval is meant to hold, 0 to 1.
     pub level: f64,
-    /// Whether a budget is set.
-    pub has_budgets: bool,
+    /// Limits on the whole run.
+    pub budgets: Budgets,
     /// Epochs after which measuring stops; None: it does not stop.
     pub monitored: Option<u64>,
     /// The other places of the what-if section; None: it was switched off.
@@ -159,6 +160,8 @@ pub struct Report {
     time_series: TimeSeries,
     /// Mean power of the last seconds, W; None: unknown.
     recent_watts: Option<f64>,
+    /// Whether a budget is passed.
+    is_over_budget: bool,
 }
 
 /// Time and energy of a run up to now. Energies are None while they are unknown.
@@ -173,6 +176,11 @@ struct UsageTotals {
 }
 
 impl Report {
+    /// Sets whether a budget is passed.
+    pub fn with_verdict(self, is_over_budget: bool) -> Report {
+        Report { is_over_budget, ..self }
+    }
+
     /// Appends notes. `more` gets the time since the open epoch's begin, s.
     pub fn with_notes(mut self, more: impl FnOnce(Option<f64>) -> Vec<String>) -> Report {
         self.notes.extend(more(self.open_epoch.filter(|_| !self.is_divided).map(|(seconds, _)| seconds)));

@@ -56,6 +56,7 @@ impl Report {
             what_if: None,
             time_series: TimeSeries::default(),
             recent_watts: recent_watts(state, now.at),
+            is_over_budget: false,
         };
         report.raise_forecast();
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {

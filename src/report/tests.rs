@@ -34,7 +34,7 @@ fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
         interval_s: 1.0,
         planned,
         level: 0.9,
-        has_budgets: false,
+        budgets: crate::state::config::Budgets::default(),
         monitored: None,
         elsewhere: Elsewhere::find(&WhatIfOption::Usual).unwrap(),
         rates: Rates::default(),

@@ -83,7 +83,7 @@ pub fn so_far(report: &Report, at: UnixS, power: Option<CarriedInterval>) -> Val
     });
     json!({
         "unix_s": at.0,
-        "run": some_of(report, "run", &["last_end_unix_s", "state", "epochs_done", "progress", "work"]),
+        "run": some_of(report, "run", &["last_end_unix_s", "state", "epochs_done", "progress", "work", "budgets"]),
         "usage": some_of(report, "usage", &["duration_s", "energy_j", "co2eq_g", "coverage", "epochs", "between"]),
         "forecast": some_of(report, "forecast", &["basis", "after_epochs", "after_share", "level", "duration_s", "energy_j", "co2eq_g", "saved", "history"]),
         "g_per_kwh": report.section("intensity").get("g_per_kwh"),

@@ -238,7 +238,7 @@ impl Writer {
         let open = state.attribution.ledger.is_open().then(|| OpenEpoch { share: self.shared.marked_share() });
         let whole = state.attribution.settled >= state.attribution.ledger.epochs() && !state.lifecycle.failed;
         let report = Report::new(&self.settings, &state, Now { at, whole, open }, detail);
-        let report = report.with_notes(|open_s| self.shared.notes(open_s));
+        let report = report.with_notes(|open_s| self.shared.notes(open_s)).with_verdict(self.shared.is_over_budget());
         // Readings come late. The time must end where the energy ends, or the power would be too low.
         let ledger = &state.attribution.ledger;
         let used = ReportedEnergy { until: state.all_known_until().min(at), energy: ledger.timeline().total() };

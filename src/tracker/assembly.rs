@@ -149,7 +149,7 @@ impl RunPlan {
             interval_s: self.options.interval.as_secs_f64(),
             planned: run.planned,
             level: self.options.alerts.level,
-            has_budgets: self.options.alerts.budgets.is_any(),
+            budgets: self.options.alerts.budgets,
             monitored: self.options.monitor_epochs,
             elsewhere: self.elsewhere,
             rates: self.options.carbon.rates,

@@ -136,7 +136,7 @@ impl Tracker {
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
-        if self.parts.settings.has_budgets {
+        if self.parts.settings.budgets.is_any() {
             self.await_review();
         }
         Ok(if self.parts.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
@@ -230,7 +230,7 @@ impl Tracker {
     /// Hands the oldest message to `take`; it stays queued if that fails. If none is queued, it waits for the review of
     /// the last epoch, which may make one.
     pub fn take_message(&self, take: impl FnOnce(&str) -> Result<Status>) -> Result<Status> {
-        let may_come = self.parts.settings.planned > 0 || self.parts.settings.has_budgets;
+        let may_come = self.parts.settings.planned > 0 || self.parts.settings.budgets.is_any();
         if may_come && self.parts.shared.messages().is_empty() {
             self.await_review();
         }
@@ -290,6 +290,7 @@ impl Tracker {
         let work = self.parts.shared.work.load().map(|(_, work)| work);
         Report::new(&self.parts.settings, &state, Now { at: os::monotonic_ns(), whole, open }, detail)
             .with_notes(|open_s| self.parts.shared.notes(open_s))
+            .with_verdict(self.parts.shared.is_over_budget())
             .with_work(work)
     }
 

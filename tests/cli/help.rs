@@ -63,9 +63,9 @@ fn shell(program: &str, arguments: &[&str], script: &str) -> Option<String> {
 fn completions_work_in_the_shells() {
     let bash = carbontracker(&["completion", "bash"]);
     shell("bash", &["-n"], &bash);
-    let ask = "\ncomplete -p carbontracker\nCOMP_WORDS=(carbontracker run --ma) COMP_CWORD=2; _carbontracker carbontracker --ma run; echo \"${COMPREPLY[@]}\"\n";
+    let ask = "\ncomplete -p carbontracker\nCOMP_WORDS=(carbontracker run --qui) COMP_CWORD=2; _carbontracker carbontracker --qui run; echo \"${COMPREPLY[@]}\"\n";
     let completed = shell("bash", &["--norc"], &(bash + ask)).expect("bash");
-    assert!(completed.contains("-F _carbontracker") && completed.lines().any(|line| line == "--mark"), "{completed}");
+    assert!(completed.contains("-F _carbontracker") && completed.lines().any(|line| line == "--quiet"), "{completed}");
     shell("zsh", &["-n"], &carbontracker(&["completion", "zsh"]));
     let fish = carbontracker(&["completion", "fish"]) + "\ncomplete -C 'carbontracker doc'\n";
     assert!(shell("fish", &["--no-config"], &fish).is_none_or(|completed| completed.contains("doctor")));

@@ -180,6 +180,32 @@ fn marks_divide_the_run_and_lose_nothing() {
 }
 
 #[test]
+fn lines_that_a_pattern_matches_are_marks_and_every_nth_is_enough() {
+    let script = "for i in $(seq 1 7); do echo step $i; echo no step; done";
+    let done = |name: &str, options: &[&str]| reported(name, options, script).0["run"]["epochs_done"].as_u64().unwrap();
+    assert_eq!(done("pattern", &["--mark-regex", "^step \\d+$"]), 7);
+    assert_eq!(done("every", &["--mark-regex", "^step", "--mark-every", "3"]), 3);
+    assert_eq!(done("text-every", &["--mark", "no step", "--mark-every", "7"]), 1);
+    for wrong in [&["--mark-regex", "("][..], &["--mark", "a", "--mark-regex", "b"], &["--mark-every", "2"]] {
+        let refused = output(wrong, &["true"]);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0), "{refused:?}");
+    }
+}
+
+/// Standard error is a pipe here, so the status is lines.
+#[test]
+fn status_comes_at_the_chosen_interval_or_not_at_all() {
+    let shown =
+        |options: &[&str]| text(&output(&[&["-o", "sim_cpu=x:100"], options].concat(), &["sleep", "2.2"]).stderr);
+    let lines = |shown: &str| shown.lines().filter(|line| line.contains(" s · ")).count();
+    let often = shown(&["--status", "500ms"]);
+    assert!((1..=5).contains(&lines(&often)), "{often}");
+    assert!(often.contains("carbontracker: ") && often.contains(" · 100 W · "), "{often}");
+    assert_eq!((lines(&shown(&[])), lines(&shown(&["--status", "off"]))), (0, 0));
+    assert_eq!(output(&["--status", "1ms"], &["true"]).status.code(), Some(2));
+}
+
+#[test]
 fn misplaced_marks_are_reported() {
     let at_end = "echo epoch; sleep 3; echo epoch";
     let (_, output) = reported("at-end", &["--mark", "epoch"], at_end);

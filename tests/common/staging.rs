@@ -222,7 +222,7 @@ fn settings(options: Options) -> Arc<ReportSettings> {
         interval_s: options.interval.as_secs_f64(),
         planned: options.epochs,
         level: options.alerts.level,
-        has_budgets: false,
+        budgets: carbontracker::state::config::Budgets::default(),
         monitored: options.monitor_epochs,
         elsewhere: Elsewhere::find(&options.carbon.what_if).expect("zones"),
         rates: options.carbon.rates,

@@ -20,12 +20,14 @@ pub struct Epochs {
     marks: Mutex<Option<Marked>>,
     /// The number of marks beyond those.
     surplus: AtomicU64,
+    /// The number of lines that may be marks.
+    lines: AtomicU64,
 }
 
 impl Epochs {
     /// The epochs of a program that has not started yet.
     pub fn new(tracker: Option<Tracker>) -> Epochs {
-        Epochs { tracker, marks: Mutex::default(), surplus: AtomicU64::new(0) }
+        Epochs { tracker, marks: Mutex::default(), surplus: AtomicU64::new(0), lines: AtomicU64::new(0) }
     }
 
     /// Begins the start-up, or the only epoch.
@@ -36,6 +38,13 @@ impl Epochs {
         let left = if planned > 0.0 { (planned - done - 1.0) as u64 } else { u64::MAX };
         *self.marks() = Some(Marked { left, has_started: false });
         self.tracker.iter().for_each(|tracker| drop(tracker.begin()));
+    }
+
+    /// Takes a line that may be a mark: the first one is, and each `every`-th after it.
+    pub fn line(&self, every: u64) {
+        if self.lines.fetch_add(1, Ordering::Relaxed) % every.max(1) == 0 {
+            self.mark();
+        }
     }
 
     /// Begins an epoch at a mark.

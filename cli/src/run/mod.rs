@@ -17,7 +17,8 @@ use carbontracker::os::child::{self, HeldSignals};
 use carbontracker::run_files::state_folder;
 use carbontracker::tracker::Tracker;
 use epochs::Epochs;
-use output_marks::{Drain, Marks};
+use output_marks::{Drain, Marks, PatternMarks, TextMarks};
+use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 use status::{Pace, StatusLine};
 use std::ffi::OsString;
@@ -53,9 +54,11 @@ on them count too. An estimated processor counts only the cores that this comman
   carbontracker run -- make -j8
   carbontracker run -o 'location=DK pue=1.3' --report json --to energy.json -- ./train --epochs 10
   carbontracker run --mark 'begin of epoch' --epochs 10 -- stdbuf -oL ./train
+  carbontracker run --mark-regex '^step [0-9]+' --mark-every 100 -- ./solve
   carbontracker last
 
-With --mark, each line of standard output or standard error that contains TEXT is a mark. An epoch goes from mark to
+With --mark, each line of standard output or standard error that contains TEXT is a mark. With --mark-regex, each line
+that REGEX matches is one, once it has ended. --mark-every N takes the first of them and each N-th after it. An epoch goes from mark to
 mark, and from the last mark to the end. With --epochs N, the N-th epoch lasts to the end. The time before the first mark
 is the start-up: it is no epoch, and its energy counts as energy between epochs. Choose a text that is printed when an
 epoch begins. If it is printed when an epoch ends, such as its loss, the first epoch is part of the start-up: then give
@@ -90,10 +93,16 @@ pub struct RunArgs {
     #[arg(long)]
     name: Option<String>,
     /// Begin an epoch at each line of the program's output that contains TEXT
-    #[arg(long, value_name = "TEXT", value_parser = mark)]
+    #[arg(long, value_name = "TEXT", value_parser = mark, group = "marks")]
     mark: Option<String>,
+    /// Begin an epoch at each line of the program's output that REGEX matches
+    #[arg(long, value_name = "REGEX", value_parser = pattern, group = "marks")]
+    mark_regex: Option<Regex>,
+    /// Begin an epoch at the first of these lines, and at each N-th after it
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "marks", value_parser = clap::value_parser!(u64).range(1..))]
+    mark_every: u64,
     /// Number of epochs planned: forecast all of them
-    #[arg(long, value_name = "N", requires = "mark", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "marks", value_parser = clap::value_parser!(u64).range(1..))]
     epochs: Option<u64>,
     /// Format of the report
     #[arg(long, value_name = "FORMAT", default_value = "brief", value_parser = ["brief", "text", "line", "json", "csv", "prometheus", "html"])]
@@ -118,7 +127,24 @@ fn mark(text: &str) -> Result<String, String> {
     is_one_line.then(|| text.to_owned()).ok_or_else(|| "expected a text of one line".into())
 }
 
+/// Reads the pattern of --mark-regex. It compares bytes, so a letter that is not ASCII is itself only.
+fn pattern(text: &str) -> Result<Regex, String> {
+    const MAX_BYTES: usize = 1 << 20;
+    RegexBuilder::new(text).unicode(false).size_limit(MAX_BYTES).build().map_err(|error| error.to_string())
+}
+
 impl RunArgs {
+    /// Whether lines of the output begin epochs.
+    fn has_marks(&self) -> bool {
+        self.mark.is_some() || self.mark_regex.is_some()
+    }
+
+    /// A finder of the lines that are marks; None: there are none.
+    fn marks(&self) -> Option<Marks> {
+        let pattern = self.mark_regex.clone().map(|pattern| Marks::Pattern(PatternMarks::new(pattern)));
+        pattern.or(self.mark.as_deref().map(|text| Marks::Text(TextMarks::new(text))))
+    }
+
     /// Runs and measures the program. Returns its exit status.
     pub fn call(self) -> Done {
         // The tracker comes last, since it may leave files.
@@ -213,7 +239,7 @@ impl RunArgs {
         let program = program_name::name_of(&self.program, Path::is_file);
         let name = self.name.as_deref().or(parsed.files.name.as_deref()).unwrap_or(&program);
         // Without marks the whole program is one epoch.
-        let epochs = self.epochs.or(self.mark.is_none().then_some(1)).map(|epochs| epochs.to_string());
+        let epochs = self.epochs.or((!self.has_marks()).then_some(1)).map(|epochs| epochs.to_string());
         let job = named_job(parsed.job.as_deref());
         let own = [("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())];
         Options::parse(&self.options.with(&own), os::variable).map_err(|error| error.message)
@@ -233,7 +259,7 @@ impl RunArgs {
         for variable in FILE_VARIABLES.into_iter().filter(|name| !is_off(name)) {
             command.env_remove(variable);
         }
-        if self.mark.is_some() {
+        if self.has_marks() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         command
@@ -253,9 +279,8 @@ impl RunArgs {
         epochs: &'s Epochs,
         [output_drain, errors_drain]: &'s [Drain; 2],
     ) -> Vec<ScopedJoinHandle<'s, ()>> {
-        let Some(text) = &self.mark else { return Vec::new() };
-        let pass = |marks: &mut Marks, piece: &[u8]| (0..marks.take(piece)).for_each(|_| epochs.mark());
-        let (mut of_output, mut of_errors) = (Marks::new(text), Marks::new(text));
+        let Some((mut of_output, mut of_errors)) = self.marks().zip(self.marks()) else { return Vec::new() };
+        let pass = |marks: &mut Marks, piece: &[u8]| (0..marks.take(piece)).for_each(|_| epochs.line(self.mark_every));
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         // If an output has no reader any more, the program sees it: its next write fails.
         let output = output.map(|from| {
@@ -316,7 +341,7 @@ impl RunArgs {
             _ => report,
         };
         self.print_messages(epochs, &[]);
-        if self.mark.is_some() && !self.quiet {
+        if self.has_marks() && !self.quiet {
             epochs.doubts().iter().for_each(|doubt| complain(doubt));
         }
         let written = match (to, &self.to) {

@@ -1,15 +1,64 @@
-//! Passes a program's output on, byte by byte, and finds the lines that mark the end of an epoch.
+//! Passes a program's output on, byte by byte, and finds the lines that mark the begin of an epoch.
 
 use carbontracker::os::child::is_readable_within;
 use memchr::{memchr, memmem};
+use regex::bytes::Regex;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Finds lines that contain a text, in a stream that arrives in pieces.
-pub struct Marks {
+/// Finds the lines that are marks, in a stream that arrives in pieces.
+pub enum Marks {
+    /// Lines that contain a text.
+    Text(TextMarks),
+    /// Lines that a pattern matches.
+    Pattern(PatternMarks),
+}
+
+impl Marks {
+    /// Takes the next piece. Returns the number of lines found in it.
+    pub fn take(&mut self, piece: &[u8]) -> u64 {
+        match self {
+            Marks::Text(marks) => marks.take(piece),
+            Marks::Pattern(marks) => marks.take(piece),
+        }
+    }
+}
+
+/// Finds lines that a pattern matches. A line counts when it ends. Its first [`MAX_LINE_BYTES`] are compared.
+pub struct PatternMarks {
+    pattern: Regex,
+    line: Vec<u8>,
+}
+
+/// The most bytes of a line that are compared with a pattern.
+const MAX_LINE_BYTES: usize = 64 << 10;
+
+impl PatternMarks {
+    /// Makes a finder.
+    pub fn new(pattern: Regex) -> PatternMarks {
+        PatternMarks { pattern, line: Vec::new() }
+    }
+
+    fn take(&mut self, piece: &[u8]) -> u64 {
+        let mut found = 0;
+        for part in piece.split_inclusive(|&byte| byte == b'\n') {
+            let text = part.strip_suffix(b"\n").unwrap_or(part);
+            let room = MAX_LINE_BYTES.saturating_sub(self.line.len());
+            self.line.extend(text.iter().take(room));
+            if text.len() < part.len() {
+                found += u64::from(self.pattern.is_match(&self.line));
+                self.line.clear();
+            }
+        }
+        found
+    }
+}
+
+/// Finds lines that contain a text.
+pub struct TextMarks {
     text: memmem::Finder<'static>,
     /// The end of the bytes so far, shorter than the text.
     tail: Vec<u8>,
@@ -17,10 +66,10 @@ pub struct Marks {
     is_found: bool,
 }
 
-impl Marks {
+impl TextMarks {
     /// Makes a finder. The text has no newline.
-    pub fn new(text: &str) -> Marks {
-        Marks { text: memmem::Finder::new(text).into_owned(), tail: Vec::new(), is_found: false }
+    pub fn new(text: &str) -> TextMarks {
+        TextMarks { text: memmem::Finder::new(text).into_owned(), tail: Vec::new(), is_found: false }
     }
 
     /// Takes the next piece. Returns the number of lines found in it. A line counts as soon as its text is complete.
@@ -125,8 +174,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn count(text: &str, pieces: &[&[u8]]) -> u64 {
-        let mut marks = Marks::new(text);
+        let mut marks = TextMarks::new(text);
         pieces.iter().map(|piece| marks.take(piece)).sum()
+    }
+
+    #[test]
+    fn pattern_is_compared_with_whole_lines() {
+        let count = |pieces: &[&[u8]]| -> u64 {
+            let mut marks = PatternMarks::new(Regex::new(r"^epoch [0-9]+$").unwrap());
+            pieces.iter().map(|piece| marks.take(piece)).sum()
+        };
+        assert_eq!(count(&[b"epoch 1\nepoch x\nan epoch 2\nepoch 12\n"]), 2);
+        assert_eq!(count(&[b"ep", b"och 1", b"2\nepoch 3"]), 1, "the last line has not ended");
+        assert_eq!(count(&[&vec![b'x'; MAX_LINE_BYTES + 9][..], b"\nepoch 1\n"]), 1);
     }
 
     #[test]
@@ -140,7 +200,7 @@ mod tests {
 
     #[test]
     fn line_counts_before_its_end_arrives() {
-        let mut marks = Marks::new("epoch");
+        let mut marks = TextMarks::new("epoch");
         assert_eq!([marks.take(b"an epo"), marks.take(b"ch"), marks.take(b" more\n")], [0, 1, 0]);
     }
 

@@ -81,6 +81,7 @@ impl WatchView<'_> {
             "energy_j": of("/usage/energy_j"),
             "co2eq_g": of("/usage/co2eq_g"),
             "open": of("/run/open"),
+            "budgets": of("/run/budgets"),
             "forecast": of("/forecast").is_object().then(|| json!({
                 "level": forecast("level"),
                 "duration_s": forecast("duration_s"),
@@ -219,7 +220,28 @@ impl WatchView<'_> {
         }
         rows.push(("used", used.into_iter().flatten().collect()));
         rows.extend(self.forecast().filter(|_| !self.is_over).map(|parts| ("forecast", parts)));
+        rows.extend(self.budgets().map(|parts| ("budget", parts)));
+        rows.extend(self.notes().map(|note| ("note", vec![note.to_owned()])));
         rows
+    }
+
+    /// The limits on the whole run, and whether one is passed.
+    fn budgets(&self) -> Option<Vec<String>> {
+        let units = [("kwh", "kWh"), ("g", "g CO2e"), ("h", "h")];
+        let limit = |(name, unit): (&str, &str)| {
+            Some(format!("{} {unit}", number(self.report, &format!("/run/budgets/{name}"))?))
+        };
+        let limits: Vec<String> = units.into_iter().filter_map(limit).collect();
+        let is_passed = self.report.pointer("/run/budgets/passed") == Some(&Value::Bool(true));
+        let verdict = if is_passed { "passed: the run uses more, or will by its forecast" } else { "not passed" };
+        (!limits.is_empty()).then(|| limits.into_iter().chain([verdict.to_owned()]).collect())
+    }
+
+    /// The newest notes of the report.
+    fn notes(&self) -> impl Iterator<Item = &str> {
+        const MOST: usize = 3;
+        let notes = self.report.get("notes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        notes.iter().rev().take(MOST).rev().filter_map(Value::as_str)
     }
 
     /// A date in local time, with its offset.

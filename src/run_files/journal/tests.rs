@@ -30,7 +30,7 @@ fn settings() -> Arc<ReportSettings> {
         interval_s: 1.0,
         planned: 100,
         level: 0.9,
-        has_budgets: false,
+        budgets: crate::state::config::Budgets::default(),
         monitored: None,
         elsewhere: None,
         rates: Default::default(),

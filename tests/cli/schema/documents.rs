@@ -159,7 +159,10 @@ fn states(folder: &Path) -> Reports {
 /// A run that is measured by its progress, and stops early.
 fn worked(folder: &Path) -> Reports {
     let folder = folder.join("worked");
-    let tracker = make(&format!("{SIMULATED} location=DK job=off log_dir={}", folder.display()));
+    let tracker = make(&format!(
+        "{SIMULATED} budget_kwh=1 budget_g=1000 budget_h=1 location=DK job=off log_dir={}",
+        folder.display()
+    ));
     for step in 0..=60 {
         tracker.run_progress(f64::from(step), 100.0).unwrap();
         std::thread::sleep(Duration::from_millis(5));

@@ -97,6 +97,18 @@ fn open_epoch_counts_as_used_and_as_done() {
     assert!(first.iter().any(|line| line.contains("used      100 Wh, 11.4 g CO2e, in 5 min")), "{first:#?}");
 }
 
+#[test]
+fn budgets_and_notes_are_shown() {
+    let mut report = report();
+    report["run"]["budgets"] = json!({"kwh": null, "g": 0.2, "h": null, "passed": true});
+    report["notes"] = json!(["one", "two", "three", "mind the gap"]);
+    let shown = view(&report, 0.0).lines(120, false).join("\n");
+    assert!(shown.contains("budget    0.2 g CO2e, passed: the run uses more"), "{shown}");
+    assert!(shown.contains("note      mind the gap") && !shown.contains("note      one"), "{shown}");
+    report["run"]["budgets"]["passed"] = json!(false);
+    assert!(view(&report, 0.0).line().contains("; budget 0.2 g CO2e, not passed"));
+}
+
 /// The length of the first epoch is unknown, and a program has no epochs.
 #[test]
 fn first_epoch_and_a_program_have_no_share_without_marks() {
