@@ -37,6 +37,7 @@ core() {
     each "$doc" README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE NOTICE
     tree "$doc/docs" docs
     each "$doc/packaging" packaging/README.md
+    each "$doc/packaging/grafana" packaging/grafana/*.json
     each "$doc/examples" examples/*
 }
 

@@ -2,13 +2,14 @@
 
 use super::carbon_section::{self, Marginal};
 use super::job::JobReport;
-use super::time_series::TimeSeries;
+use super::time_series::{self, TimeSeries};
 use super::{ComponentReport, Detail, EpochRow, Now, Report, ReportSettings, RunPhase, UsageTotals, component};
 use crate::attribution::epochs::Epoch;
 use crate::carbon::emissions::{EmissionFactors, Emissions};
 use crate::carbon::impacts::Rates;
 use crate::carbon::intensity::GridIntensity;
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfRun};
+use crate::measurement::channel::DeviceKind;
 use crate::state::{FAULT, RunState};
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ impl Report {
             rates: rates(settings, state),
             what_if: None,
             time_series: TimeSeries::default(),
+            power_now: power_now(state, now, detail),
+            taken_unix_s: state.carbon.clock.unix_s(now.at).0,
         };
         report.raise_forecast();
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
@@ -101,6 +104,12 @@ impl UsageTotals {
             coverage: component::coverage(state),
         }
     }
+}
+
+/// Mean power of the newest seconds, where the report shows it; unknown once the run has ended.
+fn power_now(state: &RunState, now: Now, detail: Detail) -> [Option<f64>; DeviceKind::ALL.len()] {
+    let is_shown = matches!(detail, Detail::Epochs | Detail::Since(_)) && !state.lifecycle.finished;
+    if is_shown { time_series::recent_power(state, now.at) } else { [None; DeviceKind::ALL.len()] }
 }
 
 /// When the last epoch ended, s since 1970. In a resumed run it is None until an epoch ends in this process.

@@ -28,6 +28,7 @@ mod html;
 mod import;
 mod import_runs;
 mod kept_runs;
+mod prometheus;
 mod python;
 mod python_logs;
 mod run;
