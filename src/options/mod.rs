@@ -13,6 +13,8 @@ mod syntax;
 mod value;
 mod working_folder;
 
+pub use key::OptionKey;
+
 use crate::carbon::config::{CarbonConfig, WhatIfOption};
 use crate::carbon::intensity::zones;
 use crate::carbon::select::IntensityChoice;
@@ -24,7 +26,6 @@ use crate::run_files::config::RunFilesConfig;
 use crate::run_files::state_folder;
 use crate::sanitize;
 use crate::state::config::AlertConfig;
-use key::OptionKey;
 use std::ffi::OsString;
 use std::time::Duration;
 use working_folder::WorkingFolder;
@@ -53,11 +54,12 @@ pub struct Options {
     folder: WorkingFolder,
 }
 
-/// The keys, stage by stage.
-const TABLES: [&[OptionKey]; 4] = [run::KEYS, devices::KEYS, carbon::KEYS, files::KEYS];
+/// The keys, stage by stage, each with a heading.
+pub const TABLES: [(&str, &[OptionKey]); 4] =
+    [("Run and budgets", run::KEYS), ("Devices", devices::KEYS), ("Carbon", carbon::KEYS), ("Files", files::KEYS)];
 
 fn table() -> impl Iterator<Item = &'static OptionKey> {
-    TABLES.into_iter().flatten()
+    TABLES.into_iter().flat_map(|(_, keys)| keys)
 }
 
 /// The options' names.
