@@ -18,6 +18,7 @@ mod staging;
 
 mod aggregate;
 mod compat;
+mod config;
 mod doctor;
 mod escapes;
 mod estimate;

@@ -2,7 +2,7 @@
 
 use carbontracker::coordination::job::Job;
 use carbontracker::measurement::gpu_selection;
-use carbontracker::options::Options;
+use carbontracker::options::{ConfigFiles, Options};
 use carbontracker::os::{self, text};
 use carbontracker::sanitize;
 use nvml_wrapper::Nvml;
@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub fn all(options: &Options) -> Vec<Check> {
         gpus(),
         container(root),
     ];
-    checks.extend([shared_memory(), job(options.job.as_deref())]);
+    checks.extend([shared_memory(), job(options.job.as_deref()), configuration(options)]);
     checks.extend(options.files.log_dir.as_deref().map(log_dir));
     checks
 }
@@ -176,6 +176,23 @@ fn job(option: Option<&str>) -> Check {
         None => "none: each process counts all devices".into(),
     };
     Check::new("job", None, finding)
+}
+
+/// Shows the configuration files. Notes have what is left out of them.
+fn configuration(options: &Options) -> Check {
+    let shown =
+        |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let is_whole = options.config.messages.is_empty();
+    if options.config.read.is_empty() && !is_whole {
+        return Check::new("configuration", Some(false), "no file can be used: the notes have the reasons");
+    }
+    if options.config.read.is_empty() {
+        let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
+        let none = format!("no file at {}", shown(paths.into_iter().map(|(_, path)| path).collect()));
+        return Check::new("configuration", None, none);
+    }
+    let finding = format!("options are read from {}", shown(options.config.read.clone()));
+    Check::new("configuration", Some(is_whole), finding)
 }
 
 /// Checks the folder for the run's files. The library makes it if it is missing.

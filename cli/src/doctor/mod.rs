@@ -51,7 +51,7 @@ impl DoctorArgs {
     /// Measures, checks the machine and prints the findings.
     pub fn call(self) -> Done {
         let text = self.options.with(&[]);
-        let options = match Options::parse(&text, os::variable) {
+        let options = match Options::load(&text, os::variable) {
             Ok(options) => options,
             Err(error) => return refuse(&error.message),
         };
