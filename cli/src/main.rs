@@ -24,9 +24,10 @@ mod watch;
 mod wrap;
 mod zones;
 
-use crate::console::{WRONG_ARGUMENTS, complain, print};
+use crate::console::{WRONG_ARGUMENTS, complain, fail, print};
 use carbontracker::os::memory::Allocator;
 use carbontracker::sanitize;
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
@@ -111,7 +112,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     done.unwrap_or_else(|message| {
-        complain(&message);
+        fail(&message);
         ExitCode::FAILURE
     })
 }
@@ -173,7 +174,12 @@ fn command_of(most: usize) -> clap::Command {
             None => sub,
         }
     };
-    let command = Command::command().term_width(most).mut_subcommands(wrapped);
+    // Headings stay plain, like those of the list of subcommands.
+    let styles = Styles::plain()
+        .error(AnsiColor::Red.on_default().bold())
+        .invalid(AnsiColor::Yellow.on_default())
+        .valid(AnsiColor::Green.on_default());
+    let command = Command::command().styles(styles).term_width(most).mut_subcommands(wrapped);
     let command = command.after_help(wrap::wrapped(EXIT_STATUS, most));
     let list = list(&command, most);
     command
