@@ -15,8 +15,8 @@ pub fn columns() -> usize {
     known.unwrap_or(MAX_COLUMNS).clamp(MIN_COLUMNS, MAX_COLUMNS)
 }
 
-/// Fills lines of at most `most` characters. Lines of a paragraph are joined first. An indented line stays a line of its
-/// own, and its rest is indented below its second column, or a little more than the line.
+/// Fills lines of at most `most` characters. Lines of a paragraph are joined first. An indented line stays a line of
+/// its own, and its rest is indented below its second column, or a little more than the line.
 pub fn wrapped(text: &str, most: usize) -> String {
     let mut paragraphs: Vec<String> = Vec::new();
     let mut is_open = false;

@@ -1,7 +1,7 @@
 //! Configuration files: options for all users of a machine, of one user, and of the folder in which a program starts.
 //!
-//! A file has lines `key=value` and comments, which begin with `#`. It is untrusted: a line or a file that cannot be used
-//! is left out, with a message that names it.
+//! A file has lines `key=value` and comments, which begin with `#`. It is untrusted: a line or a file that cannot be
+//! used is left out, with a message that names it.
 
 use super::environment::nearest;
 use super::{key, keys};

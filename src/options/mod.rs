@@ -53,7 +53,7 @@ pub struct Options {
     pub alerts: AlertConfig,
     /// The configuration files, with messages on what has no effect.
     pub config: ConfigFiles,
-    /// The keys whose values came from a file or the environment, each with the place: a file and a line, or a variable.
+    /// The keys whose values came from a file or the environment, each with the place: file and line, or variable.
     set_as: Vec<(&'static str, String)>,
     folder: WorkingFolder,
 }

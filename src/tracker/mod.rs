@@ -68,8 +68,8 @@ struct RunStart {
 }
 
 impl Tracker {
-    /// Makes a tracker from an option string, the environment and the configuration files, and starts its threads. None:
-    /// the library is disabled.
+    /// Makes a tracker from an option string, the environment and the configuration files, and starts its threads.
+    /// None: the library is disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
         if environment::is_disabled(os::variable) {
             return Ok(None);

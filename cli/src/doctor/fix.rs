@@ -57,7 +57,7 @@ impl Plan {
             words.push('\n');
         }
         words
-            + "Fine readings of energy can show secrets to other users. On a machine with users whom you do not trust, give \
+            + "Fine readings of energy can show secrets to other users. If you do not trust all users of this machine, give \
             the right to a group instead: share/doc/carbontracker/docs/src/how-to/allow-rapl.md.\n"
     }
 
