@@ -93,9 +93,9 @@ impl ConfigFiles {
         files
     }
 
-    /// Adds the lines of a file.
+    /// Adds the lines of a file, the last one of each option.
     fn take(&mut self, scope: ConfigScope, path: &Path, text: &str) {
-        let mut wrong = Vec::new();
+        let (mut lines, mut wrong): (Vec<ConfigLine>, Vec<String>) = Default::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -103,10 +103,14 @@ impl ConfigFiles {
             }
             let place = format!("{}:{}", path.display(), number + 1);
             match pair(scope, line) {
-                Ok((key, value)) => self.lines.push(ConfigLine { key, value, place }),
+                Ok((key, value)) => {
+                    lines.retain(|line| line.key != key);
+                    lines.push(ConfigLine { key, value, place });
+                }
                 Err(why) => wrong.push(left_out(&place, &why)),
             }
         }
+        self.lines.extend(lines);
         let more = wrong.len().saturating_sub(MAX_MESSAGES);
         self.messages.extend(wrong.into_iter().take(MAX_MESSAGES));
         if more > 0 {
@@ -180,6 +184,7 @@ fn check_owner(file: &File) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::options::Options;
+    use proptest::prelude::*;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
@@ -305,6 +310,23 @@ mod tests {
         assert_eq!((read.lines.len(), read.messages.len()), (0, NOT_OF_FOLDER.len()));
         assert!(NOT_OF_FOLDER.iter().all(|key| keys().any(|known| known == *key)));
         assert_eq!(Files::new("trusted", ["", &text, ""]).read().lines.len(), NOT_OF_FOLDER.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn any_text_is_read_and_long_messages_are_few(
+            text in "(([a-z_]{0,9}|epochs|pue|api_key|what_if) ?= ?.{0,9}\n|.{0,20}\n){0,30}",
+        ) {
+            for scope in [ConfigScope::Machine, ConfigScope::User, ConfigScope::Folder] {
+                let mut files = ConfigFiles::default();
+                files.take(scope, Path::new("/x.conf"), &text);
+                prop_assert!(files.messages.len() <= MAX_MESSAGES + 1);
+                let read = Options::parse_over(&files, "", |_| None);
+                prop_assert!(read.is_ok(), "{:?}", read.err().map(|error| error.message));
+                prop_assert!(read.unwrap().config.messages.iter().all(|message| sanitize::is_clean(message)));
+            }
+        }
     }
 
     #[test]

@@ -97,6 +97,24 @@ fn bad_lines_are_reported_once_and_change_nothing_else() {
     assert!(String::from_utf8_lossy(&output.stderr).contains(&place), "{output:?}");
 }
 
+/// In the string it is an error. A variable may be one of a newer version, so it is a message.
+#[test]
+fn misspelt_option_and_variable_are_reported_once() {
+    let home = Home::new("misspelt", "sim_cpu=A:50\n", "");
+    let output = home.command(&["run", "-o", "locaton=DK", "--", "true"]).output().unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), why.matches("did you mean location?").count()), (Some(2), 1), "{why}");
+    for arguments in [&["run", "--", "true"][..], &["doctor"]] {
+        let output = home.command(arguments).env("CARBONTRACKER_LOCATON", "DK").output().unwrap();
+        let all = [output.stdout, output.stderr].concat();
+        let all = String::from_utf8_lossy(&all);
+        assert_eq!(all.matches("did you mean CARBONTRACKER_LOCATION?").count(), 1, "{arguments:?}: {all}");
+    }
+    let estimate = home.command(&["estimate", "--like", "x"]).env("CARBONTRACKER_LOCATON", "DK").output().unwrap();
+    let why = String::from_utf8_lossy(&estimate.stderr);
+    assert_eq!(why.matches("did you mean CARBONTRACKER_LOCATION?").count(), 1, "{why}");
+}
+
 #[test]
 fn file_of_another_user_is_left_out_and_named() {
     let home = Home::new("owner", "sim_cpu=A:50\n", "pue=1.3\n");
