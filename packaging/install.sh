@@ -21,10 +21,18 @@ parts="core $([ ! -d bindings ] || ls bindings)"
 
 core() {
     put bin "$OUT/carbontracker"
+    link bin ctrack carbontracker # where another program has the longer name
     show share/man/man1 carbontracker.1 man
+    link share/man/man1 ctrack.1 carbontracker.1
+    for page in run doctor estimate when last watch report aggregate import replay score options zones version \
+        completion man; do
+        show share/man/man1 "carbontracker-$page.1" man $page
+    done
     show share/bash-completion/completions carbontracker completion bash
+    link share/bash-completion/completions ctrack carbontracker
     show share/zsh/site-functions _carbontracker completion zsh
     show share/fish/vendor_completions.d carbontracker.fish completion fish
+    link share/fish/vendor_completions.d ctrack.fish carbontracker.fish
     put include include/carbontracker.h
     put lib "$OUT/libcarbontracker.a"
     put lib "$OUT/libcarbontracker.so" "libcarbontracker.so.$version"
@@ -37,6 +45,7 @@ core() {
     each "$doc" README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE NOTICE
     tree "$doc/docs" docs
     each "$doc/packaging" packaging/README.md
+    each "$doc/packaging/grafana" packaging/grafana/*.json
     each "$doc/examples" examples/*
 }
 

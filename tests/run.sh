@@ -16,6 +16,8 @@ cores=$(nproc)
 export PROPTEST_CASES=${PROPTEST_CASES:-64}
 # What 'carbontracker run' keeps by default. A developer's own runs are no history for a test.
 export XDG_STATE_HOME=$target/state
+# A developer's own configuration file has no effect on a test.
+export XDG_CONFIG_HOME=$target/config
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
 # Two programs run at a time, in this order. Those after `alone` wait for the installed tree. `applications` runs by

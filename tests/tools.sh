@@ -30,6 +30,8 @@ strace strace system calls
 zsh zsh completion in shells
 fish fish completion in shells
 groff groff-base man pages
+promtool prometheus metrics of Prometheus
+prometheus-node-exporter prometheus-node-exporter metrics of Prometheus
 setpriv util-linux other users and processors
 taskset util-linux other users and processors
 unshare util-linux other users and processors

@@ -1,5 +1,6 @@
 //! The terminal: messages to standard error, results to standard output.
 
+use ::console::{Style, Term};
 use carbontracker::sanitize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -16,9 +17,18 @@ pub fn complain(message: &str) {
     let _ = writeln!(io::stderr(), "carbontracker: {}", sanitize::text(message));
 }
 
+/// Writes the message about a failure, which ends the command. On a terminal it begins in red.
+pub fn fail(message: &str) {
+    if !Term::stderr().features().colors_supported() {
+        return complain(message);
+    }
+    let name = Style::new().red().bold().force_styling(true).apply_to("carbontracker:");
+    let _ = writeln!(io::stderr(), "{name} {}", sanitize::text(message));
+}
+
 /// Reports wrong arguments. Returns their exit status.
 pub fn refuse(message: &str) -> Done {
-    complain(message);
+    fail(message);
     Ok(ExitCode::from(WRONG_ARGUMENTS))
 }
 

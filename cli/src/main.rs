@@ -14,15 +14,20 @@ mod import;
 mod last;
 mod man;
 mod option_args;
+mod options_list;
 mod python;
 mod report;
 mod report_files;
 mod run;
+mod version;
 mod watch;
+mod wrap;
+mod zones;
 
-use crate::console::{WRONG_ARGUMENTS, complain, print};
+use crate::console::{WRONG_ARGUMENTS, complain, fail, print};
 use carbontracker::os::memory::Allocator;
 use carbontracker::sanitize;
+use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::{self, Write};
@@ -54,16 +59,20 @@ enum Task {
     Aggregate(aggregate::AggregateArgs),
     Report(report::ReportArgs),
     Import(import::ImportArgs),
+    Options(options_list::OptionsArgs),
+    Zones(zones::ZonesArgs),
     Completion(completion::CompletionArgs),
     Man(man::ManArgs),
+    Version(version::VersionArgs),
 }
 
 /// The groups in the list of subcommands. Each subcommand is in one group.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Measure", &["run", "doctor"]),
     ("Plan a run by earlier ones", &["estimate", "when"]),
     ("Read the files of runs", &["last", "watch", "report", "aggregate", "import"]),
     ("Forecast recorded runs", &["replay", "score"]),
+    ("Look up", &["options", "zones", "version"]),
     ("Set up the command", &["completion", "man"]),
 ];
 
@@ -72,6 +81,7 @@ Examples:
   carbontracker run -- make -j8                             measure a build
   carbontracker doctor                                      show what can be measured here, and how to enable the rest
   carbontracker run --mark epoch --epochs 10 -- ./train     measure each epoch, with a forecast
+  carbontracker help options                                list all keys of -o, with units and defaults
 
 Exit status: 0 done; 1 it failed, and the message has the reason; 2 wrong arguments. 'carbontracker help SUBCOMMAND'
 explains each subcommand and its exit status. The documents are in share/doc/carbontracker: README.md,
@@ -94,12 +104,15 @@ fn main() -> ExitCode {
         Ok(Task::Aggregate(args)) => aggregate::text(&args).and_then(|text| print(&text)),
         Ok(Task::Report(args)) => report::run(&args).and_then(|text| print(&text)),
         Ok(Task::Import(args)) => import::run(&args),
+        Ok(Task::Options(args)) => args.call(),
+        Ok(Task::Zones(args)) => args.call(),
         Ok(Task::Completion(args)) => args.call(),
         Ok(Task::Man(args)) => args.call(),
+        Ok(Task::Version(args)) => args.call(),
         Err(error) => error.exit(),
     };
     done.unwrap_or_else(|message| {
-        complain(&message);
+        fail(&message);
         ExitCode::FAILURE
     })
 }
@@ -147,19 +160,38 @@ fn is_program(word: &str) -> bool {
     word.contains('/') || folders.any(|folder: PathBuf| folder.join(word).is_file())
 }
 
-/// The command with the grouped list of subcommands in its help.
+/// The command for this terminal, with the grouped list of subcommands in its help.
 fn command() -> clap::Command {
-    let command = Command::command();
-    let list = list(&command);
+    command_of(wrap::columns())
+}
+
+/// The command, with help in lines of at most `most` columns.
+fn command_of(most: usize) -> clap::Command {
+    let wrapped = |sub: clap::Command| {
+        let after = if sub.get_name() == "options" { Some(options_list::help()) } else { None };
+        match after.or_else(|| Some(sub.get_after_help()?.to_string())) {
+            Some(text) => sub.after_help(wrap::wrapped(&text, most)),
+            None => sub,
+        }
+    };
+    // Headings stay plain, like those of the list of subcommands.
+    let styles = Styles::plain()
+        .error(AnsiColor::Red.on_default().bold())
+        .invalid(AnsiColor::Yellow.on_default())
+        .valid(AnsiColor::Green.on_default());
+    let command = Command::command().styles(styles).term_width(most).mut_subcommands(wrapped);
+    let command = command.after_help(wrap::wrapped(EXIT_STATUS, most));
+    let list = list(&command, most);
     command
         .help_template(format!("{{about}}\n\n{{usage-heading}} {{usage}}\n\n{list}Options:\n{{options}}{{after-help}}"))
 }
 
 /// The subcommands with one line each, by group.
-fn list(command: &clap::Command) -> String {
+fn list(command: &clap::Command, most: usize) -> String {
+    const ABOUT_COLUMN: usize = 14;
     let line = |name: &&str| {
         let about = command.find_subcommand(name)?.get_about()?;
-        Some(format!("  {name:<11} {about}\n"))
+        Some(wrap::filled(&format!("  {name:<11} {about}"), most, ABOUT_COLUMN) + "\n")
     };
     let group = |(heading, names): (&str, &[&str])| {
         let lines: String = names.iter().filter_map(line).collect();

@@ -1,17 +1,43 @@
 //! The man page.
 
-use crate::console::{Done, print};
+use crate::console::{Done, print, refuse};
 use clap::Command;
 use clap_mangen::Man as Page;
-use roff::{Roff, roman};
+use roff::{Roff, bold, roman};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-To read it: carbontracker man > carbontracker.1 && man ./carbontracker.1
+'make install' installs the page of the command and one for each subcommand: man carbontracker, man carbontracker-run.
+By hand: carbontracker man > carbontracker.1 && man ./carbontracker.1
 
-Exit status: 0 done, 1 a page could not be written, 2 wrong arguments.";
+Exit status: 0 done, 1 a page could not be written, 2 wrong arguments or no such subcommand.";
+
+/// Columns of an example or a table. A page of 80 columns has a margin.
+const EXAMPLE_COLUMNS: usize = 72;
+
+/// The section ENVIRONMENT of each page.
+const ENVIRONMENT: [(&str, &str); 10] = [
+    ("CARBONTRACKER_KEY", "the option KEY, such as CARBONTRACKER_LOCATION=DK: see carbontracker-options(1)"),
+    ("CARBONTRACKER_DISABLE", "any value but 0, no, false, off and the empty one turns the library off"),
+    ("XDG_CONFIG_HOME", "where the user's configuration file is; by default ~/.config"),
+    ("XDG_STATE_HOME", "where the newest runs are kept; by default ~/.local/state"),
+    ("CUDA_VISIBLE_DEVICES", "and similar variables: the GPUs that are measured"),
+    ("https_proxy, no_proxy, SSL_CERT_FILE", "for live services"),
+    ("CHROME", "the browser that prints PDFs"),
+    ("NO_COLOR", "no colour"),
+    ("TERM", "no colour and no drawing over lines if it is dumb"),
+    ("COLUMNS", "width of help and findings where standard output is no terminal"),
+];
+
+/// The section FILES of each page.
+const FILES: [(&str, &str); 4] = [
+    ("/etc/carbontracker.conf", "options for all users of this machine"),
+    ("~/.config/carbontracker/carbontracker.conf", "options of this user"),
+    ("./carbontracker.conf", "options of the folder in which a program starts"),
+    ("~/.local/state/carbontracker/runs", "journals and reports of the newest 100 runs of 'carbontracker run'"),
+];
 
 /// Print the man page of the command and all its subcommands
 #[derive(clap::Args)]
@@ -20,21 +46,28 @@ pub struct ManArgs {
     /// Write a page for the command and one for each subcommand into this folder, which is made if missing
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Print the page of this subcommand alone
+    #[arg(conflicts_with = "dir")]
+    subcommand: Option<String>,
 }
 
 impl ManArgs {
     /// Prints one page, or writes all pages into the folder.
     pub fn call(self) -> Done {
-        let mut command = crate::command();
+        // The reader of the page fills paragraphs again, but not examples and tables.
+        let mut command = crate::command_of(EXAMPLE_COLUMNS);
         command.build();
-        match &self.dir {
-            Some(dir) => write(dir, &command).map(|()| ExitCode::SUCCESS),
-            None => {
-                let mut page = Vec::new();
-                whole(&command, &mut page).map_err(|error| error.to_string())?;
-                print(&String::from_utf8_lossy(&page))
-            }
-        }
+        let mut page = Vec::new();
+        let written = match (&self.dir, &self.subcommand) {
+            (Some(dir), _) => return write(dir, &command).map(|()| ExitCode::SUCCESS),
+            (None, None) => whole(&command, &mut page),
+            (None, Some(name)) => match subcommands(&command).find(|one| one.get_name() == name) {
+                Some(one) => alone(one, &mut page),
+                None => return refuse(&format!("no subcommand is named '{name}': see 'carbontracker help'")),
+            },
+        };
+        written.map_err(|error| error.to_string())?;
+        print(&String::from_utf8_lossy(&page))
     }
 }
 
@@ -49,10 +82,32 @@ fn write(dir: &Path, command: &Command) -> Result<(), String> {
     for one in std::iter::once(command).chain(subcommands(command)) {
         let path = dir.join(Page::new(one.clone()).get_filename());
         let mut page = Vec::new();
-        let written = head(one, &mut page).and_then(|()| body(one, &mut page));
-        written.and_then(|()| std::fs::write(&path, page)).map_err(|error| format!("{}: {error}", path.display()))?;
+        alone(one, &mut page)
+            .and_then(|()| std::fs::write(&path, page))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
+}
+
+/// Renders the page of one subcommand, or of the command without them.
+fn alone(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    head(command, page)?;
+    body(command, page)?;
+    surroundings(page)
+}
+
+/// Renders the sections that all pages have: variables and files.
+fn surroundings(page: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::new();
+    for (heading, rows) in [("ENVIRONMENT", &ENVIRONMENT[..]), ("FILES", &FILES[..])] {
+        roff.control("SH", [heading]);
+        for (name, meaning) in rows {
+            roff.control("TP", []).text([bold(*name)]).text([roman(*meaning)]);
+        }
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman("carbontracker(1), carbontracker-options(1), share/doc/carbontracker")]);
+    roff.to_writer(page)
 }
 
 /// Renders one page with a section for each subcommand.
@@ -71,7 +126,7 @@ fn whole(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
         let section = String::from_utf8_lossy(&section).replace(".SH DESCRIPTION\n", "").replace("\n.SH ", "\n.SS ");
         page.extend(section.into_bytes());
     }
-    Ok(())
+    surroundings(page)
 }
 
 /// Renders the title, name and synopsis.

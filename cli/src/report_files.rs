@@ -67,7 +67,7 @@ fn in_words(error: &serde_json::Error, length: usize) -> String {
 
 /// The folder that is looked into without an argument.
 pub fn default_folder() -> Result<PathBuf, String> {
-    let files = Options::parse("", os::variable).map_err(|error| error.message)?.files;
+    let files = Options::load("", os::variable).map_err(|error| error.message)?.files;
     files.log_dir.or(files.state_folder).ok_or_else(|| {
         "XDG_STATE_HOME and HOME name no folder; there is no newest run; set HOME, or name a file or folder".into()
     })

@@ -72,11 +72,10 @@ impl Timeline {
     }
 
     /// The steps, oldest first.
-    pub fn steps(&self) -> impl Iterator<Item = TimelineStep> {
-        self.steps.iter().zip(self.first..).map(|(&energy, index)| TimelineStep {
-            from: MonoNs(index * self.width),
-            to: MonoNs((index + 1) * self.width),
-            energy,
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = TimelineStep> {
+        self.steps.iter().enumerate().map(|(number, &energy)| {
+            let index = self.first + number as u64;
+            TimelineStep { from: MonoNs(index * self.width), to: MonoNs((index + 1) * self.width), energy }
         })
     }
 

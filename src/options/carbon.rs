@@ -13,54 +13,96 @@ pub const KEYS: &[OptionKey] = &[
     key(
         "location",
         "a zone such as DK, Denmark, US-CA, NO-NO1, aws:eu-north-1 or WORLD; or ip or cloud, to look it up",
+        "none",
+        "the grid that feeds the run; none: the world's average, with a note. 'carbontracker zones' lists zones",
         |o, v| put_some(&mut o.carbon.location, zone(v)),
     ),
     key(
         "intensity",
         "g CO2e/kWh from 0 to 10000, a CSV file (its name ends in .csv or contains a /), or electricitymaps, \
                   carbonintensity_gb, energidataservice, energycharts",
+        "of location",
+        "the carbon intensity of electricity",
         |o, v| put_some(&mut o.carbon.intensity, intensity(v, &mut o.folder)),
     ),
-    key("api_key", "the live service's key", |o, v| put_some(&mut o.carbon.api_key, secret(v))),
+    key(
+        "api_key",
+        "the live service's key",
+        "none",
+        "key of the live service, best as a variable; never shown, logged or reported",
+        |o, v| put_some(&mut o.carbon.api_key, secret(v)),
+    ),
     key(
         "intensity_url",
         "https://HOST[:PORT][/PATH] of a mirror of the live services, or http:// of this machine; without name \
                   and password",
+        "the service's",
+        "a mirror of all live services",
         |o, v| put_some(&mut o.carbon.intensity_url, url(v)),
     ),
-    key("marginal", "watttime:REGION, such as watttime:CAISO_NORTH", |o, v| {
-        put_some(&mut o.carbon.marginal, marginal(v))
-    }),
-    key("marginal_key", "USER:PASSWORD of that service", |o, v| put_some(&mut o.carbon.marginal_key, secret(v))),
+    key(
+        "marginal",
+        "watttime:REGION, such as watttime:CAISO_NORTH",
+        "none",
+        "what one kWh more would emit; beside the CO2e, never in it",
+        |o, v| put_some(&mut o.carbon.marginal, marginal(v)),
+    ),
+    key(
+        "marginal_key",
+        "USER:PASSWORD of that service",
+        "none",
+        "account of that service; never shown, logged or reported",
+        |o, v| put_some(&mut o.carbon.marginal_key, secret(v)),
+    ),
     key(
         "pue",
         "facility energy / IT energy from 1 to 10, or region for the figure that the cloud region's provider \
                   publishes",
+        "1.0",
+        "what the facility adds to the energy of the devices",
         |o, v| {
             let pue = or_region(v, &mut o.carbon.by_region.pue, |v| number(v, 1.0, 10.0));
             put(&mut o.carbon.pue, pue.map(|pue| pue.unwrap_or(1.0)))
         },
     ),
-    key("what_if", "off, or zones as in location, with commas between", |o, v| put(&mut o.carbon.what_if, what_if(v))),
-    key("price", "the price of a kWh from 0 to 1000000, such as 0.32EUR", |o, v| {
-        put_some(&mut o.carbon.rates.price, Price::parse(v))
-    }),
+    key(
+        "what_if",
+        "off, or zones as in location, with commas between",
+        "10 zones and the run's own",
+        "zones to compare the run with",
+        |o, v| put(&mut o.carbon.what_if, what_if(v)),
+    ),
+    key(
+        "price",
+        "the price of a kWh from 0 to 1000000, such as 0.32EUR",
+        "off",
+        "price of facility energy, with a currency",
+        |o, v| put_some(&mut o.carbon.rates.price, Price::parse(v)),
+    ),
     key(
         "wue",
         "litres per kWh on site, from 0 to 1000, or region for the figure that the cloud region's provider \
                   publishes",
+        "off",
+        "water used on site, for each kWh of the devices",
         |o, v| {
             let wue = or_region(v, &mut o.carbon.by_region.wue, |v| number(v, 0.0, 1000.0));
             put(&mut o.carbon.rates.wue, wue)
         },
     ),
-    key("wue_grid", "litres per kWh at the power plants, from 0 to 1000", |o, v| {
-        put_some(&mut o.carbon.rates.wue_grid, number(v, 0.0, 1000.0))
-    }),
-    key("embodied_kg", "kg of CO2e from 0 to 1000000000", |o, v| {
+    key(
+        "wue_grid",
+        "litres per kWh at the power plants, from 0 to 1000",
+        "off",
+        "water at the power plants, for each kWh of the facility",
+        |o, v| put_some(&mut o.carbon.rates.wue_grid, number(v, 0.0, 1000.0)),
+    ),
+    key("embodied_kg", "kg of CO2e from 0 to 1000000000", "off", "making of all devices that the run uses", |o, v| {
         put_some(&mut o.carbon.rates.embodied_kg, number(v, 0.0, 1e9))
     }),
-    key("life_years", "years from 0.1 to 50", |o, v| put(&mut o.carbon.rates.life_years, number(v, 0.1, 50.0))),
+    key("life_years", "years from 0.1 to 50", "3", "time over which embodied_kg is spread", |o, v| {
+        put(&mut o.carbon.rates.life_years, number(v, 0.1, 50.0))
+    }),
 ];
 
 /// A number, or `region`, which is noted and has no number yet.

@@ -7,25 +7,47 @@ use crate::measurement::channel::DeviceKind;
 use crate::measurement::config::SimulatedDevice;
 
 pub const KEYS: &[OptionKey] = &[
-    key("components", "all, or some of cpu, gpu, dram, node with commas between", |o, v| {
-        put(&mut o.measurement.components, kinds(v))
-    }),
-    key("devices", "visible, all, process, or a list of GPUs", |o, v| {
-        put(&mut o.measurement.devices, some_text(v).filter(|list| !list.contains('=')))
-    }),
-    key("sim_cpu", "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1", |o, v| {
-        put_some(&mut o.measurement.sim_cpu, simulated(v))
-    }),
-    key("sim_gpu", "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1", |o, v| {
-        put_some(&mut o.measurement.sim_gpu, simulated(v))
-    }),
-    key("sysroot", "the folder that contains sys and proc", |o, v| {
-        let folder = o.folder.path(v)?;
-        o.carbon.sysroot.clone_from(&folder);
-        o.measurement.sysroot = folder;
-        Some(())
-    }),
-    key("nvml", "path or name of the NVML library", |o, v| {
+    key(
+        "components",
+        "all, or some of cpu, gpu, dram, node with commas between",
+        "all",
+        "which kinds of device to measure",
+        |o, v| put(&mut o.measurement.components, kinds(v)),
+    ),
+    key(
+        "devices",
+        "visible, all, process, or a list of GPUs",
+        "visible",
+        "which GPUs: indices, UUIDs or MIG ids, with commas between",
+        |o, v| put(&mut o.measurement.devices, some_text(v).filter(|list| !list.contains('='))),
+    ),
+    key(
+        "sim_cpu",
+        "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
+        "none",
+        "a simulated processor; it also replaces memory and node",
+        |o, v| put_some(&mut o.measurement.sim_cpu, simulated(v)),
+    ),
+    key(
+        "sim_gpu",
+        "NAME:WATTS or NAME:WATTS:UTIL, watts from 0 to 100000, util from 0 to 1",
+        "none",
+        "a simulated GPU instead of the real ones",
+        |o, v| put_some(&mut o.measurement.sim_gpu, simulated(v)),
+    ),
+    key(
+        "sysroot",
+        "the folder that contains sys and proc",
+        "/",
+        "where /sys and /proc are, in a container that mounts the host's elsewhere",
+        |o, v| {
+            let folder = o.folder.path(v)?;
+            o.carbon.sysroot.clone_from(&folder);
+            o.measurement.sysroot = folder;
+            Some(())
+        },
+    ),
+    key("nvml", "path or name of the NVML library", "by name", "the NVML library to load", |o, v| {
         put_some(&mut o.measurement.nvml, library(v, &mut o.folder))
     }),
 ];

@@ -7,15 +7,25 @@ use crate::error::{Error, Result};
 pub struct OptionKey {
     /// The key in the option string.
     pub name: &'static str,
-    /// The allowed values, for the message that refuses another one.
+    /// The allowed values with their unit, for the list of options and for the message that refuses another one.
     pub allowed: &'static str,
+    /// What counts without the option, for people.
+    pub default: &'static str,
+    /// What the option is for.
+    pub meaning: &'static str,
     /// Stores a value; None: the value is not allowed.
     pub set: fn(&mut Options, &str) -> Option<()>,
 }
 
 /// A row of an options table.
-pub const fn key(name: &'static str, allowed: &'static str, set: fn(&mut Options, &str) -> Option<()>) -> OptionKey {
-    OptionKey { name, allowed, set }
+pub const fn key(
+    name: &'static str,
+    allowed: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+    set: fn(&mut Options, &str) -> Option<()>,
+) -> OptionKey {
+    OptionKey { name, allowed, default, meaning, set }
 }
 
 impl OptionKey {

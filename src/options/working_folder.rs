@@ -23,6 +23,11 @@ impl WorkingFolder {
         }
     }
 
+    /// The folder; None: it is unknown.
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.folder.clone()
+    }
+
     /// Makes a path absolute. A slash at its end is kept, because it marks a folder. None: the path is empty.
     pub fn path(&mut self, value: &str) -> Option<PathBuf> {
         let path = PathBuf::from(some_text(value)?);

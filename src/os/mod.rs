@@ -144,9 +144,13 @@ pub fn variable(name: &str) -> Option<OsString> {
     if let Some(value) = world::ask(|world| world.variable(name)) {
         return value;
     }
+    if is_privileged() { None } else { std::env::var_os(name) }
+}
+
+/// Whether the program has more rights than its user (setuid).
+pub fn is_privileged() -> bool {
     // SAFETY: the call takes and returns a number; 0 if the entry is missing.
-    let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    if is_privileged { None } else { std::env::var_os(name) }
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// Flag of open: refuses a symbolic link, which another user may have created.

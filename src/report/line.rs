@@ -44,7 +44,8 @@ fn done(report: &Report) -> Option<String> {
 }
 
 fn power(report: &Report) -> Option<String> {
-    report.recent_watts.map(|watts| Amount::Power.alone(watts, report.error()))
+    let watts = crate::units::sum(report.power_now)?;
+    Some(Amount::Power.alone(watts, report.error()))
 }
 
 /// The energy so far, and that of the whole run.

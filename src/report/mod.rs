@@ -45,7 +45,7 @@ use crate::coordination::job::Rank;
 use crate::forecast::run_progress::WorkMark;
 use crate::forecast::uncertainty::Uncertainty;
 use crate::forecast::{Estimate, Forecast};
-use crate::measurement::channel::Channel;
+use crate::measurement::channel::{Channel, DeviceKind};
 use crate::measurement::unavailable::Unavailable;
 use crate::state::alerts::ForecastBasis;
 use crate::state::config::Budgets;
@@ -158,10 +158,12 @@ pub struct Report {
     notes: Vec<String>,
     what_if: Option<WhatIf>,
     time_series: TimeSeries,
-    /// Mean power of the last seconds, W; None: unknown.
-    recent_watts: Option<f64>,
     /// Whether a budget is passed.
     is_over_budget: bool,
+    /// Mean power of the newest seconds, in the order of `DeviceKind::ALL`, W; None: unknown, or not requested.
+    power_now: [Option<f64>; DeviceKind::ALL.len()],
+    /// The moment of the report, s since 1970.
+    taken_unix_s: f64,
 }
 
 /// Time and energy of a run up to now. Energies are None while they are unknown.

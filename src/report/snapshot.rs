@@ -2,14 +2,14 @@
 
 use super::carbon_section::{self, Marginal};
 use super::job::JobReport;
-use super::time_series::TimeSeries;
+use super::time_series::{self, TimeSeries};
 use super::{ComponentReport, Detail, EpochRow, Now, Report, ReportSettings, RunPhase, UsageTotals, component};
 use crate::attribution::epochs::Epoch;
 use crate::carbon::emissions::{EmissionFactors, Emissions};
 use crate::carbon::impacts::Rates;
 use crate::carbon::intensity::GridIntensity;
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfRun};
-use crate::clock::MonoNs;
+use crate::measurement::channel::DeviceKind;
 use crate::state::{Attribution, FAULT, RunState};
 use std::sync::Arc;
 
@@ -55,8 +55,9 @@ impl Report {
             rates: rates(settings, state),
             what_if: None,
             time_series: TimeSeries::default(),
-            recent_watts: recent_watts(state, now.at),
             is_over_budget: false,
+            power_now: power_now(state, now, detail),
+            taken_unix_s: state.carbon.clock.unix_s(now.at).0,
         };
         report.raise_forecast();
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
@@ -106,15 +107,10 @@ impl UsageTotals {
     }
 }
 
-/// Mean power of the last seconds in which all energy is known, W; None: unknown.
-fn recent_watts(state: &RunState, now: MonoNs) -> Option<f64> {
-    const RECENT_NS: u64 = 10_000_000_000;
-    let ledger = &state.attribution.ledger;
-    ledger.timeline().total().total()?;
-    let (begin, until) = (ledger.first_begin()?, state.all_known_until().min(now));
-    let from = begin.max(until - RECENT_NS);
-    let seconds = until.s_since(from);
-    (seconds > 0.0).then(|| ledger.timeline().between(from, until, (begin, until)) / seconds)
+/// Mean power of the newest seconds, where the report shows it; unknown once the run has ended.
+fn power_now(state: &RunState, now: Now, detail: Detail) -> [Option<f64>; DeviceKind::ALL.len()] {
+    let is_shown = matches!(detail, Detail::Epochs | Detail::Since(_) | Detail::Totals(_)) && !state.lifecycle.finished;
+    if is_shown { time_series::recent_power(state, now.at) } else { [None; DeviceKind::ALL.len()] }
 }
 
 /// When the last epoch ended, s since 1970. In a resumed run it is None until an epoch ends in this process.

@@ -4,6 +4,7 @@ use super::decimate::{ever_wider, groups};
 use crate::attribution::carried_over::CarriedInterval;
 use crate::attribution::epochs::PerKind;
 use crate::attribution::ledger::{InterEpoch, Ledger};
+use crate::attribution::timeline::TimelineStep;
 use crate::carbon::emissions::EmissionFactors;
 use crate::carbon::intensity::curve::{Origin, Piece};
 use crate::clock::{MonoNs, WallClock};
@@ -14,6 +15,8 @@ use crate::state::RunState;
 
 /// Most entries of mean power in a report.
 const MAX_POWER: usize = 512;
+/// Shortest time over which the power of now is a mean, ns.
+const RECENT_NS: u64 = 10_000_000_000;
 /// Most pieces of intensity in a report.
 const MAX_HOURS: usize = 256;
 /// Most earlier forecasts in a report.
@@ -68,6 +71,25 @@ impl TimeSeries {
             forecasts: forecasts(state, planned, level),
         }
     }
+}
+
+/// Mean power of the newest time whose energy is known, by kind, in the order of `DeviceKind::ALL`, W; None: unknown.
+pub fn recent_power(state: &RunState, now: MonoNs) -> [Option<f64>; DeviceKind::ALL.len()] {
+    let ledger = &state.attribution.ledger;
+    let until = state.all_known_until().min(now);
+    let begin = ledger.first_begin().unwrap_or(until);
+    // The newest step may be wider than the time asked for.
+    let is_recent = |step: &TimelineStep| {
+        let width = step.to.ns_since(step.from);
+        step.from >= begin && until.ns_since(step.to) < RECENT_NS.saturating_sub(width).max(width)
+    };
+    let steps = ledger.timeline().steps().rev().skip_while(|step| step.to > until);
+    let recent: Vec<TimelineStep> = steps.take_while(is_recent).collect();
+    DeviceKind::ALL.map(|kind| {
+        let known = recent.iter().filter_map(|step| Some((step.energy.get(kind)?, step.to.ns_since(step.from))));
+        let (joules, ns) = known.fold((0.0, 0), |(joules, ns), (more, width)| (joules + more, ns + width));
+        (ns > 0).then(|| joules / (ns as f64 * 1e-9))
+    })
 }
 
 /// Energy by time, from `begin` to `end`. Energy is known up to `known_until`, where the last interval ends.

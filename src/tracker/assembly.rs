@@ -70,7 +70,8 @@ impl RunPlan {
         state.carbon.marginal = marginal;
         state.carbon.local = os::local_time();
         let shared = SharedState::new(state);
-        environment::unknown().into_iter().for_each(|message| shared.queue_note(message));
+        let unused = options.config.messages.iter().cloned().chain(environment::unknown());
+        unused.for_each(|message| shared.queue_note(message));
         caveats.into_iter().for_each(|caveat| shared.queue_message(caveat));
         let rank = job::rank(&os::variable);
         let job = Job::find(options.job.as_deref(), &os::variable, os::kin());

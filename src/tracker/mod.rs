@@ -20,8 +20,8 @@ use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::machine::Machine;
 use crate::measurement::source::{self, Opening, Waker};
 use crate::measurement::source_name::SourceName;
-use crate::options::Options;
 use crate::options::environment;
+use crate::options::{ConfigFiles, Options};
 use crate::os::exit::ExitHook;
 use crate::os::memory;
 use crate::os::{self, ForkMark, Instant, OwnTable};
@@ -68,13 +68,18 @@ struct RunStart {
 }
 
 impl Tracker {
-    /// Makes a tracker from an option string and the environment, and starts its threads. None: the library is
-    /// disabled.
+    /// Makes a tracker from an option string, the environment and the configuration files, and starts its threads.
+    /// None: the library is disabled.
     pub fn create(options: &str) -> Result<Option<Tracker>> {
         if environment::is_disabled(os::variable) {
             return Ok(None);
         }
-        Tracker::start(Options::parse(options, os::variable)?).map(Some)
+        // Another thread of the application may see no descriptor of a file that is open for a moment.
+        let table = OwnTable::shared().ok();
+        let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
+        let read = table.as_ref().and_then(|table| table.run("ct-config", move || ConfigFiles::read(&paths)).ok());
+        let files = read.flatten().unwrap_or_default();
+        Tracker::start(Options::parse_over(&files, options, os::variable)?).map(Some)
     }
 
     /// Makes a tracker from checked options and starts its threads.

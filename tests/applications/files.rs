@@ -202,6 +202,20 @@ fn relative_paths_keep_the_first_working_directory() {
     assert!(!printed.0.contains("No such file") && !printed.0.contains("not written"), "{}", printed.0);
 }
 
+/// The library reads the file of the folder in which the application makes its tracker.
+#[test]
+fn options_come_from_the_file_of_the_folder() {
+    if !have(&["cc", "pkg-config"]) {
+        return;
+    }
+    let lab = Lab::new("configured");
+    let file = lab.dir.join("carbontracker.conf");
+    fs::write(&file, "# of this project\npue=1.25\nlocaton=DK\n").unwrap();
+    let printed = lab.run(&[&format!("create {SIM}"), "epochs 2 5", "report json", "messages", "destroy"]);
+    assert_eq!(printed.report()["pue"], 1.25, "{}", printed.0);
+    printed.one_message(&[&format!("{}:3", file.display()), "did you mean location?"]);
+}
+
 #[test]
 fn relative_journal_keeps_the_first_working_directory() {
     if !have(&["cc", "pkg-config"]) {

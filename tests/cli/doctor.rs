@@ -180,3 +180,130 @@ fn estimates_are_named_and_wrong_options_refused() {
     let disabled = Command::new(PROGRAM).arg("doctor").env("CARBONTRACKER_DISABLE", "1").output().unwrap();
     assert!(disabled.status.code() == Some(1) && text(&disabled.stderr).contains("unset CARBONTRACKER_DISABLE"));
 }
+
+/// The rule, as the page has it.
+fn rule_of_the_page() -> &'static str {
+    let page = include_str!("../../docs/src/how-to/allow-rapl.md");
+    page.lines().find_map(|line| line.strip_prefix("echo '")?.strip_suffix("' |")).expect("a rule")
+}
+
+/// A machine whose counter only its owner may read, and which has udev.
+fn closed(name: &str) -> Tree {
+    let tree = Tree::new(name, "5");
+    std::fs::create_dir_all(tree.0.join("etc/udev/rules.d")).unwrap();
+    std::fs::set_permissions(tree.counter(), std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    tree
+}
+
+impl Tree {
+    fn counter(&self) -> PathBuf {
+        self.0.join("sys/class/powercap/intel-rapl:0/energy_uj")
+    }
+
+    fn rule(&self) -> Option<String> {
+        std::fs::read_to_string(self.0.join("etc/udev/rules.d/70-carbontracker-rapl.rules")).ok()
+    }
+
+    fn mode(&self) -> u32 {
+        use std::os::unix::fs::PermissionsExt;
+        self.counter().metadata().unwrap().permissions().mode() & 0o777
+    }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
+}
+
+#[test]
+fn fix_shows_what_it_changes_and_needs_consent() {
+    let tree = closed("fix");
+    let output = doctor(&["--fix", "-o", &tree.options()]);
+    let printed = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(printed.contains("70-carbontracker-rapl.rules:") && printed.contains(rule_of_the_page()), "{printed}");
+    assert!(printed.contains(tree.counter().to_str().unwrap()), "{printed}");
+    let why = text(&output.stderr);
+    assert!(why.contains(if is_root() { "no terminal to ask on" } else { "root is needed" }), "{why}");
+    assert_eq!((tree.rule(), tree.mode()), (None, 0o400), "nothing is changed");
+    if !is_root() {
+        return crate::retry::say("skipped: only root may write the rule");
+    }
+    let output = doctor(&["--fix", "--yes", "-o", &tree.options()]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(tree.rule().is_some_and(|rule| rule.lines().any(|line| line == rule_of_the_page())), "{:?}", tree.rule());
+    assert_eq!(tree.mode(), 0o444);
+    let again = doctor(&["--fix", "-o", &tree.options()]);
+    assert!(again.status.success() && text(&again.stdout).contains("nothing is changed"), "{again:?}");
+    let none = doctor(&["--fix", "--yes", "-o", "sysroot=/nonexistent"]);
+    assert!(none.status.code() == Some(1) && text(&none.stderr).contains("changes nothing"), "{none:?}");
+    assert_eq!(doctor(&["--yes"]).status.code(), Some(2));
+}
+
+/// Runs a shell line on a terminal of 60 columns, with this input. None: script is not installed.
+fn on_terminal(line: &str, input: &str) -> Option<String> {
+    use std::io::Write;
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("stty cols 60 rows 20; {line}"), "/dev/null"]).env("TERM", "xterm");
+    script.env_remove("NO_COLOR").stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let Ok(mut child) = script.spawn() else {
+        crate::retry::say("skipped: script is not installed");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Some(text(&child.wait_with_output().unwrap().stdout).replace('\r', ""))
+}
+
+#[test]
+fn fix_asks_on_a_terminal() {
+    if !is_root() {
+        return crate::retry::say("skipped: only root may write the rule");
+    }
+    for (answer, is_changed) in [("n\n", false), ("\n", false), ("y\n", true)] {
+        let tree = closed("ask");
+        let Some(printed) = on_terminal(&format!("{PROGRAM} doctor --fix -o \"{}\"", tree.options()), answer) else {
+            return;
+        };
+        assert!(printed.contains("[y/N]"), "{printed}");
+        assert_eq!((tree.rule().is_some(), tree.mode() == 0o444), (is_changed, is_changed), "{answer:?}: {printed}");
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_only() {
+    let line = format!("{PROGRAM} doctor -o sim_cpu=X:50; {PROGRAM} zones nosuchzone; {PROGRAM} runn");
+    let Some(printed) = on_terminal(&line, "") else { return };
+    for expected in ["\x1b[32m  ok  \x1b[0m", "\x1b[31m  no  \x1b[0m", "carbontracker:\x1b[0m zone", "error:\x1b[0m"] {
+        assert!(printed.contains(expected), "{expected:?}: {printed:?}");
+    }
+    let plain = console::strip_ansi_codes(&printed);
+    let of_doctor = plain.split("carbon intensity").next().unwrap();
+    let is_whole = |line: &str| line.chars().count() <= 60 || !line.trim().contains(' ');
+    assert!(of_doctor.lines().all(is_whole), "{of_doctor}");
+    for quiet in ["NO_COLOR=1", "TERM=dumb"] {
+        let printed = on_terminal(&format!("export {quiet}; {line}"), "").unwrap();
+        assert!(!printed.contains('\x1b'), "{quiet}: {printed:?}");
+    }
+    assert!(!text(&doctor(&["-o", "sim_cpu=X:50"]).stdout).contains('\x1b'));
+}
+
+#[test]
+fn another_command_of_the_name_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::new("path", "5");
+    let script = tree.0.join("venv/carbontracker");
+    tree.write("venv/carbontracker", "#!/venv/bin/python3\nimport carbontracker\n");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let own = Path::new(PROGRAM).parent().unwrap();
+    let found = |folders: [&Path; 2]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["doctor", "--json", "-o", "sim_cpu=X:50"]).env("PATH", std::env::join_paths(folders).unwrap());
+        serde_json::from_slice::<Value>(&command.output().unwrap().stdout).unwrap()
+    };
+    let venv = script.parent().unwrap();
+    let other = found([venv, own]);
+    assert_eq!(other["schema"], 1);
+    let (other, own) = (check(&other, "command").clone(), found([own, venv]));
+    assert!(other["ok"] == false && other["finding"].as_str().unwrap().contains("Python's Carbontracker"), "{other}");
+    assert!(other["cure"].as_str().unwrap().contains("ctrack"), "{other}");
+    assert_eq!(check(&own, "command")["ok"], true);
+}

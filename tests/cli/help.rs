@@ -40,6 +40,54 @@ fn subcommands_are_explained() {
     }
 }
 
+/// Words of the help that are longer than a line of 60 columns, such as paths, are kept whole.
+#[test]
+fn help_fits_the_terminal() {
+    let help = |columns: usize, arguments: &[&str]| {
+        let output = Command::new(PROGRAM).args(arguments).env("COLUMNS", columns.to_string()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for name in subcommands().iter().map(String::as_str).chain(["help"]) {
+        let widest = help(1000, &["help", name]);
+        for (columns, most) in [(80, 80), (100, 100), (300, 100)] {
+            let text = help(columns, &["help", name]);
+            let line = text.lines().find(|line| line.chars().count() > most);
+            assert_eq!(line, None, "{name} in {columns} columns");
+            assert_eq!(words(&text), words(&widest), "{name} in {columns} columns");
+        }
+        let narrow = help(60, &["help", name]);
+        let is_long = |line: &&str| line.chars().count() > 60 && line.trim().contains(' ') && !line.contains("Usage:");
+        assert_eq!(narrow.lines().find(is_long), None, "{name}");
+    }
+    assert!(help(80, &["zones"]).lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn options_and_zones_are_listed_offline() {
+    let help = carbontracker(&["help", "options"]);
+    for key in carbontracker::options::keys() {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{key} "))), "{key}: {help}");
+    }
+    assert!(carbontracker(&["options", "water"]).contains("litres per kWh"));
+    let zones = carbontracker(&["zones", "denmark"]);
+    let row = zones.lines().find(|line| line.starts_with("DK ")).expect("a row");
+    assert!(
+        row.contains("114") && row.contains("2025") && row.contains("lifecycle") && row.contains("Denmark"),
+        "{row}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&carbontracker(&["zones", "--json"])).unwrap();
+    assert!(json["schema"] == 1 && json["zones"].as_array().unwrap().len() > 600);
+    for (arguments, advice) in
+        [(["zones", "Denmrak"], "DK (Denmark)"), (["options", "locaton"], "did you mean location?")]
+    {
+        let output = Command::new(PROGRAM).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(advice), "{output:?}");
+    }
+    assert_eq!(carbontracker(&["version"]), carbontracker(&["--version"]));
+}
+
 /// Gives a shell a script to check or run. None if the shell is not installed.
 fn shell(program: &str, arguments: &[&str], script: &str) -> Option<String> {
     let child = Command::new(program)
@@ -59,16 +107,66 @@ fn shell(program: &str, arguments: &[&str], script: &str) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
+/// Types into an interactive zsh, and reads what it completes.
+fn zsh_completes(script: &str) {
+    if shell("zsh", &["-n"], script).is_none() {
+        return;
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("zsh-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("_carbontracker"), script).unwrap();
+    let typed = r#"
+zmodload zsh/zpty
+zpty z "TERM=dumb zsh -f -i"
+zpty -w z "fpath=(DIR \$fpath); autoload -U compinit; compinit -u -D; bindkey '^I' complete-word; echo IS''SET"
+zpty -r -m z out '*ISSET*'
+zpty -w -n z $'ctrack run -o location=DK-\t\t'
+zpty -r -m z out '*DK-DK1*'
+zpty -w -n z $'\x15carbontracker run -o \'location=DK wue_\t'
+zpty -r -m z out '*wue_grid=*'
+zpty -w -n z $'\x15carbontracker when --location NO-NO\t\t'
+zpty -r -m z out '*NO-NO4*'
+zpty -d z
+"#;
+    // If zsh completes something else, it would be waited for without end.
+    shell("timeout", &["60", "zsh", "-f"], &typed.replace("DIR", &dir.display().to_string()));
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
 #[test]
 fn completions_work_in_the_shells() {
     let bash = carbontracker(&["completion", "bash"]);
     shell("bash", &["-n"], &bash);
-    let ask = "\ncomplete -p carbontracker\nCOMP_WORDS=(carbontracker run --qui) COMP_CWORD=2; _carbontracker carbontracker --qui run; echo \"${COMPREPLY[@]}\"\n";
-    let completed = shell("bash", &["--norc"], &(bash + ask)).expect("bash");
+    let ask = "\ncomplete -p carbontracker ctrack\nCOMP_WORDS=(carbontracker run --qui) COMP_CWORD=2; _carbontracker carbontracker --qui run; echo \"${COMPREPLY[@]}\"\n";
+    let completed = shell("bash", &["--norc"], &(bash.clone() + ask)).expect("bash");
     assert!(completed.contains("-F _carbontracker") && completed.lines().any(|line| line == "--quiet"), "{completed}");
-    shell("zsh", &["-n"], &carbontracker(&["completion", "zsh"]));
-    let fish = carbontracker(&["completion", "fish"]) + "\ncomplete -C 'carbontracker doc'\n";
-    assert!(shell("fish", &["--no-config"], &fish).is_none_or(|completed| completed.contains("doctor")));
+    for (line, expected) in [
+        ("run -o loc", "location="),
+        ("run --option=log_p", "log_prefix="),
+        ("run -o location=DK-", "DK-BHM DK-DK1 DK-DK2"),
+        ("run -o 'location=DK wue_", "wue_grid="),
+        ("run -o 'pue=1.3 location=aws:eu-no", "eu-north-1"),
+        ("when --location NO-NO1", "NO-NO1"),
+        ("zones DK-D", "DK-DK1 DK-DK2"),
+        ("help options life", "life_years"),
+    ] {
+        let ask = format!(
+            "\nCOMP_LINE=\"carbontracker {line}\" COMP_POINT=${{#COMP_LINE}}; _carbontracker_pairs carbontracker '' ''; echo \"${{COMPREPLY[@]}}\"\n"
+        );
+        assert_eq!(shell("bash", &["--norc"], &(bash.clone() + &ask)).expect("bash").trim(), expected, "{line}");
+    }
+    zsh_completes(&carbontracker(&["completion", "zsh"]));
+    let fish = carbontracker(&["completion", "fish"]);
+    for (line, expected) in [
+        ("doc", "doctor"),
+        ("run -o wue_", "wue_grid="),
+        ("run -o location=DK-", "location=DK-DK1"),
+        ("zones DK-", "DK-DK2"),
+    ] {
+        let ask = format!("\ncomplete -C 'carbontracker {line}'\n");
+        let completed = shell("fish", &["--no-config"], &(fish.clone() + &ask));
+        assert!(completed.as_ref().is_none_or(|text| text.contains(expected)), "{line}: {completed:?}");
+    }
     let refused = Command::new(PROGRAM).args(["completion", "csh"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
 }
@@ -89,9 +187,13 @@ fn man_page_is_complete_and_formats_without_warnings() {
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();
         shell("groff", &["-man", "-ww", "-z", "-Kutf8", "-Tutf8"], &text);
-        assert!(text.contains(".SH SYNOPSIS"), "{}", page.display());
+        for section in ["SYNOPSIS", "ENVIRONMENT", "FILES"] {
+            assert!(text.contains(&format!(".SH {section}\n")), "{section} in {}", page.display());
+        }
     }
     std::fs::remove_dir_all(dir).unwrap();
+    assert!(carbontracker(&["man", "run"]).contains(".TH carbontracker-run 1"));
+    assert_eq!(Command::new(PROGRAM).args(["man", "nosuch"]).output().unwrap().status.code(), Some(2));
     let nowhere = Command::new(PROGRAM).args(["man", "--dir", "/proc/no/such/folder"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(1));
 }

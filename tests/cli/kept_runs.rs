@@ -198,3 +198,14 @@ fn newest_hundred_runs_are_kept_and_two_at_once_are_two() {
         "made by the test for all, closed by run"
     );
 }
+
+#[test]
+fn watch_without_a_run_ends() {
+    let home = Home::new("nothing");
+    let output = home.call(&["watch"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let path = home.runs().display().to_string();
+    assert!(text(&output.stderr).contains(&path), "{output:?}");
+    let named = home.call(&["watch", "nosuch", "--once"]);
+    assert!(named.status.code() == Some(1) && text(&named.stderr).contains("nosuch: "), "{named:?}");
+}

@@ -18,6 +18,7 @@ mod staging;
 
 mod aggregate;
 mod compat;
+mod config;
 mod doctor;
 mod escapes;
 mod estimate;
@@ -28,6 +29,7 @@ mod html;
 mod import;
 mod import_runs;
 mod kept_runs;
+mod prometheus;
 mod python;
 mod python_logs;
 mod run;

@@ -29,6 +29,24 @@ fn the_options_tables_list_the_options() {
     assert_eq!(table_keys(OPTIONS), keys);
 }
 
+/// The defaults of the page are those that `carbontracker options` lists.
+#[test]
+fn the_options_tables_have_the_defaults() {
+    // A link has its text only, and code no backticks.
+    let plain = |cell: &str| {
+        let mut text = cell.replace('`', "");
+        while let Some((start, rest)) = text.clone().split_once("](") {
+            text = start.replacen('[', "", 1) + rest.split_once(')').map_or("", |(_, after)| after);
+        }
+        text
+    };
+    for key in carbontracker::options::TABLES.into_iter().flat_map(|(_, keys)| keys) {
+        let start = format!("| `{}` |", key.name);
+        let row = OPTIONS.lines().find(|line| line.starts_with(&start)).expect(key.name);
+        assert_eq!(plain(row.split(" | ").nth(2).expect("a default")), key.default, "{}", key.name);
+    }
+}
+
 #[test]
 fn the_reference_lists_the_headers_functions_and_statuses() {
     for word in HEADER.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {

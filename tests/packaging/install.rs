@@ -38,10 +38,14 @@ fn files_for_users_of_each_language_are_installed() {
     let installed = below(prefix());
     for path in [
         "bin/carbontracker",
+        "bin/ctrack",
         "share/man/man1/carbontracker.1",
+        "share/man/man1/ctrack.1",
         "share/bash-completion/completions/carbontracker",
         "share/zsh/site-functions/_carbontracker",
         "share/fish/vendor_completions.d/carbontracker.fish",
+        "share/fish/vendor_completions.d/ctrack.fish",
+        "share/doc/carbontracker/packaging/grafana/carbontracker.json",
         "include/carbontracker.h",
         "lib/libcarbontracker.a",
         "lib/libcarbontracker.so",
@@ -69,6 +73,20 @@ fn files_for_users_of_each_language_are_installed() {
     for example in std::fs::read_dir(checkout("examples")).expect("examples") {
         let name = example.expect("an entry").file_name();
         assert!(installed.contains(&Path::new("share/doc/carbontracker/examples").join(&name)), "{name:?} is missing");
+    }
+}
+
+/// The name for an environment in which Python's Carbontracker has the other one.
+#[test]
+fn second_name_and_pages_of_all_subcommands_are_installed() {
+    let version = |name: &str| run(Command::new(prefix().join("bin").join(name)).arg("--version"));
+    assert_eq!(version("ctrack"), version("carbontracker"));
+    let dir = scratch("pages");
+    run(Command::new(prefix().join("bin/carbontracker")).args(["man", "--dir"]).arg(&dir));
+    let (pages, installed) = (below(&dir), below(&prefix().join("share/man/man1")));
+    assert!(pages.len() > 15, "{pages:?}");
+    for page in &pages {
+        assert!(installed.contains(page), "{page:?}");
     }
 }
 

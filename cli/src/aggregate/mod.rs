@@ -129,6 +129,7 @@ fn as_json(found: &Collected, by: By) -> String {
     let totals = Totals::of(found.rows.iter().map(|row| &row.run));
     let groups = groups(&found.rows, by);
     let whole = json!({
+        "schema": 1,
         "totals": totals.json(),
         "by": by.name(),
         "groups": groups.iter().map(|(name, totals)| json!({"name": name, "totals": totals.json()})).collect::<Value>(),

@@ -1,17 +1,19 @@
 //! Checks of the machine: kernel, counters, drivers, container, job and folder. Each check is independent.
 
+use super::on_path::{OnPath, SECOND_NAME};
 use carbontracker::coordination::job::Job;
 use carbontracker::measurement::gpu_selection;
-use carbontracker::options::Options;
+use carbontracker::options::{ConfigFiles, Options};
 use carbontracker::os::{self, text};
 use carbontracker::sanitize;
 use nvml_wrapper::Nvml;
+use nvml_wrapper::error::NvmlError;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -54,7 +56,7 @@ pub fn all(options: &Options) -> Vec<Check> {
         gpus(),
         container(root),
     ];
-    checks.extend([shared_memory(), job(options.job.as_deref())]);
+    checks.extend([shared_memory(), job(options.job.as_deref()), configuration(options), command()]);
     checks.extend(options.files.log_dir.as_deref().map(log_dir));
     checks
 }
@@ -84,7 +86,10 @@ fn powercap(root: &Path) -> Check {
         (0, _) => check(Some(false), "has no RAPL zones".into()),
         (all, 0) => check(Some(true), format!("has {all} zones, all readable")),
         (all, closed) => check(Some(false), format!("has {all} zones, but this user may not read {closed} of them"))
-            .fixed_by(format!("sudo chmod a+r {}/*/energy_uj", folder.display())),
+            .fixed_by(format!(
+                "sudo chmod a+r {}/*/energy_uj, until the next boot; or for ever: sudo carbontracker doctor --fix",
+                folder.display()
+            )),
     }
 }
 
@@ -111,7 +116,10 @@ fn nvml(library: Option<&str>) -> Check {
             std::mem::forget(nvml); // keeps the driver awake for the measurement
             Ok(versions)
         });
-        let _ = sender.send(asked.map_err(|error| error.to_string()));
+        let _ = sender.send(asked.map_err(|error| match error {
+            NvmlError::LibloadingError(error) => format!("no NVIDIA driver: {error}"),
+            error => error.to_string(),
+        }));
     };
     let check = |is_ok, finding: String| Check::new("NVML", is_ok, finding);
     if let Err(error) = os::spawn_quiet("ct-nvml-version", ask) {
@@ -176,6 +184,42 @@ fn job(option: Option<&str>) -> Check {
         None => "none: each process counts all devices".into(),
     };
     Check::new("job", None, finding)
+}
+
+/// Shows the configuration files. Notes have what is left out of them.
+fn configuration(options: &Options) -> Check {
+    let shown =
+        |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let is_whole = options.config.messages.is_empty();
+    if options.config.read.is_empty() && !is_whole {
+        return Check::new("configuration", Some(false), "no file can be used: the notes have the reasons");
+    }
+    if options.config.read.is_empty() {
+        let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
+        let none = format!("no file at {}", shown(paths.into_iter().map(|(_, path)| path).collect()));
+        return Check::new("configuration", None, none);
+    }
+    let finding = format!("options are read from {}", shown(options.config.read.clone()));
+    Check::new("configuration", Some(is_whole), finding)
+}
+
+/// Checks that the shell starts this command by its name.
+fn command() -> Check {
+    let this = std::env::current_exe().unwrap_or_default();
+    let finding = match OnPath::find(&os::variable("PATH").unwrap_or_default(), &this) {
+        OnPath::This(path) => {
+            return Check::new("command", Some(true), format!("'carbontracker' is {}", path.display()));
+        }
+        OnPath::Missing => {
+            return Check::new("command", None, format!("PATH has no 'carbontracker'; this one is {}", this.display()));
+        }
+        OnPath::Other { path, is_python: true } => {
+            format!("'carbontracker' is {}, of Python's Carbontracker, not this command", path.display())
+        }
+        OnPath::Other { path, .. } => format!("'carbontracker' is {}, not this command", path.display()),
+    };
+    let fix = format!("start this one as {SECOND_NAME}, or as {}", this.display());
+    Check::new("command", Some(false), finding).fixed_by(fix)
 }
 
 /// Checks the folder for the run's files. The library makes it if it is missing.

@@ -1,9 +1,13 @@
 //! Shows what can be measured on this machine, and how to enable the rest.
 
 mod checks;
+mod fix;
+mod on_path;
 
 use crate::console::{Done, print, refuse};
 use crate::option_args::OptionArgs;
+use crate::wrap;
+use ::console::{Style, Term};
 use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::measurement::source_name::SourceName;
 use carbontracker::options::Options;
@@ -26,15 +30,19 @@ const EXTRA_MEASUREMENT: Duration = Duration::from_secs(3);
 const HELP: &str = "\
 It makes a tracker as a program would, with the same options and environment, and measures for 1 s, or for 4 s if a
 counter does not move. Then it lists what is measured, with its power; what is not, with the reason and the command that
-helps; what matters on this machine; and the carbon intensity in effect. It changes nothing, and uses no network unless
-an option asks for a live service.
+helps; what matters on this machine; and the carbon intensity in effect. It uses no network unless an option asks for a
+live service, and changes nothing without --fix.
+
+With --fix it measures nothing. It lets all users read the processor's energy counters (RAPL): it shows the file of
+udev that it would write, and asks. It needs root.
 
   carbontracker doctor
   carbontracker doctor -o 'location=DK intensity=energidataservice' --log-dir logs
   carbontracker doctor --json | jq '.components[] | {source, mean_power_w}'
+  sudo carbontracker doctor --fix
 
-Exit status: 0 something is measured; 3 there is only an estimate, a simulation or nothing; 1 the library is turned off
-or could not start; 2 wrong arguments or options.";
+Exit status: 0 something is measured, or --fix is done; 3 there is only an estimate, a simulation or nothing; 1 the
+library is turned off or could not start, or --fix changed nothing; 2 wrong arguments or options.";
 
 /// Show what can be measured here, why the rest cannot, and how to enable it
 #[derive(clap::Args)]
@@ -45,16 +53,25 @@ pub struct DoctorArgs {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    /// Let all users read the processor's energy counters, after a question
+    #[arg(long, conflicts_with = "json")]
+    fix: bool,
+    /// Agree to --fix without the question
+    #[arg(long, requires = "fix")]
+    yes: bool,
 }
 
 impl DoctorArgs {
     /// Measures, checks the machine and prints the findings.
     pub fn call(self) -> Done {
         let text = self.options.with(&[]);
-        let options = match Options::parse(&text, os::variable) {
+        let options = match Options::load(&text, os::variable) {
             Ok(options) => options,
             Err(error) => return refuse(&error.message),
         };
+        if self.fix {
+            return fix::fix(&options.measurement.sysroot, self.yes);
+        }
         if environment::is_disabled(os::variable) {
             return Err("CARBONTRACKER_DISABLE is set: nothing is measured. Fix: unset CARBONTRACKER_DISABLE".into());
         }
@@ -99,6 +116,7 @@ fn found(report: &Value, checks: &[Check]) -> Value {
         .collect();
     let checks: Value = checks.iter().map(Check::json).collect();
     json!({
+        "schema": 1,
         "version": env!("CARGO_PKG_VERSION"),
         "host": report.pointer("/run/host"),
         "duration_s": report.pointer("/usage/duration_s"),
@@ -203,8 +221,36 @@ fn text<'a>(of: &'a Value, name: &str) -> &'a str {
     of.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The findings as text.
+/// The findings as text. On a terminal, lines fit it and have colours.
 fn in_words(found: &Value) -> String {
+    let term = Term::stdout();
+    let text = plain(found);
+    let text = if term.is_term() { wrap::wrapped(&text, wrap::columns()) } else { text };
+    if term.features().colors_supported() { coloured(&text) } else { text }
+}
+
+/// The findings with the headline in bold, and colours for what is well and what is not.
+fn coloured(text: &str) -> String {
+    let style = |of: Style, line: &str| of.force_styling(true).apply_to(line).to_string();
+    let marks = [("  ok  ", Style::new().green()), ("  no  ", Style::new().red())];
+    let mut is_first = true;
+    let line = |line: &str| {
+        if std::mem::take(&mut is_first) {
+            return style(Style::new().bold(), line) + "\n";
+        }
+        let mark = marks.iter().find_map(|(mark, of)| Some((mark, of, line.strip_prefix(mark)?)));
+        let fix = line.find("fix: ").filter(|at| line.get(..*at).is_some_and(|before| before.trim().is_empty()));
+        match (mark, fix) {
+            (Some((mark, of, rest)), _) => style(of.clone(), mark) + rest + "\n",
+            (None, Some(_)) => style(Style::new().cyan(), line) + "\n",
+            _ => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+/// The findings as plain text.
+fn plain(found: &Value) -> String {
     let verdict = verdict(found);
     let mut lines = vec![format!("carbontracker {} on {}: {verdict}", text(found, "version"), text(found, "host"))];
     let mut section = |heading: &str, of: Vec<String>| {

@@ -38,18 +38,22 @@ impl LikeArgs {
     pub fn find(&self, more: &[(&str, Option<&str>)]) -> Result<Result<RunAhead, String>, String> {
         let own = [&[("location", self.location.as_deref())], more].concat();
         let given = OptionArgs::of(self.options.clone());
-        let parsed = match Options::parse(&given.with(&own), os::variable) {
+        let parsed = match Options::load(&given.with(&own), os::variable) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error.message)),
         };
+        parsed.config.messages.iter().chain(&environment::unknown()).for_each(|message| complain(message));
         let runs = self.runs(&parsed)?;
         let newest = runs.last().ok_or("no earlier run fits; nothing is estimated; check --like and --in")?;
         let is_placed = parsed.carbon.location.is_some() || parsed.carbon.intensity.is_some();
         let zone = newest.zone.as_deref().filter(|zone| !is_placed && zones::locate("location", zone).is_ok());
-        let pue = newest.pue.map(|pue| pue.to_string()).filter(|_| !is_in_environment("pue"));
+        let pue = newest
+            .pue
+            .map(|pue| pue.to_string())
+            .filter(|_| !is_in_environment("pue") && !parsed.is_set_by_file("pue"));
         // The last value of a key counts.
         let defaults = OptionArgs::of(Vec::new()).with(&[("location", zone), ("pue", pue.as_deref())]);
-        let options = Options::parse(&[defaults, given.with(&own)].join(" "), os::variable);
+        let options = Options::load(&[defaults, given.with(&own)].join(" "), os::variable);
         let options = options.map_err(|error| error.message)?;
         let planned = if newest.label.planned > 0 { newest.label.planned } else { newest.epochs_done };
         let epochs = match newest.run.work {

@@ -93,6 +93,7 @@ impl Shown<'_> {
     fn json(&self) -> Value {
         let flat = self.grid.intensity.hourly.as_ref().map_or(&self.grid.intensity.flat, |hourly| &hourly.about);
         json!({
+            "schema": 1,
             "name": self.ahead.name,
             "epochs": self.ahead.epochs,
             "level": self.forecast.level,

@@ -196,6 +196,7 @@ impl Chosen<'_> {
             ends.map(|(end, grams)| (format!("{name}{end}_g"), json!(grams)))
         });
         let mut answer = json!({
+            "schema": 1,
             "name": self.ahead.name,
             "epochs": self.ahead.epochs,
             "level": self.forecast.level,

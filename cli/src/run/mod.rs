@@ -152,6 +152,7 @@ impl RunArgs {
             Ok(prepared) => prepared,
             Err(message) => return refuse(&message),
         };
+        let of_files: Vec<&str> = FILE_VARIABLES.into_iter().filter(|name| is_of_file(&options, name)).collect();
         let (tracker, keeps) = match self.tracker(options) {
             Err(error) if error.status == Status::CT_EINVAL => return refuse(&error.message),
             Err(error) => {
@@ -164,7 +165,7 @@ impl RunArgs {
         self.print_messages(&epochs, &in_report(&epochs));
         let held = HeldSignals::new();
         epochs.begin();
-        let mut child = match held.spawn(&mut self.command()) {
+        let mut child = match held.spawn(&mut self.command(&of_files)) {
             Ok(child) => child,
             Err(error) => return Ok(self.not_run(&error)),
         };
@@ -228,7 +229,7 @@ impl RunArgs {
 
     /// The library's options, with the name, epochs and job of this command.
     fn options(&self) -> Result<Options, String> {
-        let parsed = Options::parse(&self.options.with(&[]), os::variable).map_err(|error| error.message)?;
+        let parsed = Options::load(&self.options.with(&[]), os::variable).map_err(|error| error.message)?;
         if parsed.measurement.devices == "process" {
             return Err(
                 "devices=process: this command uses no GPUs, its program does. Give a list, or devices=visible for the \
@@ -242,7 +243,7 @@ impl RunArgs {
         let epochs = self.epochs.or((!self.has_marks()).then_some(1)).map(|epochs| epochs.to_string());
         let job = named_job(parsed.job.as_deref());
         let own = [("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())];
-        Options::parse(&self.options.with(&own), os::variable).map_err(|error| error.message)
+        Options::load(&self.options.with(&own), os::variable).map_err(|error| error.message)
     }
 
     /// Opens the file for the report, so that an unwritable file is found before anything runs.
@@ -252,13 +253,16 @@ impl RunArgs {
         file.map(Some).map_err(|error| format!("--to {}: {error}", path.display()))
     }
 
-    fn command(&self) -> Command {
+    /// The program. `of_files`: variables of options that a configuration file sets. Empty ones keep the program from
+    /// taking the same options out of the file.
+    fn command(&self, of_files: &[&str]) -> Command {
         let mut command = Command::new(self.program());
         command.args(self.program.iter().skip(1));
         let is_off = |name: &str| name == LOG_DIR && std::env::var_os(name).is_some_and(|value| value == "off");
         for variable in FILE_VARIABLES.into_iter().filter(|name| !is_off(name)) {
             command.env_remove(variable);
         }
+        command.envs(of_files.iter().map(|name| (name, "")));
         if self.has_marks() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
@@ -354,6 +358,15 @@ impl RunArgs {
             complain(&format!("the report could not be written: {error}"));
         }
     }
+}
+
+/// Whether a configuration file sets the option of a variable.
+fn is_of_file(options: &Options, variable: &str) -> bool {
+    // A run inside reads log_dir=off from the file itself.
+    let is_off = variable == LOG_DIR && options.files.is_log_off;
+    !is_off
+        && carbontracker::options::keys()
+            .any(|key| environment::variable_of(key) == variable && options.is_set_by_file(key))
 }
 
 /// Empties a file. A device or a pipe is left alone.

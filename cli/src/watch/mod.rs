@@ -35,7 +35,8 @@ const HELP: &str = "\
 It looks twice a second and ends when the run is done. Ctrl-C ends it earlier. If the output is no terminal, it prints a
 line at each change. A run is shown as stalled if its journal has not been updated for 150 s (without a journal: after
 that and three epochs). Without an argument it shows the newest run of CARBONTRACKER_LOG_DIR or, without this variable, of
-the folder where 'run' keeps its runs: the newest one in progress, or else the last one.
+the folder where 'run' keeps its runs: the newest one in progress, or else the last one. If there is none, it ends. A
+FILE or DIR that it is given may not exist yet: it waits for it.
 
 Exit status: 0 the run is done, or shown by --once; 1 no run was found, or the file is not a run; 2 wrong arguments;
 130 it was interrupted.";
@@ -56,7 +57,8 @@ pub fn follow(args: &WatchArgs) -> Result<(), String> {
     loop {
         let reason = follower.look(args.once || args.path.is_none())?;
         let is_over = follower.seen.as_ref().is_some_and(|seen| seen.is_over);
-        if args.once && follower.seen.is_none() {
+        // A run is waited for only where the user names its place.
+        if (args.once || args.path.is_none()) && follower.seen.is_none() {
             return Err(no_run(&path, reason));
         }
         let shown = match &follower.seen {
@@ -288,7 +290,8 @@ impl Display {
             }
             Display::Lines { json: true, last } => changed(
                 last,
-                json!({"file": path.display().to_string(), "state": "waiting", "reason": reason}).to_string(),
+                json!({"schema": 1, "file": path.display().to_string(), "state": "waiting", "reason": reason})
+                    .to_string(),
             ),
             Display::Lines { json: false, last } => changed(last, text),
             Display::Page => Ok(()),

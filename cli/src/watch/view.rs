@@ -59,6 +59,7 @@ impl WatchView<'_> {
             self.power().into_iter().map(|(kind, watts)| (kind.into(), json!(watts))).collect();
         let forecast = |name: &str| of(&format!("/forecast/{name}"));
         json!({
+            "schema": 1,
             "file": file,
             "id": of("/run/id"),
             "name": of("/run/name"),

@@ -252,3 +252,22 @@ proptest! {
         prop_assert!((joules(&power, DeviceKind::Cpu) - cpu_j).abs() < 1e-6 * cpu_j);
     }
 }
+
+#[test]
+fn recent_power_is_of_the_newest_seconds() {
+    let mut state = empty();
+    assert_eq!(recent_power(&state, MonoNs(5 * S)), [None; 4]);
+    state.attribution.ledger.mark(Mark::Begin(MonoNs(10 * S)));
+    credit(&mut state, 0, 10 * S, 70 * S, 50.0);
+    credit(&mut state, 0, 70 * S, 80 * S, 90.0);
+    credit(&mut state, 1, 75 * S, 80 * S, 300.0);
+    state.attribution.ledger.release_all();
+    let [cpu, gpu, dram, node] = recent_power(&state, MonoNs(80 * S));
+    let near = |watts: Option<f64>, expected: f64| watts.is_some_and(|watts| (watts / expected - 1.0).abs() < 1e-9);
+    assert!(near(cpu, 90.0) && near(gpu, 300.0), "{cpu:?} {gpu:?}");
+    assert_eq!((dram, node), (None, None));
+    // Of a run of a week, the newest step is longer than ten seconds.
+    credit(&mut state, 0, 80 * S, 604_800 * S, 70.0);
+    let [cpu, ..] = recent_power(&state, MonoNs(604_800 * S));
+    assert!(near(cpu, 70.0), "{cpu:?}");
+}
