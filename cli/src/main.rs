@@ -9,10 +9,12 @@ mod completion;
 mod console;
 mod doctor;
 mod estimate;
+mod export;
 mod forecast;
 mod import;
 mod last;
 mod man;
+mod named_runs;
 mod option_args;
 mod python;
 mod report;
@@ -54,6 +56,7 @@ enum Task {
     Aggregate(aggregate::AggregateArgs),
     Report(report::ReportArgs),
     Import(import::ImportArgs),
+    Export(export::ExportArgs),
     Completion(completion::CompletionArgs),
     Man(man::ManArgs),
 }
@@ -62,7 +65,7 @@ enum Task {
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Measure", &["run", "doctor"]),
     ("Plan a run by earlier ones", &["estimate", "when"]),
-    ("Read the files of runs", &["last", "watch", "report", "aggregate", "import"]),
+    ("Read the files of runs", &["last", "watch", "report", "aggregate", "import", "export"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Set up the command", &["completion", "man"]),
 ];
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Ok(Task::Aggregate(args)) => aggregate::text(&args).and_then(|text| print(&text)),
         Ok(Task::Report(args)) => report::run(&args).and_then(|text| print(&text)),
         Ok(Task::Import(args)) => import::run(&args),
+        Ok(Task::Export(args)) => args.call(),
         Ok(Task::Completion(args)) => args.call(),
         Ok(Task::Man(args)) => args.call(),
         Err(error) => error.exit(),

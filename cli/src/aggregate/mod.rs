@@ -1,10 +1,10 @@
 //! Adds up the runs of files and folders.
 
-mod citation;
+pub mod citation;
 mod job_rows;
-mod run_entry;
-mod sum;
-mod totals;
+pub mod run_entry;
+pub mod sum;
+pub mod totals;
 
 use crate::report_files::{self, Unread};
 use carbontracker::forecast::uncertainty::ends;

@@ -10,10 +10,12 @@ use crate::error::Result;
 use crate::sanitize;
 use std::iter;
 
+mod country;
 pub mod names;
 mod refusal;
 mod tables;
 
+pub use country::{ZoneCountry, country};
 pub use names::{FoundName, Spot, find, part};
 use tables::{CLOUD_GRIDS, REGIONS, STATES, TableRow, ZONES, row, rows};
 
