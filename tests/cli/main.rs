@@ -22,6 +22,7 @@ mod doctor;
 mod escapes;
 mod estimate;
 mod estimates;
+mod export;
 mod forecast;
 mod help;
 mod html;

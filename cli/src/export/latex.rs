@@ -50,7 +50,7 @@ fn method(runs: &ExportedRuns) -> String {
     let grids: Vec<String> = totals.intensities.iter().map(|one| escaped(&grid(one))).collect();
     let intensity = if grids.is_empty() { "unknown".into() } else { grids.join("; ") };
     format!(
-        "The energy{within} was determined with carbontracker {}~\\cite{{anthony2020carbontracker}}, with a PUE of {} and \
+        "The energy was determined with carbontracker {}~\\cite{{anthony2020carbontracker}}{within}, with a PUE of {} and \
          a carbon intensity from: {intensity}.",
         versions.join(" and "),
         escaped(&pue(totals))
