@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod aggregate;
+mod compare;
 mod completion;
 mod console;
 mod doctor;
@@ -20,6 +21,8 @@ mod python;
 mod report;
 mod report_files;
 mod run;
+mod table;
+mod totals;
 mod watch;
 
 use crate::console::{WRONG_ARGUMENTS, complain, print};
@@ -53,7 +56,9 @@ enum Task {
     Score(forecast::score::ScoreArgs),
     Last(last::LastArgs),
     Watch(watch::WatchArgs),
+    Compare(compare::CompareArgs),
     Aggregate(aggregate::AggregateArgs),
+    Totals(totals::TotalsArgs),
     Report(report::ReportArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -65,7 +70,7 @@ enum Task {
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Measure", &["run", "doctor"]),
     ("Plan a run by earlier ones", &["estimate", "when"]),
-    ("Read the files of runs", &["last", "watch", "report", "aggregate", "import", "export"]),
+    ("Read the files of runs", &["last", "watch", "report", "compare", "aggregate", "totals", "import", "export"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Set up the command", &["completion", "man"]),
 ];
@@ -94,7 +99,9 @@ fn main() -> ExitCode {
         Ok(Task::Score(args)) => args.call(),
         Ok(Task::Last(args)) => args.call(),
         Ok(Task::Watch(args)) => watch::follow(&args).map(|()| ExitCode::SUCCESS),
+        Ok(Task::Compare(args)) => args.call(),
         Ok(Task::Aggregate(args)) => aggregate::text(&args).and_then(|text| print(&text)),
+        Ok(Task::Totals(args)) => totals::text(&args).and_then(|text| print(&text)),
         Ok(Task::Report(args)) => report::run(&args).and_then(|text| print(&text)),
         Ok(Task::Import(args)) => import::run(&args),
         Ok(Task::Export(args)) => args.call(),

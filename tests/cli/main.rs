@@ -17,6 +17,7 @@ mod run_files;
 mod staging;
 
 mod aggregate;
+mod compare;
 mod compat;
 mod doctor;
 mod escapes;

@@ -4,25 +4,20 @@ use super::exported_run::{EnergyOrigin, ExportedRuns};
 use crate::aggregate::citation::{grid, pue};
 use crate::aggregate::sum::Sum;
 use crate::aggregate::totals::Totals;
+use crate::table::{self, code};
 use carbontracker::units::{Amount, J_PER_KWH, duration};
 
 /// The table, with a line on the method.
-pub fn table(runs: &ExportedRuns) -> String {
-    let head = ["run", "energy", "CO2e", "time", "energy is"];
-    let mut lines =
-        vec!["### Energy and CO2e".into(), String::new(), row(head), row(["---", "---:", "---:", "---:", "---"])];
-    for run in &runs.runs {
-        lines.push(totals_row(&code(run.label()), &Totals::of([&run.entry])));
+pub fn summary(runs: &ExportedRuns) -> String {
+    let mut rows = vec![["run", "energy", "CO2e", "time", "energy is"].map(str::to_owned)];
+    rows.extend(runs.runs.iter().map(|run| row(code(run.label()), &Totals::of([&run.entry]))));
+    if runs.runs.len() > 1 {
+        rows.push(row(format!("all {} runs", runs.runs.len()), &runs.totals));
     }
-    if let [_, _, ..] = runs.runs.as_slice() {
-        lines.push(totals_row(&format!("all {} runs", runs.runs.len()), &runs.totals));
-    }
-    lines.push(String::new());
-    lines.push(method(&runs.totals));
-    lines.join("\n") + "\n"
+    format!("### Energy and CO2e\n\n{}\n{}\n", table::markdown(&rows), method(&runs.totals))
 }
 
-fn totals_row(label: &str, totals: &Totals) -> String {
+fn row(label: String, totals: &Totals) -> [String; 5] {
     let shown = |sum: Sum, size: f64, amount: Amount| match sum.value() {
         Some(value) => amount.with(value * size, sum.error()),
         None => "unknown".into(),
@@ -34,17 +29,13 @@ fn totals_row(label: &str, totals: &Totals) -> String {
     };
     let energy = shown(totals.facility_kwh, J_PER_KWH, Amount::Energy);
     let mass = shown(totals.co2eq_g, 1.0, Amount::Grams);
-    row([
+    [
         label,
-        &partly(energy, totals.without_energy),
-        &partly(mass, totals.without_energy + totals.without_co2eq),
-        &duration(totals.duration_s),
-        EnergyOrigin::of(totals).map_or("unknown", EnergyOrigin::word),
-    ])
-}
-
-fn row(cells: [&str; 5]) -> String {
-    format!("| {} |", cells.join(" | "))
+        partly(energy, totals.without_energy),
+        partly(mass, totals.without_energy + totals.without_co2eq),
+        duration(totals.duration_s),
+        EnergyOrigin::of(totals).map_or("unknown", EnergyOrigin::word).to_owned(),
+    ]
 }
 
 /// The line below the table.
@@ -57,9 +48,4 @@ fn method(totals: &Totals) -> String {
         "Energy with PUE {pue}. Carbon intensity: {intensity}. Measured with carbontracker {}.",
         versions.join(" and ")
     )
-}
-
-/// A text as code, so that none of its characters has a meaning, and names such as @user notify no one.
-fn code(text: &str) -> String {
-    format!("`{}`", text.replace('`', "'").replace('|', "\\|"))
 }

@@ -3,7 +3,7 @@
 mod boamps;
 mod codecarbon;
 mod emissions_csv;
-mod exported_run;
+pub mod exported_run;
 mod huggingface;
 mod latex;
 mod markdown;
@@ -111,7 +111,7 @@ impl ExportArgs {
         match self.to {
             ExportFormat::Codecarbon => emissions_csv::text(&codecarbon::rows(runs, &local_time())),
             ExportFormat::Huggingface => huggingface::yaml(runs, self.training_type.as_deref()),
-            ExportFormat::Markdown => Ok(markdown::table(runs)),
+            ExportFormat::Markdown => Ok(markdown::summary(runs)),
             ExportFormat::Latex => latex::sentences(runs),
             ExportFormat::Boamps => self.boamps(runs),
             ExportFormat::Otlp => {
