@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 /// Version of the JSON's layout.
 const LAYOUT: u8 = 1;
 
-/// The quantities: the head of the column, the name in JSON, and how a value is written.
-const QUANTITIES: [(&str, &str, fn(f64, Option<ErrorBand>) -> String); 4] = [
+/// The head of a quantity's column, its name in JSON, and how a value is written.
+type Quantity = (&'static str, &'static str, fn(f64, Option<ErrorBand>) -> String);
+
+const QUANTITIES: [Quantity; 4] = [
     ("energy", "energy_j", |joules, error| Amount::Energy.alone(joules, error)),
     ("CO2e", "co2eq_g", |grams, error| Amount::Grams.alone(grams, error)),
     ("time", "duration_s", |seconds, _| duration(seconds)),

@@ -20,7 +20,7 @@ pub fn text(rows: &[CsvRow]) -> Result<String, String> {
 
 fn encoded<'a>(has_header: bool, rows: impl Iterator<Item = &'a CsvRow>) -> Result<String, String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header = has_header.then(|| writer.write_record(COLUMNS)).unwrap_or(Ok(()));
+    let header = if has_header { writer.write_record(COLUMNS) } else { Ok(()) };
     let mut rows = rows;
     let written = header.and_then(|()| rows.try_for_each(|row| writer.write_record(row)));
     let bytes = written
