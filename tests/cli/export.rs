@@ -1,5 +1,7 @@
-//! `carbontracker export`: each format is read back by a parser that shares no code with its writer. CT_EXPORT_PYTHON is
-//! a Python with codecarbon, huggingface_hub, tensorboard and opentelemetry-proto; without them those checks are skipped.
+//! `carbontracker export`: each format is read back by a parser that shares no code with its writer.
+//!
+//! CT_EXPORT_PYTHON is a Python with codecarbon, huggingface_hub, tensorboard and opentelemetry-proto. Without them, the
+//! checks by these readers are skipped.
 
 use crate::run_files::Folder;
 use serde_json::{Value, json};
