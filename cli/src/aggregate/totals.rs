@@ -98,7 +98,7 @@ impl Totals {
 
     fn add(&mut self, run: &RunEntry) {
         self.runs += 1;
-        self.ranks += run.ranks;
+        self.ranks = self.ranks.saturating_add(run.ranks);
         self.unfinished += usize::from(run.is_unfinished());
         self.counted_elsewhere += usize::from(run.counted_elsewhere);
         self.disagreed += usize::from(run.agreed == Some(false));
@@ -109,7 +109,7 @@ impl Totals {
         self.hostless += usize::from(run.hosts.is_empty());
         self.without_energy += usize::from(run.is_without_energy() && !run.counted_elsewhere);
         self.without_co2eq += usize::from(run.co2eq_g.is_none() && !run.is_without_energy());
-        self.epochs += run.epochs;
+        self.epochs = self.epochs.saturating_add(run.epochs);
         self.duration_s += run.duration_s;
         [run.from, run.to].into_iter().for_each(|at| self.when.add(at));
         self.energy_j.add(run.energy_j, run.error);
