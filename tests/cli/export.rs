@@ -238,7 +238,7 @@ fn boamps_report_takes_what_no_measurement_knows() {
     let folder = Folder::new("boamps");
     let one = file(&folder, &report("a", "US-CA"));
     let bare = export(&["--to", "boamps", &one]);
-    assert!(complaint(&bare).contains("lacks task.taskStage, task.taskFamily, task.dataset"), "{bare:?}");
+    assert!(complaint(&bare).contains("lacks /task/taskStage, /task/taskFamily, /task/dataset, which"), "{bare:?}");
     let context = folder.0.join("context.txt");
     let task = json!({"taskStage": "training", "taskFamily": "image classification", "algorithms": [{"algorithmType": "cnn"}],
         "dataset": [{"dataUsage": "input", "dataType": "image"}]});

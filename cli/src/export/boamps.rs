@@ -8,8 +8,15 @@ use serde_json::{Map, Value, json};
 const FORMAT_VERSION: &str = "0.1";
 const FORMAT_URI: &str = "https://github.com/Boavizta/BoAmps/tree/main/model";
 
-/// The fields of `task` that BoAmps requires and no measurement knows.
-const TASK_FIELDS: [&str; 4] = ["taskStage", "taskFamily", "algorithms", "dataset"];
+/// The fields that BoAmps requires, and that a run may not know. No measurement knows those of `task`.
+const REQUIRED: [&str; 6] = [
+    "/task/taskStage",
+    "/task/taskFamily",
+    "/task/algorithms",
+    "/task/dataset",
+    "/measures/0/powerConsumption",
+    "/infrastructure/components/0",
+];
 
 /// The report. `context` has fields that no measurement knows; its values count before those of the run.
 pub fn report(run: &ExportedRun, context: Option<Value>) -> Value {
@@ -28,9 +35,9 @@ pub fn report(run: &ExportedRun, context: Option<Value>) -> Value {
     report
 }
 
-/// The required fields of `task` that a report lacks.
+/// The required fields that a report lacks, as JSON Pointers.
 pub fn missing(report: &Value) -> Vec<&'static str> {
-    TASK_FIELDS.into_iter().filter(|field| report.pointer(&format!("/task/{field}")).is_none()).collect()
+    REQUIRED.into_iter().filter(|field| report.pointer(field).is_none()).collect()
 }
 
 fn header(run: &ExportedRun) -> Value {
@@ -86,13 +93,11 @@ fn infrastructure(run: &ExportedRun) -> Value {
     })
 }
 
-fn environment(run: &ExportedRun) -> Value {
-    let country = run.country();
-    json!({
-        "country": country.map(|country| country.name),
-        "location": country.and_then(|ZoneCountry { part, .. }| part),
-        "powerSourceCarbonIntensity": run.number("/intensity/g_per_kwh"),
-    })
+/// None: the country is unknown, which the format requires here.
+fn environment(run: &ExportedRun) -> Option<Value> {
+    let ZoneCountry { name, part, .. } = run.country()?;
+    let g_per_kwh = run.number("/intensity/g_per_kwh");
+    Some(json!({"country": name, "location": part, "powerSourceCarbonIntensity": g_per_kwh}))
 }
 
 /// The words of BoAmps: an error of 10, 25 or 50 %. None: the error is larger, or the energy is not measured.

@@ -129,9 +129,9 @@ impl ExportArgs {
         let missing = boamps::missing(&report);
         if !missing.is_empty() {
             complain(&format!(
-                "the report lacks task.{}, which BoAmps requires and no measurement knows; add them, or give them in a \
-                 JSON file with --context",
-                missing.join(", task.")
+                "the report lacks {}, which BoAmps requires and the run does not know; it is written without; give the \
+                 fields in a JSON file with --context",
+                missing.join(", ")
             ));
         }
         Ok(format!("{report:#}\n"))
@@ -164,3 +164,6 @@ fn context(path: &Path) -> Result<Value, String> {
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ fn epochs(run: &ExportedRun) -> Option<Vec<EpochScalars>> {
     let rows = run.list("/epochs");
     let field = |row: &Value, name: &str| row.get(name).and_then(Value::as_f64);
     let count = |row: &Value| row.get("count").and_then(Value::as_u64).unwrap_or(1).max(1);
-    let all: u64 = rows.iter().map(count).sum();
+    let all = rows.iter().map(count).fold(0, u64::saturating_add);
     let pauses_s = run.number("/usage/between/duration_s").unwrap_or(0.0);
     let pause_s = if all > 1 { pauses_s / (all - 1) as f64 } else { 0.0 };
     let mut end = run.entry.to?;
