@@ -220,7 +220,7 @@ fn latex_has_the_sentences_of_the_paper() {
         " of electricity contributing to ",
         "This is equivalent to ",
         " travelled by car",
-        r"\cite{anthony2020carbontracker} in Denmark, with a PUE of 1.5",
+        r"measured with carbontracker 0.1.0~\cite{anthony2020carbontracker} in Denmark, with a PUE of 1.5",
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
@@ -229,6 +229,10 @@ fn latex_has_the_sentences_of_the_paper() {
         rough.contains(r"\SI{1.5}{\kilo\watt\hour}") && rough.contains("between 0.5000 and 2.000 times"),
         "{rough}"
     );
+    let mut simulated = report("d", "DK");
+    simulated["components"][1]["status"] = json!("simulated");
+    let text = printed(&export(&["--to", "latex", &file(&folder, &simulated)]));
+    assert!(text.contains("The energy was simulated, not measured, with carbontracker"), "{text}");
     let unknown = export(&["--to", "latex", &file(&folder, &unknown(report("c", "DK")))]);
     assert!(unknown.status.code() == Some(1) && complaint(&unknown).contains("energy of these runs is unknown"));
 }

@@ -15,14 +15,24 @@ type CsvRow = [String; COLUMNS.len()];
 
 /// The header and rows as CSV.
 pub fn text(rows: &[CsvRow]) -> Result<String, String> {
-    encoded(true, rows.iter())
+    encoded(true, &in_order(), rows.iter())
 }
 
-fn encoded<'a>(has_header: bool, rows: impl Iterator<Item = &'a CsvRow>) -> Result<String, String> {
+/// The columns in CodeCarbon's own order, by their places in `COLUMNS`.
+fn in_order() -> Vec<usize> {
+    (0..COLUMNS.len()).collect()
+}
+
+/// Rows whose cells are in the order of these places in `COLUMNS`.
+fn encoded<'a>(
+    has_header: bool,
+    places: &[usize],
+    mut rows: impl Iterator<Item = &'a CsvRow>,
+) -> Result<String, String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = if has_header { writer.write_record(COLUMNS) } else { Ok(()) };
-    let mut rows = rows;
-    let written = header.and_then(|()| rows.try_for_each(|row| writer.write_record(row)));
+    let ordered = |row: &'a CsvRow| places.iter().filter_map(|place| row.get(*place));
+    let written = header.and_then(|()| rows.try_for_each(|row| writer.write_record(ordered(row))));
     let bytes = written
         .map_err(|error| error.to_string())
         .and_then(|()| writer.into_inner().map_err(|error| error.to_string()));
@@ -37,8 +47,8 @@ pub fn append(path: &Path, rows: &[CsvRow]) -> Result<(), String> {
     file.lock().map_err(failed)?;
     let mut before = Vec::new();
     (&file).take(MAX_BYTES + 1).read_to_end(&mut before).map_err(failed)?;
-    let known = ids(path, &before)?;
-    let is_new = |row: &&CsvRow| row.get(RUN_ID).is_none_or(|id| !known.contains(id));
+    let known = KnownRows::of(path, &before)?;
+    let is_new = |row: &&CsvRow| row.get(RUN_ID).is_none_or(|id| !known.ids.contains(id));
     for row in rows.iter().filter(|row| !is_new(row)) {
         let id = row.get(RUN_ID).map(String::as_str).unwrap_or_default();
         complain(&format!(
@@ -46,11 +56,20 @@ pub fn append(path: &Path, rows: &[CsvRow]) -> Result<(), String> {
             path.display()
         ));
     }
-    let text = encoded(before.is_empty(), rows.iter().filter(is_new))?;
-    // The last row may have been cut off by a full disk or a kill.
-    let begin = if before.last().is_some_and(|end| *end != b'\n') { "\n" } else { "" };
+    let text = encoded(before.is_empty(), &known.places, rows.iter().filter(is_new))?;
     // One write, so that a reader without the lock sees whole rows.
-    file.write_all(format!("{begin}{text}").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    let text = format!("{}{text}", end_of_row(&before));
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// What ends the last row, which a full disk or a kill may have cut off, also within a quoted cell.
+fn end_of_row(before: &[u8]) -> &'static str {
+    let quotes = before.iter().filter(|byte| **byte == b'"').count();
+    match before.last() {
+        Some(_) if quotes % 2 == 1 => "\"\n",
+        Some(b'\n') | None => "",
+        Some(_) => "\n",
+    }
 }
 
 /// Opens the file. A pipe or device is refused.
@@ -62,22 +81,36 @@ fn opened(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create(true).open(path)
 }
 
-/// The ids of the runs in a file. An error: its columns are others.
-fn ids(path: &Path, content: &[u8]) -> Result<HashSet<String>, String> {
-    if content.is_empty() {
-        return Ok(HashSet::new());
+/// What a file has already.
+struct KnownRows {
+    /// Its columns, by their places in `COLUMNS`.
+    places: Vec<usize>,
+    /// The ids of its runs.
+    ids: HashSet<String>,
+}
+
+impl KnownRows {
+    /// Reads a file. An error: its columns are others. They may be in another order, as for CodeCarbon.
+    fn of(path: &Path, content: &[u8]) -> Result<KnownRows, String> {
+        if content.is_empty() {
+            return Ok(KnownRows { places: in_order(), ids: HashSet::new() });
+        }
+        let refused = |what: String| {
+            format!("{}: {what}; nothing was written; name another file with -o, or rename this one", path.display())
+        };
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(content);
+        let header = reader.headers().map_err(|error| refused(format!("it is no CSV file: {error}")))?;
+        let places: Option<Vec<usize>> =
+            header.iter().map(|name| COLUMNS.iter().position(|known| *known == name)).collect();
+        let is_whole = |places: &Vec<usize>| {
+            places.len() == COLUMNS.len() && in_order().iter().all(|place| places.contains(place))
+        };
+        let places = places.filter(|places| content.len() as u64 <= MAX_BYTES && is_whole(places));
+        let places = places.ok_or_else(|| refused("its columns are not those of CodeCarbon 3.3.2".into()))?;
+        let id = places.iter().position(|place| *place == RUN_ID).unwrap_or(RUN_ID);
+        let ids = reader.records().filter_map(|row| row.ok()?.get(id).map(str::to_owned)).collect();
+        Ok(KnownRows { places, ids })
     }
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(content);
-    let refused = |what: String| {
-        format!("{}: {what}; nothing was written; name another file with -o, or rename this one", path.display())
-    };
-    let is_long = content.len() as u64 > MAX_BYTES;
-    let header = reader.headers().map_err(|error| refused(format!("it is no CSV file: {error}")))?;
-    if is_long || !header.iter().eq(COLUMNS) {
-        return Err(refused("its columns are not those of CodeCarbon 3.3.2".into()));
-    }
-    let ids = reader.records().filter_map(|row| row.ok()?.get(RUN_ID).map(str::to_owned));
-    Ok(ids.collect())
 }
 
 #[cfg(test)]
@@ -108,6 +141,9 @@ mod tests {
         append(&path, &[row("c")]).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("2026,cut\n,\"a") && text.matches("run_id").count() == 1, "{text}");
+        for (cut, end) in [("a,\"b", "\"\n"), ("a,\"b\n", "\"\n"), ("a,b", "\n"), ("a,b\n", ""), ("", "")] {
+            assert_eq!(end_of_row(cut.as_bytes()), end, "{cut}");
+        }
         std::fs::write(&path, "timestamp,emissions\n1,2\n").unwrap();
         let why = append(&path, &[row("d")]).unwrap_err();
         assert!(why.contains("columns are not those of CodeCarbon") && why.contains("nothing was written"), "{why}");
@@ -117,17 +153,37 @@ mod tests {
     }
 
     #[test]
-    fn many_writers_lose_no_row() {
-        let path = std::env::temp_dir().join(format!("carbontracker-emissions-many-{}.csv", std::process::id()));
+    fn columns_may_be_in_another_order() {
+        let path = std::env::temp_dir().join(format!("carbontracker-emissions-order-{}.csv", std::process::id()));
+        let mut columns = COLUMNS;
+        columns.reverse();
+        std::fs::write(&path, columns.join(",") + "\n").unwrap();
+        append(&path, &[row("a")]).unwrap();
+        append(&path, &[row("a")]).unwrap();
+        let rows = read(&path);
+        assert_eq!((rows.len(), &rows[0][COLUMNS.len() - 1 - RUN_ID]), (1, "a"));
+        columns[0] = columns[1];
+        std::fs::write(&path, columns.join(",") + "\n").unwrap();
+        assert!(append(&path, &[row("a")]).is_err(), "a column twice");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn append_waits_for_the_lock_of_another_writer() {
+        let path = std::env::temp_dir().join(format!("carbontracker-emissions-lock-{}.csv", std::process::id()));
         let _ = std::fs::remove_file(&path);
+        let mut other = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        other.lock().unwrap();
         std::thread::scope(|scope| {
-            for writer in 0..8 {
-                let path = &path;
-                scope.spawn(move || (0..10).for_each(|n| append(path, &[row(&format!("{writer}-{n}"))]).unwrap()));
-            }
+            let appended = scope.spawn(|| append(&path, &[row("a")]));
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(!appended.is_finished() && std::fs::read(&path).unwrap().is_empty(), "it waits");
+            other.write_all(text(&[row("b")]).unwrap().as_bytes()).unwrap();
+            other.unlock().unwrap();
+            appended.join().unwrap().unwrap();
         });
-        assert_eq!(read(&path).len(), 80);
-        assert_eq!(std::fs::read_to_string(&path).unwrap().matches("run_id").count(), 1);
+        let ids: Vec<String> = read(&path).iter().map(|row| row[RUN_ID].to_owned()).collect();
+        assert_eq!(ids, ["b", "a"], "one header");
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Sentences for a paper in LaTeX with siunitx: those of the Carbontracker paper, and one on the method. Pure.
 
-use super::exported_run::{ExportedRuns, plain};
+use super::exported_run::{EnergyOrigin, ExportedRuns, plain};
 use crate::aggregate::citation::{CITATION, grid, pue};
 use crate::report_files::{number, word};
 use carbontracker::report::equivalents;
@@ -49,8 +49,13 @@ fn method(runs: &ExportedRuns) -> String {
     let within = if places.is_empty() { String::new() } else { format!(" in {}", escaped(&places.join(" and "))) };
     let grids: Vec<String> = totals.intensities.iter().map(|one| escaped(&grid(one))).collect();
     let intensity = if grids.is_empty() { "unknown".into() } else { grids.join("; ") };
+    let how = match EnergyOrigin::of(totals) {
+        Some(EnergyOrigin::Simulated) => "simulated, not measured,",
+        Some(EnergyOrigin::Unknown) | None => "determined",
+        Some(origin) => origin.word(),
+    };
     format!(
-        "The energy was determined with carbontracker {}~\\cite{{anthony2020carbontracker}}{within}, with a PUE of {} and \
+        "The energy was {how} with carbontracker {}~\\cite{{anthony2020carbontracker}}{within}, with a PUE of {} and \
          a carbon intensity from: {intensity}.",
         versions.join(" and "),
         escaped(&pue(totals))

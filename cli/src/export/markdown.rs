@@ -44,8 +44,5 @@ fn method(totals: &Totals) -> String {
     let grids: Vec<String> = totals.intensities.iter().map(|one| code(&grid(one))).collect();
     let intensity = if grids.is_empty() { "unknown".into() } else { grids.join("; ") };
     let pue = pue(totals);
-    format!(
-        "Energy with PUE {pue}. Carbon intensity: {intensity}. Measured with carbontracker {}.",
-        versions.join(" and ")
-    )
+    format!("Energy with PUE {pue}. Carbon intensity: {intensity}. By carbontracker {}.", versions.join(" and "))
 }
