@@ -79,7 +79,7 @@ fn sides_are_compared_at_one_intensity() {
     let given = parsed(&["compare", &a, &b, "--intensity", "50"]);
     assert!(close(&given["sides"][1]["co2eq_g"]["mean"], 50.0), "{given}");
     let text = printed(&["compare", &a, &b]);
-    assert!(text.contains("÷ 2.00    larger than the noise of repeated runs") && !text.contains('%'), "{text}");
+    assert!(text.contains("÷ 2.00    larger than the noise of repeated runs") && text.contains(" ± 2.8 %"), "{text}");
     let markdown = printed(&["compare", &a, &b, "--markdown"]);
     assert!(markdown.contains("**÷ 2.00**, larger than the noise") && markdown.contains("| ---: |"), "{markdown}");
     assert_eq!(command(&["compare", &a, &b, "--intensity", "-1"]).status.code(), Some(2));

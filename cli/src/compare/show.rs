@@ -5,7 +5,7 @@ use super::sides::{CommonGrid, ComparedSide};
 use super::spread::{Difference, LEVEL, NoiseVerdict, Spread};
 use crate::export::exported_run::EnergyOrigin;
 use crate::table;
-use carbontracker::units::{Amount, ErrorBand, digits, duration};
+use carbontracker::units::{Amount, ErrorBand, digits, duration, two_digits};
 use serde_json::{Value, json};
 
 /// Version of the JSON's layout.
@@ -48,7 +48,10 @@ fn rows(sides: &[ComparedSide], grid: CommonGrid, label: fn(&str) -> String) -> 
         let error = side.error();
         let mut values = spreads(side, grid).into_iter().zip(QUANTITIES).map(|(spread, (_, _, shown))| {
             let Some(spread) = spread else { return "unknown".to_owned() };
-            let deviation = spread.deviation.map(|deviation| format!(" ± {}", shown(deviation, None)));
+            let deviation = spread.deviation.map(|deviation| match deviation / spread.mean {
+                share if share < 1.0 => format!(" ± {} %", two_digits(share * 100.0)),
+                _ => format!(" ± {}", shown(deviation, None)),
+            });
             shown(spread.mean, error) + &deviation.unwrap_or_default()
         });
         let mut next = || values.next().unwrap_or_default();
