@@ -1,7 +1,7 @@
 //! `carbontracker export`: each format is read back by a parser that shares no code with its writer.
 //!
-//! CT_EXPORT_PYTHON is a Python with codecarbon, huggingface_hub, tensorboard and opentelemetry-proto. Without them, the
-//! checks by these readers are skipped.
+//! CT_EXPORT_PYTHON is a Python with codecarbon, huggingface_hub, tensorboard and opentelemetry-proto. Without them,
+//! the checks by these readers are skipped.
 
 use crate::run_files::Folder;
 use serde_json::{Value, json};
@@ -440,6 +440,23 @@ fn options_of_another_format_are_refused() {
         assert!(refused.status.code() == Some(2) && complaint(&refused).contains(words), "{refused:?}");
     }
     assert_eq!(export(&["--to", "xml", &one]).status.code(), Some(2));
+}
+
+#[test]
+fn newest_run_is_the_default() {
+    let folder = Folder::new("newest");
+    for (id, day) in [("late", "03-02"), ("early", "03-01")] {
+        let name = format!("run_node1_7_2026-{day}T130000Z_0000{id}.json");
+        fs::write(folder.0.join(name), report(id, "DK").to_string()).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
+    command.args(["export", "--to", "codecarbon"]).env("CARBONTRACKER_LOG_DIR", &folder.0);
+    let text = printed(&command.output().unwrap());
+    assert!(text.contains(",late,") && !text.contains("early"), "{text}");
+    command = Command::new(env!("CARGO_BIN_EXE_carbontracker"));
+    command.args(["totals", "--json"]).env("CARBONTRACKER_LOG_DIR", &folder.0);
+    let totals: Value = serde_json::from_str(&printed(&command.output().unwrap())).unwrap();
+    assert_eq!(totals["totals"]["runs"], 2, "totals have all runs of the folder");
 }
 
 /// The ranks of a job are one run, and its devices one list.

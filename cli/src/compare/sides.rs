@@ -45,9 +45,7 @@ pub struct CommonGrid {
 
 impl ComparedRun {
     fn of(report: &Value) -> Result<ComparedRun, String> {
-        let entry = RunEntry::of(String::new(), report);
-        let id = word(report, "/run/id").unwrap_or("without id");
-        let entry = entry.map_err(|why| format!("run {id}: {why}. Leave this run out, or measure it again"))?;
+        let entry = RunEntry::of_report(report)?;
         let within = number(report, "/usage/epochs/energy_j").or(entry.energy_j);
         let epoch_j = within.map(|joules| joules / entry.epochs as f64).filter(|joules| joules.is_finite());
         let components = report.get("components").and_then(Value::as_array).into_iter().flatten();

@@ -76,7 +76,7 @@ fn measure(run: &ExportedRun) -> Value {
 }
 
 fn infrastructure(run: &ExportedRun) -> Value {
-    let cloud = run.word("/facility/region").or(run.word("/intensity/zone")).and_then(|zone| zone.split_once(':'));
+    let cloud = run.cloud();
     let component = |kind: &'static str, called: &'static str| {
         let devices = run.devices_of(kind).into_iter();
         devices.map(move |(count, name)| json!({"componentName": name, "componentType": called, "nbComponent": count}))

@@ -99,8 +99,7 @@ fn amounts(run: &ExportedRun) -> Vec<(&'static str, Option<f64>)> {
 fn words(run: &ExportedRun, local: &LocalTime) -> Vec<(&'static str, Option<String>)> {
     let entry = &run.entry;
     let country = run.country();
-    let cloud = run.word("/facility/region").or(run.word("/intensity/zone")).and_then(|zone| zone.split_once(':'));
-    let (provider, cloud_region) = cloud.unzip();
+    let (provider, cloud_region) = run.cloud().unzip();
     let models = |kind: &str| {
         let devices = run.devices_of(kind).into_iter();
         let devices: Vec<String> = devices.map(|(count, name)| format!("{count} x {name}")).collect();

@@ -62,12 +62,7 @@ impl EnergyOrigin {
 impl ExportedRuns {
     /// Checks reports. An error names the run and its wrong field.
     pub fn of(reports: Vec<Value>) -> Result<ExportedRuns, String> {
-        let run = |report: Value| {
-            let entry = RunEntry::of(String::new(), &report);
-            let id = word(&report, "/run/id").unwrap_or("without id").to_owned();
-            let entry = entry.map_err(|why| format!("run {id}: {why}. Leave this run out, or measure it again"))?;
-            Ok(ExportedRun { report, entry })
-        };
+        let run = |report: Value| Ok(ExportedRun { entry: RunEntry::of_report(&report)?, report });
         let runs: Vec<ExportedRun> = reports.into_iter().map(run).collect::<Result<_, String>>()?;
         let totals = Totals::of(runs.iter().map(|run| &run.entry));
         Ok(ExportedRuns { runs, totals })
@@ -172,6 +167,11 @@ impl ExportedRun {
     /// The country of the run's zone.
     pub fn country(&self) -> Option<ZoneCountry> {
         country(self.word("/intensity/zone")?)
+    }
+
+    /// The cloud and its region, if the run names one as its place.
+    pub fn cloud(&self) -> Option<(&str, &str)> {
+        self.word("/facility/region").or(self.word("/intensity/zone"))?.split_once(':')
     }
 
     /// The place in words; the zone's code if no table has it. None for the average of the world.
