@@ -5,20 +5,25 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod aggregate;
+mod compare;
 mod completion;
 mod console;
 mod doctor;
 mod estimate;
+mod export;
 mod forecast;
 mod import;
 mod last;
 mod man;
+mod named_runs;
 mod option_args;
 mod options_list;
 mod python;
 mod report;
 mod report_files;
 mod run;
+mod table;
+mod totals;
 mod version;
 mod watch;
 mod wrap;
@@ -56,11 +61,14 @@ enum Task {
     Score(forecast::score::ScoreArgs),
     Last(last::LastArgs),
     Watch(watch::WatchArgs),
+    Compare(compare::CompareArgs),
     Aggregate(aggregate::AggregateArgs),
+    Totals(totals::TotalsArgs),
     Report(report::ReportArgs),
     Import(import::ImportArgs),
     Options(options_list::OptionsArgs),
     Zones(zones::ZonesArgs),
+    Export(export::ExportArgs),
     Completion(completion::CompletionArgs),
     Man(man::ManArgs),
     Version(version::VersionArgs),
@@ -70,7 +78,7 @@ enum Task {
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Measure", &["run", "doctor"]),
     ("Plan a run by earlier ones", &["estimate", "when"]),
-    ("Read the files of runs", &["last", "watch", "report", "aggregate", "import"]),
+    ("Read the files of runs", &["last", "watch", "report", "compare", "aggregate", "totals", "import", "export"]),
     ("Forecast recorded runs", &["replay", "score"]),
     ("Look up", &["options", "zones", "version"]),
     ("Set up the command", &["completion", "man"]),
@@ -101,11 +109,14 @@ fn main() -> ExitCode {
         Ok(Task::Score(args)) => args.call(),
         Ok(Task::Last(args)) => args.call(),
         Ok(Task::Watch(args)) => watch::follow(&args).map(|()| ExitCode::SUCCESS),
+        Ok(Task::Compare(args)) => args.call(),
         Ok(Task::Aggregate(args)) => aggregate::text(&args).and_then(|text| print(&text)),
+        Ok(Task::Totals(args)) => totals::text(&args).and_then(|text| print(&text)),
         Ok(Task::Report(args)) => report::run(&args).and_then(|text| print(&text)),
         Ok(Task::Import(args)) => import::run(&args),
         Ok(Task::Options(args)) => args.call(),
         Ok(Task::Zones(args)) => args.call(),
+        Ok(Task::Export(args)) => args.call(),
         Ok(Task::Completion(args)) => args.call(),
         Ok(Task::Man(args)) => args.call(),
         Ok(Task::Version(args)) => args.call(),

@@ -17,12 +17,14 @@ mod run_files;
 mod staging;
 
 mod aggregate;
+mod compare;
 mod compat;
 mod config;
 mod doctor;
 mod escapes;
 mod estimate;
 mod estimates;
+mod export;
 mod forecast;
 mod help;
 mod html;

@@ -58,6 +58,11 @@ fn request_has_the_expected_headers() {
         (put.as_slice(), asked.method.as_str(), asked.header("content-length")),
         (b"{}".as_slice(), "PUT", Some("0"))
     );
+    let post = HttpRequest { method: HttpMethod::Post, body: "[1]".into(), ..request("/v1/metrics") };
+    assert_eq!(ask(&server.url(), &post, &limits(PATIENCE)).unwrap(), b"{}");
+    let asked = &server.requests()[2];
+    let headers = ["content-type", "content-length"].map(|name| asked.header(name));
+    assert_eq!((asked.method.as_str(), headers), ("POST", [Some("application/json"), Some("3")]));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Adds up the runs of files and folders.
 
-mod citation;
-mod job_rows;
-mod run_entry;
-mod sum;
-mod totals;
+pub mod citation;
+pub mod job_rows;
+pub mod run_entry;
+pub mod sum;
+pub mod totals;
 
 use crate::report_files::{self, Unread};
+use crate::table;
 use carbontracker::forecast::uncertainty::ends;
 use carbontracker::run_files::JournalReport;
 use carbontracker::sanitize;
@@ -50,30 +51,21 @@ Exit status: 0 done, 1 no run could be read, or with --strict not all of them, 2
 
 /// The runs of all files.
 #[derive(Default)]
-struct Collected {
+pub struct Collected {
     runs: Vec<RunEntry>,
     /// The runs with the ranks of each job merged, once all files are read.
-    rows: Vec<JobRow>,
+    pub rows: Vec<JobRow>,
     /// The number of files that hold a copy of a run.
-    copies: usize,
+    pub copies: usize,
     /// Files that could not be read, each with the reason.
-    broken: Vec<String>,
+    pub broken: Vec<String>,
     /// Notes on files that were read but are damaged.
     flaws: Vec<String>,
 }
 
 /// The totals in the requested form. Notes on unreadable files go to standard error.
 pub fn text(args: &AggregateArgs) -> Result<String, String> {
-    let mut found = find(&args.paths);
-    found.flaws.iter().chain(&found.broken).for_each(|reason| crate::console::complain(reason));
-    found.rows = job_rows::rows(std::mem::take(&mut found.runs));
-    if found.rows.is_empty() {
-        let named: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
-        return Err(format!(
-            "{}: no run found. Name folders with NAME.json or NAME.jsonl, as log_dir= leaves them",
-            named.join(", ")
-        ));
-    }
+    let found = collected(&args.paths)?;
     if args.strict && !found.broken.is_empty() {
         return Err(format!("{} could not be read, and --strict requires all", count(found.broken.len(), "file")));
     }
@@ -84,6 +76,22 @@ pub fn text(args: &AggregateArgs) -> Result<String, String> {
     } else {
         Ok(as_text(&found, args.by))
     }
+}
+
+/// The runs of files and folders, with the ranks of each job merged. Notes on unreadable files go to standard error. An
+/// error: there is no run.
+pub fn collected(paths: &[PathBuf]) -> Result<Collected, String> {
+    let mut found = find(paths);
+    found.flaws.iter().chain(&found.broken).for_each(|reason| crate::console::complain(reason));
+    found.rows = job_rows::rows(std::mem::take(&mut found.runs));
+    if found.rows.is_empty() {
+        let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(format!(
+            "{}: no run found. Name folders with NAME.json or NAME.jsonl, as log_dir= leaves them",
+            named.join(", ")
+        ));
+    }
+    Ok(found)
 }
 
 /// Reads all files and folders. Only the values needed are kept of each report.
@@ -223,14 +231,14 @@ fn as_text(found: &Collected, by: By) -> String {
         let columns = head.iter_mut().skip(4).zip(&units);
         columns.for_each(|(title, unit)| *title += &format!(", {}", unit.name));
     }
-    rows.extend(groups.iter().enumerate().map(|(n, (group, totals))| row(name((n, *group)), totals, &units)));
+    rows.extend(groups.iter().enumerate().map(|(n, (group, totals))| row(name((n, group.as_deref())), totals, &units)));
     rows.push(row("all".into(), &totals, &units));
     if let Some(corner) = rows.first_mut().and_then(|head| head.first_mut()) {
         *corner = by.name().into();
     }
     let lines = [summary(&totals), notes(found, &totals)].concat();
     let paper = format!("for a paper:\n{}\n\n{}", wrapped(&citation::sentences(&totals), 100), citation::CITATION);
-    format!("{}\n{}\n\n{paper}", table(&rows), lines.join("\n"))
+    format!("{}\n{}\n\n{paper}", table::text(&rows), lines.join("\n"))
 }
 
 /// The units of the columns of energy, energy with PUE, and CO2e: those of their largest amounts.
@@ -265,24 +273,6 @@ fn row(name: String, totals: &Totals, [energy, facility, emissions]: &[DisplayUn
 fn runs(totals: &Totals) -> String {
     let of_ranks = if totals.has_jobs() { format!(" ({} ranks)", totals.ranks) } else { String::new() };
     format!("{}{of_ranks}", totals.runs)
-}
-
-/// Aligns rows in columns: the first to the left, numbers to the right.
-fn table(rows: &[[String; 7]]) -> String {
-    let wide = |text: &str| console::measure_text_width(text);
-    let mut widths = [0; 7];
-    for row in rows {
-        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = wide(cell).max(*width));
-    }
-    let mut text = String::new();
-    for row in rows {
-        for (n, (cell, width)) in row.iter().zip(widths).enumerate() {
-            let space = " ".repeat(width - wide(cell));
-            text += &if n == 0 { format!("{cell}{space}") } else { format!("  {space}{cell}") };
-        }
-        text.push('\n');
-    }
-    text
 }
 
 /// The lines below the table: runs, time, energy, emissions.

@@ -117,6 +117,13 @@ impl RunEntry {
         })
     }
 
+    /// Reads a report without a file. An error names the run too, and a fix.
+    pub fn of_report(report: &Value) -> Result<RunEntry, String> {
+        let id = report_files::word(report, "/run/id").unwrap_or("without id");
+        RunEntry::of(String::new(), report)
+            .map_err(|why| format!("run {id}: {why}. Leave this run out, or measure it again"))
+    }
+
     /// True if the run was killed or is in progress: there is no final report.
     pub fn is_unfinished(&self) -> bool {
         self.state.as_deref() == Some("unfinished")

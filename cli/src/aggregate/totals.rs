@@ -98,7 +98,7 @@ impl Totals {
 
     fn add(&mut self, run: &RunEntry) {
         self.runs += 1;
-        self.ranks += run.ranks;
+        self.ranks = self.ranks.saturating_add(run.ranks);
         self.unfinished += usize::from(run.is_unfinished());
         self.counted_elsewhere += usize::from(run.counted_elsewhere);
         self.disagreed += usize::from(run.agreed == Some(false));
@@ -109,7 +109,7 @@ impl Totals {
         self.hostless += usize::from(run.hosts.is_empty());
         self.without_energy += usize::from(run.is_without_energy() && !run.counted_elsewhere);
         self.without_co2eq += usize::from(run.co2eq_g.is_none() && !run.is_without_energy());
-        self.epochs += run.epochs;
+        self.epochs = self.epochs.saturating_add(run.epochs);
         self.duration_s += run.duration_s;
         [run.from, run.to].into_iter().for_each(|at| self.when.add(at));
         self.energy_j.add(run.energy_j, run.error);
@@ -219,19 +219,27 @@ impl By {
 
 /// Totals by group, sorted by name; for `By::Run` a group for each run, in their order. The name None stands for runs
 /// without a name or host. A job on several hosts is a run on each host.
-pub fn groups(rows: &[JobRow], by: By) -> Vec<(Option<&str>, Totals)> {
-    let mut groups: BTreeMap<Option<&str>, Totals> = BTreeMap::new();
-    for JobRow { run, by_host, .. } in rows {
-        match by {
-            By::Run => (),
-            By::Name => groups.entry(run.name.as_deref()).or_default().add(run),
-            By::Host if by_host.is_empty() => groups.entry(run.host.as_deref()).or_default().add(run),
-            By::Host => by_host.iter().for_each(|run| groups.entry(run.host.as_deref()).or_default().add(run)),
-        }
-    }
+pub fn groups(rows: &[JobRow], by: By) -> Vec<(Option<String>, Totals)> {
     if by == By::Run {
-        return rows.iter().map(|JobRow { run, .. }| (Some(run.id.as_str()), Totals::of([run]))).collect();
+        return rows.iter().map(|JobRow { run, .. }| (Some(run.id.clone()), Totals::of([run]))).collect();
     }
+    if by == By::Name {
+        return grouped(rows.iter().map(|row| &row.run), |run| run.name.clone());
+    }
+    let parts = rows.iter().flat_map(|JobRow { run, by_host, .. }| {
+        let is_one = by_host.is_empty();
+        by_host.iter().chain(is_one.then_some(run))
+    });
+    grouped(parts, |run| run.host.clone())
+}
+
+/// Totals by the name that `key` gives a run, sorted by it.
+pub fn grouped<'a>(
+    runs: impl Iterator<Item = &'a RunEntry>,
+    key: impl Fn(&RunEntry) -> Option<String>,
+) -> Vec<(Option<String>, Totals)> {
+    let mut groups: BTreeMap<Option<String>, Totals> = BTreeMap::new();
+    runs.for_each(|run| groups.entry(key(run)).or_default().add(run));
     groups.into_iter().collect()
 }
 

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::http::{HeaderValue, Uri};
+use ureq::http::{HeaderValue, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ProxyProtocol, http};
 
@@ -51,7 +51,7 @@ pub fn ask(base: &str, request: &HttpRequest, limits: &HttpLimits, proxies: &Pro
             Some(reply) => simulated(reply),
             None => {
                 let agent = agent(limits, uri.scheme_str() == Some("https"), by.map(dial).transpose()?)?;
-                send(request.method, uri, &request.headers, agent)?
+                send(request, uri, agent)?
             }
         };
         read(answer.map_err(|error| HttpFailure::new(error, by))?, limits)
@@ -137,22 +137,21 @@ fn certificates() -> Result<RootCerts, HttpFailure> {
 }
 
 /// Sends the request. The inner result is the answer. Errors: nothing was sent.
-fn send(
-    method: HttpMethod,
-    uri: Uri,
-    headers: &[(&str, Secret)],
-    agent: Agent,
-) -> Result<Result<http::Response<Body>, ureq::Error>, HttpFailure> {
+fn send(asked: &HttpRequest, uri: Uri, agent: Agent) -> Result<Result<http::Response<Body>, ureq::Error>, HttpFailure> {
     let mut request = http::Request::builder().uri(uri);
-    for (name, Secret(value)) in headers {
+    for (name, Secret(value)) in &asked.headers {
         let mut value = HeaderValue::from_str(value).map_err(|_| HttpFailure::Key)?;
         value.set_sensitive(true);
         request = request.header(*name, value);
     }
     let made = |_: http::Error| HttpFailure::Key;
-    Ok(match method {
+    Ok(match asked.method {
         HttpMethod::Get => agent.run(request.method("GET").body(()).map_err(made)?),
         HttpMethod::Put => agent.run(request.method("PUT").body("").map_err(made)?),
+        HttpMethod::Post => {
+            let request = request.method("POST").header(header::CONTENT_TYPE, "application/json");
+            agent.run(request.body(asked.body.as_str()).map_err(made)?)
+        }
     })
 }
 

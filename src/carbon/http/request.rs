@@ -20,9 +20,11 @@ pub enum HttpMethod {
     Get,
     /// Gets a token from Amazon's metadata service, with an empty body.
     Put,
+    /// Sends a body to an address that the user names.
+    Post,
 }
 
-/// An HTTP request without a body.
+/// An HTTP request.
 #[derive(Clone, Debug, Default)]
 pub struct HttpRequest {
     /// The method.
@@ -33,6 +35,8 @@ pub struct HttpRequest {
     pub path: String,
     /// Headers. They may hold a key.
     pub headers: Vec<(&'static str, Secret)>,
+    /// The JSON text that a POST sends. Other methods send none.
+    pub body: String,
     /// True if the user's plan may not include it, such as a forecast. Its refusal is not a failure of the round.
     pub is_optional: bool,
     /// The kind of the answer, for the provider's parser.

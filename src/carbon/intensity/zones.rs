@@ -10,11 +10,13 @@ use crate::error::Result;
 use crate::sanitize;
 use std::iter;
 
+mod country;
 mod list;
 pub mod names;
 mod refusal;
 mod tables;
 
+pub use country::{ZoneCountry, country};
 pub use list::{ListedZone, all};
 pub use names::{FoundName, Spot, find, part};
 use tables::{CLOUD_GRIDS, REGIONS, STATES, TableRow, ZONES, row, rows};
