@@ -55,6 +55,7 @@ impl Run {
             planned: options.epochs,
             level: options.alerts.level,
             budgets: carbontracker::state::config::Budgets::default(),
+            prints: false,
             monitored: options.monitor_epochs,
             elsewhere,
             rates: options.carbon.rates,

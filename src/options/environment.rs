@@ -115,7 +115,6 @@ mod tests {
             ("CARBONTRACKER_DISABLED", "CARBONTRACKER_DISABLE?"),
             ("CARBONTRACKER_epochs", "CARBONTRACKER_EPOCHS?"),
             ("CARBONTRACKER_", "docs/src/reference/options.md"),
-            ("CARBONTRACKER_LOG", "docs/src/reference/options.md"),
             ("CARBONTRACKER_FROBNICATE", "docs/src/reference/options.md"),
         ] {
             let messages = unknown(&[misspelt]);

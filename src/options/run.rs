@@ -47,6 +47,10 @@ pub const KEYS: &[OptionKey] = &[
         "the processes that count each device of a node once",
         |o, v| put_some(&mut o.job, some_text(v)),
     ),
+    key("log", "off or stderr", "off", "where messages are printed, instead of the queue of ct_message", |o, v| {
+        let prints = [("off", false), ("stderr", true)].into_iter().find(|(name, _)| *name == v);
+        put(&mut o.alerts.prints, prints.map(|(_, prints)| prints))
+    }),
     key("budget_kwh", "kWh above 0", "none", "limit of facility energy", |o, v| {
         put_some(&mut o.alerts.budgets.kwh, above_zero(v))
     }),

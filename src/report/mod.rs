@@ -92,6 +92,8 @@ pub struct ReportSettings {
     pub level: f64,
     /// Limits on the whole run.
     pub budgets: Budgets,
+    /// Messages are printed on standard error.
+    pub prints: bool,
     /// Epochs after which measuring stops; None: it does not stop.
     pub monitored: Option<u64>,
     /// The other places of the what-if section; None: it was switched off.

@@ -35,6 +35,7 @@ fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
         planned,
         level: 0.9,
         budgets: crate::state::config::Budgets::default(),
+        prints: false,
         monitored: None,
         elsewhere: Elsewhere::find(&WhatIfOption::Usual).unwrap(),
         rates: Rates::default(),

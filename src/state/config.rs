@@ -9,6 +9,8 @@ pub struct AlertConfig {
     pub forecast_after: Option<u64>,
     /// Limits on the whole run.
     pub budgets: Budgets,
+    /// Messages are printed on standard error, by the thread that calls the library.
+    pub prints: bool,
 }
 
 /// Limits on the whole run; None: no limit.
@@ -31,6 +33,6 @@ impl Budgets {
 
 impl Default for AlertConfig {
     fn default() -> Self {
-        AlertConfig { level: 0.9, forecast_after: None, budgets: Budgets::default() }
+        AlertConfig { level: 0.9, forecast_after: None, budgets: Budgets::default(), prints: false }
     }
 }

@@ -151,6 +151,7 @@ impl RunPlan {
             planned: run.planned,
             level: self.options.alerts.level,
             budgets: self.options.alerts.budgets,
+            prints: self.options.alerts.prints,
             monitored: self.options.monitor_epochs,
             elsewhere: self.elsewhere,
             rates: self.options.carbon.rates,

@@ -29,7 +29,7 @@ use crate::report::{self, Detail, Now, OpenEpoch, Report};
 use crate::state::misuse::Misuse;
 use crate::state::work_cell::Stored;
 use marker::{Begun, Marker};
-use std::io;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -79,7 +79,9 @@ impl Tracker {
         let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
         let read = table.as_ref().and_then(|table| table.run("ct-config", move || ConfigFiles::read(&paths)).ok());
         let files = read.flatten().unwrap_or_default();
-        Tracker::start(Options::parse_over(&files, options, os::variable)?).map(Some)
+        let tracker = Tracker::start(Options::parse_over(&files, options, os::variable)?)?;
+        tracker.print_messages(false);
+        Ok(Some(tracker))
     }
 
     /// Makes a tracker from checked options and starts its threads.
@@ -144,6 +146,7 @@ impl Tracker {
         if self.parts.settings.budgets.is_any() {
             self.await_review();
         }
+        self.print_messages(true);
         Ok(if self.parts.shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
     }
 
@@ -196,6 +199,7 @@ impl Tracker {
             Stored::Soon => self.wake(),
             Stored::Later => (),
         }
+        self.print_messages(false);
         Ok(if shared.is_over_budget() { Status::CT_OVER_BUDGET } else { Status::CT_OK })
     }
 
@@ -246,6 +250,21 @@ impl Tracker {
         Ok(status)
     }
 
+    /// Prints the queued messages on standard error, if the user asks for that by log=stderr. `awaits`: also those of
+    /// the epoch that has just ended.
+    fn print_messages(&self, awaits: bool) {
+        if !self.parts.settings.prints {
+            return;
+        }
+        let may_come = self.parts.settings.planned > 0 || self.parts.settings.budgets.is_any();
+        if awaits && may_come {
+            self.await_review();
+        }
+        let messages = std::mem::take(&mut *self.parts.shared.messages());
+        // Nobody may read standard error any more.
+        messages.iter().for_each(|message| _ = writeln!(io::stderr(), "carbontracker: {message}"));
+    }
+
     /// Waits until the alerts have reviewed all ended epochs, within the time that such waits may take. Epochs that
     /// found the ring full enter it once those in it are reviewed.
     fn await_review(&self) {
@@ -262,7 +281,9 @@ impl Tracker {
     /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written, if
     /// any.
     pub fn destroy(self) -> Option<String> {
-        self.threads.end()
+        let unwritten = self.threads.end();
+        self.print_messages(false);
+        unwritten
     }
 
     /// Fails with CT_EIO if there is too little memory for a report.

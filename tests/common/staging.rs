@@ -223,6 +223,7 @@ fn settings(options: Options) -> Arc<ReportSettings> {
         planned: options.epochs,
         level: options.alerts.level,
         budgets: carbontracker::state::config::Budgets::default(),
+        prints: false,
         monitored: options.monitor_epochs,
         elsewhere: Elsewhere::find(&options.carbon.what_if).expect("zones"),
         rates: options.carbon.rates,

@@ -14,6 +14,7 @@ mod run_files;
 
 mod accuracy;
 mod docs;
+mod messages;
 mod readme;
 mod recordings;
 mod run_files_faults;

@@ -31,6 +31,7 @@ fn settings() -> Arc<ReportSettings> {
         planned: 100,
         level: 0.9,
         budgets: crate::state::config::Budgets::default(),
+        prints: false,
         monitored: None,
         elsewhere: None,
         rates: Default::default(),
