@@ -74,11 +74,7 @@ impl Tracker {
         if environment::is_disabled(os::variable) {
             return Ok(None);
         }
-        // Another thread of the application may see no descriptor of a file that is open for a moment.
-        let table = OwnTable::shared().ok();
-        let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
-        let read = table.as_ref().and_then(|table| table.run("ct-config", move || ConfigFiles::read(&paths)).ok());
-        let files = read.flatten().unwrap_or_default();
+        let (files, _table) = configuration();
         let tracker = Tracker::start(Options::parse_over(&files, options, os::variable)?)?;
         tracker.print_messages(false);
         Ok(Some(tracker))
@@ -365,6 +361,15 @@ impl Drop for Tracker {
     fn drop(&mut self) {
         self.threads.stop();
     }
+}
+
+/// Reads the configuration files on a thread of its own: no thread of the application sees their descriptors. Also
+/// returns the table of that thread, which the tracker then finds.
+fn configuration() -> (ConfigFiles, Option<Arc<OwnTable>>) {
+    let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
+    let table = OwnTable::shared().ok();
+    let read = table.as_ref().and_then(|table| table.run("ct-config", move || ConfigFiles::read(&paths)).ok());
+    (read.flatten().unwrap_or_default(), table)
 }
 
 /// Starts to open the GPUs of a simulated machine. None: it has no driver.
