@@ -24,8 +24,8 @@ core() {
     link bin ctrack carbontracker # where another program has the longer name
     show share/man/man1 carbontracker.1 man
     link share/man/man1 ctrack.1 carbontracker.1
-    for page in run doctor estimate when last watch report compare aggregate totals import export replay score options zones version \
-        completion man; do
+    for page in run doctor estimate when last watch report compare aggregate totals import export replay score options \
+        zones version completion man; do
         show share/man/man1 "carbontracker-$page.1" man $page
     done
     show share/bash-completion/completions carbontracker completion bash
