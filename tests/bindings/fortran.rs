@@ -240,7 +240,7 @@ fn training_example_prints_what_the_c_program_prints() {
         let (ours, theirs) = (printed(&fortran, options), printed(&c, options));
         assert_eq!(ours, theirs);
         assert!(
-            ours.contains("digits: # of # epochs") && ours.contains("forecast: energy # unit, time # s\n"),
+            ours.contains("digits: # of # epochs") && ours.contains("forecast: energy # unit, time # unit\n"),
             "{ours}"
         );
     }
@@ -261,8 +261,10 @@ fn without_figures(printed: &str) -> String {
         } else {
             let line = &without_intervals(line);
             let is_figure = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
-            let words = line.split(' ').map(|word| match word.trim_end_matches([',', ':']) {
-                unit @ ("mg" | "g" | "mJ" | "J" | "kJ" | "mW" | "W" | "kW") => word.replace(unit, "unit"),
+            let words = line.split(' ').map(|word| match word.trim_matches([',', ':', '(', ')']) {
+                unit @ ("mg" | "g" | "mJ" | "J" | "kJ" | "mWh" | "Wh" | "mW" | "W" | "kW" | "ms" | "s") => {
+                    word.replace(unit, "unit")
+                }
                 figure if is_figure(figure) => word.replace(figure, "#"),
                 _ => word.to_owned(),
             });

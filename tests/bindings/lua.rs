@@ -155,8 +155,12 @@ fn numbers_do_not_depend_on_the_locale() {
 fn training_and_report(text: &str) -> (Vec<&str>, Vec<String>) {
     let (training, report): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("epoch "));
     let is_figure = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ':' | 'T' | 'Z');
-    let words =
-        |line: &str| line.split_whitespace().filter(|word| !word.starts_with(is_figure)).collect::<Vec<_>>().join(" ");
+    let words = |line: &str| {
+        line.split_whitespace()
+            .filter(|word| !word.trim_start_matches('(').starts_with(is_figure))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     // Units depend on the size of a figure. A slower language gets the forecast after another epoch.
     let is_same_in_all = |line: &&str| !is_forecast_message(line) && !line.starts_with("  time");
     let plain = |line: &str| words(line).replace(" µJ", " J").replace(" mJ", " J").replace(" kJ", " J");

@@ -28,6 +28,9 @@ struct Cluster {
     born: u64,
 }
 
+/// Choices of ports for Slurm.
+const PORT_CHOICES: usize = 5;
+
 impl Cluster {
     /// Starts Slurm. None: it cannot run here, and the output has the reason.
     fn start() -> Option<Cluster> {
@@ -36,14 +39,24 @@ impl Cluster {
         {
             return None;
         }
+        // Another program may take a port between the choice and the daemon's start.
+        (0..PORT_CHOICES).find_map(|_| Cluster::start_on(free_ports())).map(Some).expect("Slurm: see its logs in /tmp")
+    }
+
+    /// Starts Slurm on these ports. None: a daemon has ended.
+    fn start_on(ports: [u16; 3]) -> Option<Cluster> {
         let folder = Folder::new("slurm");
         let mut command = Command::new(checkout("tests/jobs/slurm/two-nodes.sh"));
-        command.arg(folder.path().join("slurm")).args(free_ports().map(|port| port.to_string()));
+        command.arg(folder.path().join("slurm")).args(ports.map(|port| port.to_string()));
         let mut helper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(helper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let cluster = Cluster { folder, helper, born: now() };
-        assert_eq!(line, "ready\n", "no Slurm: see the logs in {}", cluster.folder.path().display());
+        if line != "ready\n" {
+            let log = std::fs::read_to_string(cluster.path("slurm/slurmctld.log")).unwrap_or_default();
+            crate::retry::say(&format!("Slurm did not start: {}", log.lines().last().unwrap_or("no log")));
+            return None;
+        }
         cluster.write_nodes();
         Some(cluster)
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a Slurm with two nodes on this machine, as root:
 #   two-nodes.sh FOLDER PORT PORT PORT
-# It prints "ready" once both nodes are idle. FOLDER/slurm.conf is the configuration. It ends all daemons when its input
+# It prints "ready" once both nodes are idle, and nothing if a daemon ends before. FOLDER/slurm.conf is the configuration. It ends all daemons when its input
 # ends, also if the program that started it is killed. Both nodes are this machine and share its devices and /dev/shm.
 set -euo pipefail
 dir=$1 ports=("${@:2}")
@@ -77,10 +77,13 @@ for node in n1 n2; do
     mkdir -p "$dir/spool-$node"
     daemon "$node" slurmd -D -N "$node"
 done
+idle() { timeout 5 sinfo --noheader --states=idle --format=%D 2>/dev/null; }
 for _ in {1..200}; do
-    [[ $(sinfo --noheader --states=idle --format=%D 2>/dev/null) != 2 ]] || break
+    [[ $(idle) != 2 ]] || break
+    # A daemon whose port another program has taken ends at once.
+    for child in "${children[@]}"; do kill -0 "$child" 2>/dev/null || exit 1; done
     sleep 0.1
 done
-[[ $(sinfo --noheader --states=idle --format=%D) == 2 ]]
+[[ $(idle) == 2 ]]
 echo ready
 cat >/dev/null
