@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{checkout, command, have, outcome, pkg_config, prefix, run, scratch};
-use crate::is_forecast_message;
+use crate::{is_forecast_message, without_gaps};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -259,7 +259,7 @@ fn without_figures(printed: &str) -> String {
         if line.starts_with("epoch ") {
             lines.push_str(line);
         } else {
-            let line = &without_intervals(line);
+            let line = &without_intervals(without_gaps(line));
             let is_figure = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
             let words = line.split(' ').map(|word| match word.trim_matches([',', ':', '(', ')']) {
                 unit @ ("mg" | "g" | "mJ" | "J" | "kJ" | "mWh" | "Wh" | "mW" | "W" | "kW" | "ms" | "s") => {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install_tree::{by_hand, checkout, command, have, outcome, pkg_config, prefix, run, scratch, skipped};
-use crate::is_forecast_message;
+use crate::{is_forecast_message, without_gaps};
 use std::path::Path;
 use std::process::Command;
 
@@ -163,7 +163,9 @@ fn training_and_report(text: &str) -> (Vec<&str>, Vec<String>) {
     };
     // Units depend on the size of a figure. A slower language gets the forecast after another epoch.
     let is_same_in_all = |line: &&str| !is_forecast_message(line) && !line.starts_with("  time");
-    let plain = |line: &str| words(line).replace(" µJ", " J").replace(" mJ", " J").replace(" kJ", " J");
+    let units = [(" mWh", " Wh"), (" mJ", " J"), (" kJ", " J"), (" mg", " g")];
+    let plain =
+        |line: &str| units.iter().fold(words(without_gaps(line)), |line, (small, unit)| line.replace(small, unit));
     (training, report.into_iter().filter(is_same_in_all).map(plain).collect())
 }
 

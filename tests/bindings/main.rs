@@ -24,6 +24,11 @@ mod parity;
 /// The checkout.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// A line of the report without its part between epochs, which a report has only if it is notable.
+pub fn without_gaps(line: &str) -> &str {
+    line.strip_suffix(" of it between epochs").and_then(|line| line.rsplit_once(", ")).map_or(line, |(line, _)| line)
+}
+
 /// Whether a line of the training example is a forecast message. Their number depends on the time of the epochs.
 pub fn is_forecast_message(line: &str) -> bool {
     line.starts_with("carbontracker: forecast") || line.starts_with("carbontracker: the forecast")

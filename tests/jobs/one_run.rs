@@ -133,7 +133,7 @@ fn aggregate_prints_one_row_for_each_job() {
         "{text}"
     );
     let row = text.lines().nth(1).expect("a row");
-    assert!(row.split_whitespace().eq("digits 1 (8 ranks) 4 6m 47s 0.222 kWh 0.333 kWh 48.0 g".split(' ')), "{text}");
+    assert!(row.split_whitespace().eq("digits 1 (8 ranks) 4 6 min 47 s 222 333 48.0".split(' ')), "{text}");
     assert_eq!(number(&totals(&dir, &["--by", "host"]), "/groups/1/totals/energy_j"), 4e5);
     let rows = printed(&["aggregate", "--csv", &dir]);
     assert!(
@@ -187,10 +187,10 @@ fn watch_shows_one_screen_for_each_job() {
     let text = printed(&["watch", "--once", &dir]);
     for part in [
         "digits, 8 ranks on 2 nodes: in epoch 2 of 4\n",
-        " 37 %\nleft      5m, ends ",
+        " 37 %\nleft      5 min, ends ",
         "power     500 W, cpu 100 W, gpu 400 W\n",
-        "used      200 kJ, 12.0 g CO2e, in 1m 40s\n",
-        "forecast  0.222 kWh (0.217 kWh to 0.233 kWh), 6m 40s (6m 30s to 7m),\n",
+        "used      55.6 Wh, 12.0 g CO2e, in 1 min 40 s\n",
+        "forecast  222 Wh (217 to 233), 6.67 min (6.50 to 7.00), 90 % intervals\n",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
