@@ -115,7 +115,7 @@ pub fn render(report: &Report) -> String {
     page.one(&PROGRESS, progress(report));
     let state = |phase: RunPhase| (vec![("state", phase.as_str())], f64::from(phase == report.phase));
     page.add(&STATE, RunPhase::ALL.map(state));
-    page.one(&UPDATED, Some(report.taken_unix_s));
+    page.one(&UPDATED, report.taken_unix_s);
     page.one(&COVERAGE, report.totals.coverage);
     page.one(&INTENSITY, Some(report.intensity.g_per_kwh));
     forecast(report, &mut page);

@@ -56,7 +56,7 @@ impl Report {
             what_if: None,
             time_series: TimeSeries::default(),
             power_now: power_now(state, now, detail),
-            taken_unix_s: state.carbon.clock.unix_s(now.at).0,
+            taken_unix_s: matches!(detail, Detail::Since(_)).then(|| state.carbon.clock.unix_s(now.at).0),
         };
         report.raise_forecast();
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
@@ -106,9 +106,10 @@ impl UsageTotals {
     }
 }
 
-/// Mean power of the newest seconds, where the report shows it; unknown once the run has ended.
+/// Mean power of the newest seconds, for a file of the run; unknown once the run has ended. Other reports stay the same
+/// between two calls of `ct_report`, of which the first one asks for the length.
 fn power_now(state: &RunState, now: Now, detail: Detail) -> [Option<f64>; DeviceKind::ALL.len()] {
-    let is_shown = matches!(detail, Detail::Epochs | Detail::Since(_)) && !state.lifecycle.finished;
+    let is_shown = matches!(detail, Detail::Since(_)) && !state.lifecycle.finished;
     if is_shown { time_series::recent_power(state, now.at) } else { [None; DeviceKind::ALL.len()] }
 }
 
