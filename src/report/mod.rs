@@ -164,8 +164,8 @@ pub struct Report {
     is_over_budget: bool,
     /// Mean power of the newest seconds, in the order of `DeviceKind::ALL`, W; None: unknown, or not requested.
     power_now: [Option<f64>; DeviceKind::ALL.len()],
-    /// The moment of the report, s since 1970.
-    taken_unix_s: f64,
+    /// The moment of the report, s since 1970; None: it is not for a file of the run.
+    taken_unix_s: Option<f64>,
 }
 
 /// Time and energy of a run up to now. Energies are None while they are unknown.

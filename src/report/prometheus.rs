@@ -98,9 +98,8 @@ impl Page<'_> {
     }
 }
 
-/// Renders the metrics. `is_file`: with those that change while the run does not, the power and the time of writing. A
-/// caller that asks for the text twice, first for its length, must get the same text.
-pub fn render(report: &Report, is_file: bool) -> String {
+/// Renders the metrics.
+pub fn render(report: &Report) -> String {
     let settings = &report.settings;
     let name = settings.name.as_deref().unwrap_or("");
     let run = [("run", settings.id.as_str()), ("name", name), ("host", &settings.host)];
@@ -109,7 +108,6 @@ pub fn render(report: &Report, is_file: bool) -> String {
         report.components.iter().filter_map(|component| Some((labels(component).to_vec(), component.energy_j()?)));
     page.add(&ENERGY, by_component);
     let power = DeviceKind::ALL.into_iter().zip(report.power_now);
-    let power = power.filter(|_| is_file);
     page.add(&POWER, power.filter_map(|(kind, watts)| Some((vec![("component", kind.name())], watts?))));
     page.one(&CO2EQ, report.co2eq_g());
     page.one(&DURATION, Some(report.totals.duration_s));
@@ -117,7 +115,7 @@ pub fn render(report: &Report, is_file: bool) -> String {
     page.one(&PROGRESS, progress(report));
     let state = |phase: RunPhase| (vec![("state", phase.as_str())], f64::from(phase == report.phase));
     page.add(&STATE, RunPhase::ALL.map(state));
-    page.one(&UPDATED, Some(report.taken_unix_s).filter(|_| is_file));
+    page.one(&UPDATED, report.taken_unix_s);
     page.one(&COVERAGE, report.totals.coverage);
     page.one(&INTENSITY, Some(report.intensity.g_per_kwh));
     forecast(report, &mut page);

@@ -22,17 +22,12 @@ impl Report {
             "line" => Ok(line::render(self)),
             "json" => Ok(json::render(self)),
             "csv" => Ok(csv::render(self)),
-            "prometheus" => Ok(prometheus::render(self, false)),
+            "prometheus" => Ok(prometheus::render(self)),
             "html" => Ok(html::page(&[json::whole(self)])),
             other => {
                 Err(Error::invalid(format!("format '{other}': allowed are text, line, json, csv, prometheus and html")))
             }
         }
-    }
-
-    /// The metrics for a file that node_exporter reads.
-    pub fn metrics_file(&self) -> String {
-        prometheus::render(self, true)
     }
 
     /// The number at a JSON Pointer; 1 or 0 for true or false. A value that is unknown, no number or absent is

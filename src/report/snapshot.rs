@@ -57,7 +57,7 @@ impl Report {
             time_series: TimeSeries::default(),
             is_over_budget: false,
             power_now: power_now(state, now, detail),
-            taken_unix_s: state.carbon.clock.unix_s(now.at).0,
+            taken_unix_s: matches!(detail, Detail::Since(_)).then(|| state.carbon.clock.unix_s(now.at).0),
         };
         report.raise_forecast();
         if matches!(detail, Detail::WhatIf | Detail::Epochs) {
@@ -107,9 +107,10 @@ impl UsageTotals {
     }
 }
 
-/// Mean power of the newest seconds, where the report shows it; unknown once the run has ended.
+/// Mean power of the newest seconds, for a file of the run or one line; unknown once the run has ended. Other reports
+/// stay the same between two calls of `ct_report`, of which the first one asks for the length.
 fn power_now(state: &RunState, now: Now, detail: Detail) -> [Option<f64>; DeviceKind::ALL.len()] {
-    let is_shown = matches!(detail, Detail::Epochs | Detail::Since(_) | Detail::Totals(_)) && !state.lifecycle.finished;
+    let is_shown = matches!(detail, Detail::Since(_) | Detail::Totals(_)) && !state.lifecycle.finished;
     if is_shown { time_series::recent_power(state, now.at) } else { [None; DeviceKind::ALL.len()] }
 }
 

@@ -189,11 +189,8 @@ impl Writer {
     /// Renders a report and writes it with `put`.
     fn put(&mut self, path: &Path, report: &Report, format: &str, put: impl FnOnce(String) -> io::Result<()>) {
         let is_elsewhere = self.path_context.has_other_root();
-        let text = match (is_elsewhere, format) {
-            (true, _) => Err(other_root(path)),
-            (false, "prometheus") => Ok(report.metrics_file()),
-            (false, _) => report.render(format).map_err(|error| error.message),
-        };
+        let text =
+            if is_elsewhere { Err(other_root(path)) } else { report.render(format).map_err(|error| error.message) };
         self.note(path, text.and_then(|text| put(text).map_err(|error| in_words(path, &error))));
     }
 
