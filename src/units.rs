@@ -198,7 +198,8 @@ pub fn ratio(of: f64, to: f64) -> Option<String> {
     let ratio = of / to;
     let shown = |times: f64| if times < CLOSE { digits(times) } else { two_digits(times) };
     match ratio {
-        r if !r.is_finite() || r <= 0.0 || (1.0 / ALIKE..=ALIKE).contains(&r) => None,
+        r if !r.is_finite() || (1.0 / ALIKE..=ALIKE).contains(&r) => None,
+        r if r <= 0.0 => Some("none".into()),
         r if r < 1.0 => Some(format!("÷ {}", shown(1.0 / r))),
         r => Some(format!("× {}", shown(r))),
     }
@@ -341,8 +342,8 @@ mod tests {
             ("≈ 35 W (18 to 70)".into(), "2.00".into())
         );
         assert_eq!([0.5, 1.25, 2.0, 10.0, 0.875].map(times), ["0.5", "1.25", "2", "10", "0.88"]);
-        let ratios = [(1.0, 4.0), (2.9, 1.0), (1.0, 1.001), (1.0, 0.0)].map(|(of, to)| ratio(of, to));
-        assert_eq!(ratios, [Some("÷ 4.0".into()), Some("× 2.9".into()), None, None]);
+        let ratios = [(1.0, 4.0), (2.9, 1.0), (1.0, 1.001), (0.0, 1.0), (1.0, 0.0)].map(|(of, to)| ratio(of, to));
+        assert_eq!(ratios, [Some("÷ 4.0".into()), Some("× 2.9".into()), None, Some("none".into()), None]);
     }
 
     #[test]

@@ -190,7 +190,11 @@ fn command_of(most: usize) -> clap::Command {
         .error(AnsiColor::Red.on_default().bold())
         .invalid(AnsiColor::Yellow.on_default())
         .valid(AnsiColor::Green.on_default());
-    let command = Command::command().styles(styles).term_width(most).mut_subcommands(wrapped);
+    // By itself clap also colours for a pipe or a dumb terminal, where CI is set.
+    let are_colours =
+        [::console::Term::stdout(), ::console::Term::stderr()].iter().all(|t| t.features().colors_supported());
+    let colour = if are_colours { clap::ColorChoice::Auto } else { clap::ColorChoice::Never };
+    let command = Command::command().color(colour).styles(styles).term_width(most).mut_subcommands(wrapped);
     let command = command.after_help(wrap::wrapped(EXIT_STATUS, most));
     let list = list(&command, most);
     command

@@ -1,7 +1,7 @@
 //! Configuration files: options for all users of a machine, of one user, and of the folder in which a program starts.
 //!
-//! A file has lines `key=value` and comments, which begin with `#`. It is untrusted: a line or a file that cannot be
-//! used is left out, with a message that names it.
+//! A file has lines `key=value` and comments, which begin with `#`. It is untrusted: a line with an unknown key or an
+//! invalid value, or a file that another user wrote, is left out, with a message that names it.
 
 use super::environment::nearest;
 use super::{key, keys};
@@ -25,7 +25,8 @@ const ROOT_UID: u32 = 0;
 const WRITABLE_BY_ALL: u32 = 0o002;
 /// Options that the file of a folder cannot set. Who copies a folder from elsewhere must not load its libraries, send
 /// keys to its addresses or replace files at its paths.
-const NOT_OF_FOLDER: [&str; 5] = ["nvml", "sysroot", "intensity_url", "prometheus", "resume"];
+const NOT_OF_FOLDER: [&str; 8] =
+    ["nvml", "sysroot", "intensity_url", "api_key", "marginal_key", "prometheus", "resume", "log"];
 
 /// For whom a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,12 @@ impl ConfigFiles {
             folder.map(|folder| (ConfigScope::Folder, folder.join(NAME))),
         ];
         found.into_iter().flatten().collect()
+    }
+
+    /// No files, because they could not be read in time.
+    pub fn unread() -> ConfigFiles {
+        let message = "the configuration files could not be read in time, so their options have no effect; check the file systems of /etc, the home folder and the working folder";
+        ConfigFiles { messages: vec![message.into()], ..ConfigFiles::default() }
     }
 
     /// Reads the files at these paths. A missing file is no fault.

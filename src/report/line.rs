@@ -1,6 +1,7 @@
 //! The report as one line for a progress bar or a status line.
 
-use super::Report;
+use super::{Report, RunPhase};
+use crate::forecast::Forecast;
 use crate::units::{Amount, duration};
 
 /// The most columns of the line.
@@ -51,8 +52,8 @@ fn power(report: &Report) -> Option<String> {
 /// The energy so far, and that of the whole run.
 fn energy(report: &Report) -> Option<String> {
     let used = used_j(report)?;
-    let whole = report.open_forecast().and(report.forecast_j()).map(|forecast| forecast.value);
-    match whole.filter(|whole| *whole >= used) {
+    let whole = forecast(report).and(report.forecast_j()).map(|forecast| forecast.value);
+    match whole.filter(|whole| *whole > used * MIN_MORE) {
         Some(whole) => Some(format!(
             "{}{} of {}",
             if report.error().is_some() { "≈ " } else { "" },
@@ -63,6 +64,14 @@ fn energy(report: &Report) -> Option<String> {
     }
 }
 
+/// A forecast that is less than this multiple of the use says nothing more.
+const MIN_MORE: f64 = 1.005;
+
+/// The forecast of a run that goes on.
+fn forecast(report: &Report) -> Option<Forecast> {
+    report.open_forecast().filter(|_| report.phase != RunPhase::Done && !report.is_finished)
+}
+
 /// The energy so far with that of the open epoch, J.
 fn used_j(report: &Report) -> Option<f64> {
     let open = report.open_epoch.and_then(|(_, joules)| joules);
@@ -71,12 +80,12 @@ fn used_j(report: &Report) -> Option<f64> {
 
 fn emissions(report: &Report) -> Option<String> {
     let grams = report.emissions.grams(used_j(report)?);
-    let about = report.error();
-    Some(format!("{} CO2e", Amount::Grams.alone(grams, about)))
+    Some(format!("{} CO2e", Amount::Grams.alone(grams, report.error())))
 }
 
+/// The time left: the forecast of the whole run without the time so far.
 fn left(report: &Report) -> Option<String> {
-    let seconds = report.open_forecast().and(report.remaining_s())?.value;
-    let since = report.open_epoch.map_or(0.0, |(seconds, _)| seconds);
-    Some(format!("{} left", duration((seconds - since).max(0.0)))).filter(|_| !report.is_finished)
+    let whole_s = forecast(report)?.duration_s?.value;
+    let gone_s = report.totals.duration_s + report.open_epoch.map_or(0.0, |(seconds, _)| seconds);
+    (whole_s > gone_s * MIN_MORE).then(|| format!("{} left", duration(whole_s - gone_s)))
 }

@@ -50,7 +50,7 @@ use crate::measurement::unavailable::Unavailable;
 use crate::state::alerts::ForecastBasis;
 use crate::state::config::Budgets;
 use crate::state::{CountedElsewhere, EarlierRuns, RunState};
-use crate::units::J_PER_KWH;
+use crate::units::{self, J_PER_KWH};
 use carbon_section::Marginal;
 use serde_json::Value;
 use std::sync::Arc;
@@ -236,7 +236,7 @@ impl Report {
     }
 
     fn energy_j(&self) -> Option<f64> {
-        Some(self.totals.epochs_j? + self.totals.between_j.unwrap_or(0.0))
+        units::sum([self.totals.epochs_j, self.totals.between_j])
     }
 
     fn co2eq_g(&self) -> Option<f64> {

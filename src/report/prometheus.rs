@@ -111,7 +111,8 @@ pub fn render(report: &Report) -> String {
     page.add(&POWER, power.filter_map(|(kind, watts)| Some((vec![("component", kind.name())], watts?))));
     page.one(&CO2EQ, report.co2eq_g());
     page.one(&DURATION, Some(report.totals.duration_s));
-    page.one(&EPOCHS, Some(report.epochs_done as f64));
+    // Pieces of the run's progress are no epochs once an epoch begins, and a counter must not fall.
+    page.one(&EPOCHS, Some(if report.is_divided { 0.0 } else { report.epochs_done as f64 }));
     page.one(&PROGRESS, progress(report));
     let state = |phase: RunPhase| (vec![("state", phase.as_str())], f64::from(phase == report.phase));
     page.add(&STATE, RunPhase::ALL.map(state));

@@ -24,12 +24,13 @@ use crate::options::environment;
 use crate::options::{ConfigFiles, Options};
 use crate::os::exit::ExitHook;
 use crate::os::memory;
-use crate::os::{self, ForkMark, Instant, OwnTable};
+use crate::os::{self, ForkMark, Instant, OwnTable, Promise, terminal, world};
 use crate::report::{self, Detail, Now, OpenEpoch, Report};
 use crate::state::misuse::Misuse;
 use crate::state::work_cell::Stored;
 use marker::{Begun, Marker};
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -44,6 +45,8 @@ const LEAST_READING_WAIT: Duration = Duration::from_millis(100);
 const FIRST_FORECAST_WAIT: Duration = Duration::from_millis(300);
 /// Sections of the report that need no energy. A request for them takes over no energy from other processes.
 const WITHOUT_ENERGY: [&str; 5] = ["/run/", "/intensity/", "/job/agreed", "/job/record", "/job/processes"];
+/// The longest wait for the configuration files.
+const CONFIG_WAIT: Duration = Duration::from_secs(1);
 /// Memory that a tracker needs, bytes, with its threads and the record of its job.
 const TRACKER_BYTES: usize = 7 << 20;
 
@@ -256,9 +259,13 @@ impl Tracker {
         if awaits && may_come {
             self.await_review();
         }
-        let messages = std::mem::take(&mut *self.parts.shared.messages());
-        // Nobody may read standard error any more.
-        messages.iter().for_each(|message| _ = writeln!(io::stderr(), "carbontracker: {message}"));
+        let mut messages = self.parts.shared.messages();
+        while let Some(message) = messages.front() {
+            if !terminal::write_if_ready(io::stderr().as_fd(), &format!("carbontracker: {message}\n")) {
+                return; // a full pipe must not stop the application; the message stays queued
+            }
+            messages.pop_front();
+        }
     }
 
     /// Waits until the alerts have reviewed all ended epochs, within the time that such waits may take. Epochs that
@@ -368,8 +375,16 @@ impl Drop for Tracker {
 fn configuration() -> (ConfigFiles, Option<Arc<OwnTable>>) {
     let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
     let table = OwnTable::shared().ok();
-    let read = table.as_ref().and_then(|table| table.run("ct-config", move || ConfigFiles::read(&paths)).ok());
-    (read.flatten().unwrap_or_default(), table)
+    if world::is_entered() {
+        return (ConfigFiles::read(&paths), table);
+    }
+    // A file system may not answer, and a program that starts must not wait for it.
+    let answer = Arc::new(Promise::default());
+    let keeps = Arc::clone(&answer);
+    let read = move || os::spawn_quiet("ct-config", move || keeps.keep(ConfigFiles::read(&paths))).map(drop);
+    let begun = table.as_ref().is_some_and(|table| table.run("ct-config", read).is_ok());
+    let files = begun.then(|| answer.wait(CONFIG_WAIT)).flatten();
+    (files.unwrap_or_else(ConfigFiles::unread), table)
 }
 
 /// Starts to open the GPUs of a simulated machine. None: it has no driver.

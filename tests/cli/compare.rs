@@ -97,7 +97,10 @@ fn noise_is_unknown_with_one_run_and_counts_with_more() {
         "one name: by file"
     );
     assert_eq!(all["differences"][0]["energy_j"], json!({"ratio": 1.4, "p": null, "verdict": "noise_unknown"}));
-    assert!(printed(&["compare", &one, &two]).contains("× 1.40    the noise is unknown: a side has one run"));
+    assert!(
+        printed(&["compare", &one, &two])
+            .contains("× 1.40    the noise is unknown: a side has fewer than two known values")
+    );
     let (a, b) = (side(&folder, "a", &[100.0, 150.0, 125.0], 1.0), side(&folder, "b", &[120.0, 170.0, 130.0], 1.0));
     assert_eq!(parsed(&["compare", &a, &b])["differences"][0]["energy_j"]["verdict"], "within_noise");
 }

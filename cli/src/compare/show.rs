@@ -82,7 +82,7 @@ fn verdict(difference: &Difference) -> String {
     match difference.verdict() {
         NoiseVerdict::Larger => format!("larger than the noise of repeated runs{p}"),
         NoiseVerdict::Within => format!("within the noise of repeated runs{p}"),
-        NoiseVerdict::Unknown => "the noise is unknown: a side has one run".into(),
+        NoiseVerdict::Unknown => "the noise is unknown: a side has fewer than two known values".into(),
     }
 }
 

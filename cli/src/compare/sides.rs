@@ -7,6 +7,7 @@ use crate::export::exported_run::EnergyOrigin;
 use crate::named_runs;
 use crate::report_files::{number, word};
 use carbontracker::report::ranks::{RankReport, joined, merged};
+use carbontracker::sanitize;
 use carbontracker::units::{ErrorBand, J_PER_KWH};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -130,7 +131,7 @@ struct PlacedRun {
 pub fn sides(paths: &[PathBuf]) -> Result<Vec<ComparedSide>, String> {
     let mut placed = of_files(paths)?;
     for (argument, folder) in paths.iter().enumerate().filter(|(_, path)| path.is_dir()) {
-        let label = folder.display().to_string();
+        let label = sanitize::text(folder.display().to_string());
         for report in named_runs::folded(std::slice::from_ref(folder))? {
             let folder = Some(label.trim_end_matches('/').to_owned()).filter(|_| paths.len() > 1);
             placed.push(PlacedRun { argument, folder, file: String::new(), run: ComparedRun::of(&report)? });

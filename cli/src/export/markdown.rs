@@ -40,7 +40,7 @@ fn row(label: String, totals: &Totals) -> [String; 5] {
 
 /// The line below the table.
 fn method(totals: &Totals) -> String {
-    let versions: Vec<&str> = totals.versions.iter().map(String::as_str).collect();
+    let versions: Vec<String> = totals.versions.iter().map(|version| code(version)).collect();
     let grids: Vec<String> = totals.intensities.iter().map(|one| code(&grid(one))).collect();
     let intensity = if grids.is_empty() { "unknown".into() } else { grids.join("; ") };
     let pue = pue(totals);

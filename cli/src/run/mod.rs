@@ -142,7 +142,7 @@ impl RunArgs {
     /// A finder of the lines that are marks; None: there are none.
     fn marks(&self) -> Option<Marks> {
         let pattern = self.mark_regex.clone().map(|pattern| Marks::Pattern(PatternMarks::new(pattern)));
-        pattern.or(self.mark.as_deref().map(|text| Marks::Text(TextMarks::new(text))))
+        pattern.or(self.mark.as_deref().map(|text| Marks::Text(Box::new(TextMarks::new(text)))))
     }
 
     /// Runs and measures the program. Returns its exit status.
@@ -230,7 +230,7 @@ impl RunArgs {
     /// The library's options, with the name, epochs and job of this command.
     fn options(&self) -> Result<Options, String> {
         let parsed = Options::load(&self.options.with(&[]), os::variable).map_err(|error| error.message)?;
-        if parsed.measurement.devices == "process" {
+        if parsed.measurement.devices == "process" && !parsed.is_set_by_file("devices") {
             return Err(
                 "devices=process: this command uses no GPUs, its program does. Give a list, or devices=visible for the \
                  GPUs of CUDA_VISIBLE_DEVICES and similar variables"
@@ -242,7 +242,9 @@ impl RunArgs {
         // Without marks the whole program is one epoch.
         let epochs = self.epochs.or((!self.has_marks()).then_some(1)).map(|epochs| epochs.to_string());
         let job = named_job(parsed.job.as_deref());
-        let own = [("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref())];
+        // A configuration file is for libraries too, of which each knows the GPUs of its own process.
+        let devices = (parsed.measurement.devices == "process").then_some("visible");
+        let own = [("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref()), ("devices", devices)];
         Options::load(&self.options.with(&own), os::variable).map_err(|error| error.message)
     }
 

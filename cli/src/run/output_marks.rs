@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Finds the lines that are marks, in a stream that arrives in pieces.
 pub enum Marks {
     /// Lines that contain a text.
-    Text(TextMarks),
+    Text(Box<TextMarks>),
     /// Lines that a pattern matches.
     Pattern(PatternMarks),
 }
@@ -49,7 +49,8 @@ impl PatternMarks {
             let room = MAX_LINE_BYTES.saturating_sub(self.line.len());
             self.line.extend(text.iter().take(room));
             if text.len() < part.len() {
-                found += u64::from(self.pattern.is_match(&self.line));
+                // On a pseudo-terminal a line ends with two characters.
+                found += u64::from(self.pattern.is_match(self.line.strip_suffix(b"\r").unwrap_or(&self.line)));
                 self.line.clear();
             }
         }
@@ -184,7 +185,7 @@ mod tests {
             let mut marks = PatternMarks::new(Regex::new(r"^epoch [0-9]+$").unwrap());
             pieces.iter().map(|piece| marks.take(piece)).sum()
         };
-        assert_eq!(count(&[b"epoch 1\nepoch x\nan epoch 2\nepoch 12\n"]), 2);
+        assert_eq!(count(&[b"epoch 1\r\nepoch x\nan epoch 2\nepoch 12\n"]), 2);
         assert_eq!(count(&[b"ep", b"och 1", b"2\nepoch 3"]), 1, "the last line has not ended");
         assert_eq!(count(&[&vec![b'x'; MAX_LINE_BYTES + 9][..], b"\nepoch 1\n"]), 1);
     }

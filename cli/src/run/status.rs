@@ -85,7 +85,7 @@ impl StatusLine {
             self.due = next_line(self.pace, gone);
             return line().into_iter().for_each(|line| complain(&line));
         };
-        self.due = Some(gone + if let Pace::Every(every) = self.pace { every } else { ROW_PACE });
+        self.due = gone.checked_add(if let Pace::Every(every) = self.pace { every } else { ROW_PACE });
         if !terminal::is_shared(std::io::stderr().as_fd()) {
             return;
         }
@@ -100,10 +100,8 @@ impl StatusLine {
             return;
         }
         let mut text = String::new();
-        if self.rows != Some(rows) {
-            // The cursor leaves the last row, then the rows above it become the ones that scroll.
-            text += &format!("\x1bD\x1b[1A\x1b7\x1b[1;{}r\x1b8", rows - 1);
-            self.rows = Some(rows);
+        if self.rows.replace(rows) != Some(rows) {
+            text += "\x1bD\x1b[1A"; // the cursor leaves the last row
         }
         if self.titled.is_none() {
             text += "\x1b[22;2t"; // the terminal keeps its title until the end
@@ -113,12 +111,16 @@ impl StatusLine {
             self.titled = Some(Instant::now());
         }
         let shown = truncate_str(line, usize::from(columns.saturating_sub(1)), "…");
-        let _ = terminal.write_str(&format!("{text}\x1b7\x1b[{rows};1H\x1b[2K{shown}\x1b8"));
+        // The rows above the last one scroll. A program may have changed that, so it is said each time.
+        let scroll = rows - 1;
+        let _ = terminal.write_str(&format!("{text}\x1b7\x1b[1;{scroll}r\x1b[{rows};1H\x1b[2K{shown}\x1b8"));
     }
 
     /// Gives the last row and the title back.
     pub fn end(&mut self) {
-        if let Some((terminal, rows)) = self.terminal.as_ref().zip(self.rows.take()) {
+        let is_drawn = self.rows.take().is_some() && terminal::is_shared(std::io::stderr().as_fd());
+        if let Some(terminal) = self.terminal.as_ref().filter(|_| is_drawn) {
+            let (rows, _) = terminal.size();
             let _ = terminal.write_str(&format!("\x1b7\x1b[r\x1b[{rows};1H\x1b[2K\x1b8\x1b[23;2t"));
         }
         self.due = None;

@@ -8,6 +8,7 @@ use crate::report_files;
 use crate::table;
 use carbontracker::clock::{LocalTime, UnixS};
 use carbontracker::os::local_time;
+use carbontracker::sanitize;
 use carbontracker::units::{Amount, J_PER_KWH, duration, instant};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -85,7 +86,7 @@ fn project(name: Option<&str>, file: &Path) -> Option<String> {
     if let Some((project, _)) = name.and_then(|name| name.split_once('/')).filter(|(project, _)| !project.is_empty()) {
         return Some(project.to_owned());
     }
-    Some(file.parent()?.file_name()?.to_string_lossy().into_owned())
+    Some(sanitize::text(file.parent()?.file_name()?.to_string_lossy()))
 }
 
 /// The totals in the requested form.

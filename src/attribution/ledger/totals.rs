@@ -41,8 +41,7 @@ impl Ledger {
 
     /// Energy of the run, J; None: not measured.
     pub fn energy_j(&self) -> Option<f64> {
-        let epochs_j = self.epochs_j().or(self.pieces_until.map(|_| 0.0));
-        Some(epochs_j? + self.between_j().unwrap_or(0.0))
+        units::sum([self.epochs_j(), self.between_j()])
     }
 
     /// Energy by time from the first begin on. Energy after the last end is not part of the run yet.

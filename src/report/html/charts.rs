@@ -4,7 +4,7 @@ use super::axis::Scale;
 use super::chart::{Chart, Colour, Shape};
 use super::json_view::JsonView;
 use crate::report::decimate::groups;
-use crate::units::{Amount, DisplayUnit, J_PER_KWH, instant};
+use crate::units::{Amount, DisplayUnit, ErrorBand, J_PER_KWH, instant};
 use plotters::style::RGBColor;
 
 /// Kinds of component from the bottom of a stack to its top: name in the report, words on the page, colour.
@@ -39,6 +39,14 @@ struct Column {
     what: String,
 }
 
+/// What a chart shows, with the error band of an estimate.
+type Shown = (Amount<'static>, Option<ErrorBand>);
+
+/// The error band of the run's energy; None: it is measured.
+fn error(run: &JsonView) -> Option<ErrorBand> {
+    run.error("/usage/error")
+}
+
 /// A chart, the unit of its y, and the kinds of component in it.
 pub struct Drawn {
     /// The chart.
@@ -52,7 +60,7 @@ pub struct Drawn {
 /// Power over time.
 pub fn power(run: &JsonView) -> Option<Drawn> {
     let columns = power_columns(run)?;
-    stacked("Power over time by kind of component", Scale::Clock, columns, Amount::Power)
+    stacked("Power over time by kind of component", Scale::Clock, columns, (Amount::Power, error(run)))
 }
 
 /// Energy of each epoch, and true; or, if no energy is known, time of each epoch, and false.
@@ -62,10 +70,10 @@ pub fn epochs(run: &JsonView) -> Option<(bool, Drawn)> {
     if of("/energy_j") {
         let columns = epoch_columns(&epochs, |epoch| KINDS.map(|(kind, ..)| epoch.number(&format!("/{kind}_j"))));
         let label = "Energy of each epoch by kind of component";
-        return Some((true, stacked(label, Scale::Count, columns, Amount::Energy)?));
+        return Some((true, stacked(label, Scale::Count, columns, (Amount::Energy, error(run)))?));
     }
     let columns = epoch_columns(&epochs, |epoch| [epoch.number("/duration_s"), None, None, None]);
-    let mut drawn = stacked("Time of each epoch", Scale::Count, columns, Amount::Time)?;
+    let mut drawn = stacked("Time of each epoch", Scale::Count, columns, (Amount::Time, None))?;
     drawn.kinds.clear();
     drawn.chart.shapes.iter_mut().for_each(|shape| shape.paint(PLAIN));
     Some((false, drawn))
@@ -224,7 +232,7 @@ fn top(columns: &[Column]) -> f64 {
 }
 
 /// Stacked columns: each kind is an area, with gaps where its amount is unknown or time is missing.
-fn stacked(label: &str, scale: Scale, columns: Vec<Column>, amount: Amount<'static>) -> Option<Drawn> {
+fn stacked(label: &str, scale: Scale, columns: Vec<Column>, (amount, error): Shown) -> Option<Drawn> {
     let unit = DisplayUnit::of(amount, top(&columns));
     let mut shapes = Vec::new();
     let mut kinds = Vec::new();
@@ -250,7 +258,7 @@ fn stacked(label: &str, scale: Scale, columns: Vec<Column>, amount: Amount<'stat
     let x = (scale, columns.first()?.from - room, columns.last()?.to + room);
     let hint = |column: &Column| {
         let known = column.amounts.iter().flatten().copied().reduce(|a, b| a + b)?;
-        Some((column.from, column.to, format!("{}: {}", column.what, amount.exact(known))))
+        Some((column.from, column.to, format!("{}: {}", column.what, amount.alone(known, error))))
     };
     let hints = columns.iter().filter_map(hint).collect();
     let chart = Chart { label: label.into(), x, y: (0.0, unit.amount(top(&columns))), shapes, hints };

@@ -3,7 +3,7 @@
 use super::json_view::{JsonView, percent, whole};
 use super::run_page;
 use super::tables::{TableHead, blocks};
-use crate::units::{Amount, DisplayUnit, ErrorBand, digits, duration};
+use crate::units::{Amount, DisplayUnit, ErrorBand, digits, duration, two_digits};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
@@ -135,13 +135,16 @@ fn groups(runs: &[JsonView], energy: (&str, DisplayUnit<'static>), emissions: (&
             0 => "unknown".to_owned(),
             count => {
                 let mean = known.iter().sum::<f64>() / count as f64;
-                format!("{} ({} to {})", digits(mean), digits(least), digits(most))
+                let is_estimated = runs.iter().any(|run| run.error("/usage/error").is_some());
+                let (about, written) =
+                    if is_estimated { ("≈ ", two_digits as fn(f64) -> String) } else { ("", digits as _) };
+                format!("{about}{} ({} to {})", written(mean), written(least), written(most))
             }
         }
     };
     let titles = [energy, emissions].map(|(_, unit)| unit.name);
     let [of_energy, of_emissions] =
-        [format!("mean energy (range), {}", titles[0]), format!("mean CO2e (range), {}", titles[1])];
+        [format!("mean energy (least to most), {}", titles[0]), format!("mean CO2e (least to most), {}", titles[1])];
     let heads = [
         TableHead::Text("name"),
         TableHead::Number("runs"),

@@ -75,7 +75,8 @@ fn badges(run: &JsonView) -> Vec<String> {
     let parts = [share(simulated_j, "simulated, not measured"), share(sum(&is_estimate), "estimated, not measured")];
     let known: Vec<String> = parts.into_iter().flatten().collect();
     // A log of another program does not say how it was measured.
-    let is_measured = known.is_empty() && all > 0.0 && run.has("/run/version");
+    let is_known = devices.iter().all(|device| !device.has("/energy_j") || device.method().is_some());
+    let is_measured = known.is_empty() && all > 0.0 && run.has("/run/version") && is_known;
     if is_measured { vec!["measured".into()] } else { known }
 }
 
@@ -165,8 +166,9 @@ fn where_it_went(run: &JsonView) -> Markup {
         .map(|(name, words, _)| (*name, *words, kind(name) / all))
         .filter(|(.., share)| *share > 0.0)
         .collect();
-    let gpus: Vec<_> = known.iter().filter(|(device, _)| device.words("/kind") == "gpu").take(MOST).collect();
-    let most_of_gpus = gpus.iter().map(|(_, joules)| *joules).fold(f64::MIN_POSITIVE, f64::max);
+    let of_gpus = devices.iter().filter(|device| device.words("/kind") == "gpu").enumerate();
+    let gpus: Vec<_> = of_gpus.filter_map(|(n, gpu)| Some((n, gpu, gpu.number("/energy_j")?))).take(MOST).collect();
+    let most_of_gpus = gpus.iter().map(|(.., joules)| *joules).fold(f64::MIN_POSITIVE, f64::max);
     html! {
         @if all > 0.0 && known.len() > 1 {
             h2 { "Where it went" }
@@ -178,9 +180,9 @@ fn where_it_went(run: &JsonView) -> Markup {
             }
             @if gpus.len() > 1 {
                 div.each {
-                    @for (n, (device, joules)) in gpus.iter().enumerate() {
+                    @for (n, device, joules) in &gpus {
                         div title=(device.words("/id")) {
-                            "GPU " (n + 1) ", " (percent(joules / all))
+                            "GPU " (n) ", " (percent(joules / all))
                             span.gpu style=(format!("width:{:.1}%", joules / most_of_gpus * 100.0)) {}
                         }
                     }

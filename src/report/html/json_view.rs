@@ -166,7 +166,8 @@ impl<'a> JsonView<'a> {
             @if let Some((low, high)) = ends {
                 (about) (part.shown("/value", |x| amount.end(x, low, high))) " (" (part.ends("/value", ["/low", "/high"], amount)) ")"
             } @else {
-                (part.shown("/value", |x| amount.exact(x)))
+                @let alone = |x: f64| if about.is_empty() { amount.exact(x) } else { amount.end(x, x, 2.0 * x) };
+                @if part.has("/value") { (about) } (part.shown("/value", alone))
             }
         }
     }

@@ -200,5 +200,5 @@ fn each_of_several_gpus_has_its_share() {
     let gpu = |id: &str, joules: f64| json!({"kind": "gpu", "device": "H", "id": id, "source": "nvml", "method": "counter", "energy_j": joules});
     one["components"] = json!([gpu("a", 3e5), gpu("b", 1e5), gpu("c", 0.0)]);
     let words = words(&one);
-    assert!(["GPU 1, 75.0 %", "GPU 2, 25.0 %", "GPU 3, 0.0 %"].iter().all(|part| words.contains(part)), "{words}");
+    assert!(["GPU 0, 75.0 %", "GPU 1, 25.0 %", "GPU 2, 0.0 %"].iter().all(|part| words.contains(part)), "{words}");
 }

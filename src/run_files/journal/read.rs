@@ -71,8 +71,8 @@ pub struct Journal {
     epochs: Vec<(u64, Epoch)>,
     /// The number of epochs.
     pub epochs_done: u64,
-    /// The newest entries that are pieces of the run's progress.
-    pieces: usize,
+    /// The first entry of the attempt's pieces of the run's progress; None: it has none.
+    pieces_from: Option<usize>,
     /// The time of pieces that came before the first epoch, ns.
     pieces_ns: u64,
     lost: LostEnergy,
@@ -165,7 +165,7 @@ impl Journal {
         let attempt = line.get("life").and_then(Value::as_u64).unwrap_or(0);
         self.attempts = attempt.max(self.attempts + 1); // an attempt may have been killed before its first line
         self.is_ended = false;
-        (self.attempt_count, self.pieces, self.pieces_ns) = (Count::default(), 0, 0);
+        (self.attempt_count, self.pieces_from, self.pieces_ns) = (Count::default(), None, 0);
         self.epochs_before = before;
         self.opening = line.clone();
         true
@@ -192,13 +192,15 @@ impl Journal {
             self.set_pieces_apart();
         }
         let Some(missing) = index.checked_sub(self.epochs_done).filter(|_| is_possible) else { return false };
+        if is_piece {
+            self.pieces_from.get_or_insert(self.epochs.len());
+        }
         if missing > 0 {
             self.add(0, unmeasured(missing, 0));
         }
         let [co2eq_g, coverage] = ["co2eq_g", "coverage"].map(|name| line.get(name).and_then(amount));
         let recorded = Some(RecordedFigures { co2eq_g, coverage });
         let gap = ns(line.get("gap_s")).unwrap_or(0).saturating_add(std::mem::take(&mut self.pieces_ns));
-        self.pieces += usize::from(is_piece);
         self.add(gap, Epoch { energy: per_kind(line), recorded, ..Epoch::unplaced(inside, count) });
         self.open = None;
         true
@@ -206,12 +208,14 @@ impl Journal {
 
     /// Takes the pieces of the run's progress out: an epoch follows, and they are no epochs.
     fn set_pieces_apart(&mut self) {
-        let first = self.epochs.len() - std::mem::take(&mut self.pieces).min(self.epochs.len());
+        let Some(first) = self.pieces_from.take().filter(|first| *first <= self.epochs.len()) else { return };
         for (gap, piece) in self.epochs.drain(first..) {
+            let time = gap.saturating_add(piece.inside);
             self.epochs_done = self.epochs_done.saturating_sub(piece.count);
             self.attempt_count.epochs = self.attempt_count.epochs.saturating_sub(piece.count);
             self.attempt_count.inside = self.attempt_count.inside.saturating_sub(piece.inside);
-            self.pieces_ns = self.pieces_ns.saturating_add(gap).saturating_add(piece.inside);
+            self.attempt_count.span = self.attempt_count.span.saturating_sub(time);
+            self.pieces_ns = self.pieces_ns.saturating_add(time);
         }
     }
 

@@ -295,6 +295,10 @@ fn progress_before_the_epochs_makes_no_epochs() {
         for epoch in 1..=3 {
             tracker.begin().unwrap();
             pause(Duration::from_secs(10));
+            if epoch == 1 {
+                let joules = tracker.value("/usage/energy_j").unwrap();
+                assert!((joules / (19.0 * WATTS) - 1.0).abs() < 0.02, "{joules} J before the first epoch");
+            }
             tracker.end().unwrap();
             assert_eq!(tracker.value("/run/epochs_done").unwrap(), f64::from(epoch));
             assert_eq!(tracker.value("/forecast/after_epochs").unwrap(), f64::from(epoch));
