@@ -134,11 +134,6 @@ fn pattern(text: &str) -> Result<Regex, String> {
 }
 
 impl RunArgs {
-    /// Whether lines of the output begin epochs.
-    fn has_marks(&self) -> bool {
-        self.mark.is_some() || self.mark_regex.is_some()
-    }
-
     /// A finder of the lines that are marks; None: there are none.
     fn marks(&self) -> Option<Marks> {
         let pattern = self.mark_regex.clone().map(|pattern| Marks::Pattern(PatternMarks::new(pattern)));
@@ -240,9 +235,9 @@ impl RunArgs {
         let program = program_name::name_of(&self.program, Path::is_file);
         let name = self.name.as_deref().or(parsed.files.name.as_deref()).unwrap_or(&program);
         // Without marks the whole program is one epoch.
-        let epochs = self.epochs.or((!self.has_marks()).then_some(1)).map(|epochs| epochs.to_string());
+        let epochs = self.epochs.or((self.marks().is_none()).then_some(1)).map(|epochs| epochs.to_string());
         let job = named_job(parsed.job.as_deref());
-        // A configuration file is for libraries too, of which each knows the GPUs of its own process.
+        // From a configuration file, which is for libraries too.
         let devices = (parsed.measurement.devices == "process").then_some("visible");
         let own = [("name", Some(name)), ("epochs", epochs.as_deref()), ("job", job.as_deref()), ("devices", devices)];
         Options::load(&self.options.with(&own), os::variable).map_err(|error| error.message)
@@ -265,7 +260,7 @@ impl RunArgs {
             command.env_remove(variable);
         }
         command.envs(of_files.iter().map(|name| (name, "")));
-        if self.has_marks() {
+        if self.marks().is_some() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         command
@@ -347,7 +342,7 @@ impl RunArgs {
             _ => report,
         };
         self.print_messages(epochs, &[]);
-        if self.has_marks() && !self.quiet {
+        if self.marks().is_some() && !self.quiet {
             epochs.doubts().iter().for_each(|doubt| complain(doubt));
         }
         let written = match (to, &self.to) {

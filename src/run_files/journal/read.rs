@@ -1,5 +1,7 @@
 //! Reads a journal: its lines, and from them the values that the next attempt starts from. Pure.
 
+mod pieces;
+
 use super::VERSION;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, CarriedOver, LostEnergy};
@@ -204,19 +206,6 @@ impl Journal {
         self.add(gap, Epoch { energy: per_kind(line), recorded, ..Epoch::unplaced(inside, count) });
         self.open = None;
         true
-    }
-
-    /// Takes the pieces of the run's progress out: an epoch follows, and they are no epochs.
-    fn set_pieces_apart(&mut self) {
-        let Some(first) = self.pieces_from.take().filter(|first| *first <= self.epochs.len()) else { return };
-        for (gap, piece) in self.epochs.drain(first..) {
-            let time = gap.saturating_add(piece.inside);
-            self.epochs_done = self.epochs_done.saturating_sub(piece.count);
-            self.attempt_count.epochs = self.attempt_count.epochs.saturating_sub(piece.count);
-            self.attempt_count.inside = self.attempt_count.inside.saturating_sub(piece.inside);
-            self.attempt_count.span = self.attempt_count.span.saturating_sub(time);
-            self.pieces_ns = self.pieces_ns.saturating_add(time);
-        }
     }
 
     /// Adds an epoch. `gap` is the time, ns, between it and the epoch before.

@@ -358,19 +358,14 @@ fn torn_invalid_and_missing_lines_are_left_out_and_the_rest_counts() {
     assert_eq!(carried_over_of(&joined(&other)).0.len(), 1, "another run's opening");
 }
 
-/// Three pieces of progress, one of which has lost its line, come before the first epoch.
 #[test]
 fn pieces_before_the_epochs_are_no_epochs_also_if_a_line_is_lost() {
-    let mut values: Vec<Value> = four().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    values[2..5].iter_mut().for_each(|line| line["piece"] = json!(true));
-    (values[5]["index"], values[5]["so_far"]["run"]["epochs_done"]) = (json!(0), json!(1));
-    for lost in [None, Some(2), Some(3), Some(4)] {
-        let mut values = values.clone();
-        lost.map(|line| values.remove(line));
-        let journal = Journal::parse(&joined(&values.iter().map(Value::to_string).collect::<Vec<_>>())).unwrap();
-        assert_eq!((journal.flaws.len(), journal.epochs_done), (0, 1), "{lost:?}");
-        let carried_over = journal.into_carried_over(None);
-        assert_eq!((carried_over.epochs_done(), carried_over.epochs[0].inside), (1, 100 * MS), "{lost:?}");
+    let mut lines = four();
+    lines[2..5].iter_mut().for_each(|line| line.insert_str(1, "\"piece\":true,"));
+    lines[5] = lines[5].replace("\"index\":3", "\"index\":0").replace("\"epochs_done\":4", "\"epochs_done\":1");
+    for lost in 2..5 {
+        let journal = Journal::parse(&joined(&[&lines[..lost], &lines[lost + 1..]].concat())).unwrap();
+        assert!(journal.flaws.is_empty() && journal.epochs_done == 1, "{lost}: {:?}", journal.flaws);
     }
 }
 
