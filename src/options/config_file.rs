@@ -161,7 +161,8 @@ fn unquoted(value: &str) -> &str {
     within('\'').or_else(|| within('"')).unwrap_or(value)
 }
 
-/// The text of a file. A file that another user could have written is refused, unless it holds for the whole machine.
+/// The text of a file. A file of another user, or one that all users may write, is refused, unless it holds for the
+/// whole machine.
 fn read(scope: ConfigScope, path: &Path) -> io::Result<String> {
     let file = text::open_ordinary(path)?;
     if scope != ConfigScope::Machine {
