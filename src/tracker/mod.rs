@@ -7,6 +7,7 @@
 //! the run's state.
 
 mod assembly;
+mod configuration;
 mod earlier_runs;
 pub mod intensity_feed;
 mod marker;
@@ -20,11 +21,11 @@ use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::machine::Machine;
 use crate::measurement::source::{self, Opening, Waker};
 use crate::measurement::source_name::SourceName;
+use crate::options::Options;
 use crate::options::environment;
-use crate::options::{ConfigFiles, Options};
 use crate::os::exit::ExitHook;
 use crate::os::memory;
-use crate::os::{self, ForkMark, Instant, OwnTable, Promise, terminal, world};
+use crate::os::{self, ForkMark, Instant, OwnTable, terminal};
 use crate::report::{self, Detail, Now, OpenEpoch, Report};
 use crate::state::misuse::Misuse;
 use crate::state::work_cell::Stored;
@@ -45,8 +46,6 @@ const LEAST_READING_WAIT: Duration = Duration::from_millis(100);
 const FIRST_FORECAST_WAIT: Duration = Duration::from_millis(300);
 /// Sections of the report that need no energy. A request for them takes over no energy from other processes.
 const WITHOUT_ENERGY: [&str; 5] = ["/run/", "/intensity/", "/job/agreed", "/job/record", "/job/processes"];
-/// The longest wait for the configuration files.
-const CONFIG_WAIT: Duration = Duration::from_secs(1);
 /// Memory that a tracker needs, bytes, with its threads and the record of its job.
 const TRACKER_BYTES: usize = 7 << 20;
 
@@ -77,7 +76,7 @@ impl Tracker {
         if environment::is_disabled(os::variable) {
             return Ok(None);
         }
-        let (files, _table) = configuration();
+        let (files, _table) = configuration::read();
         let tracker = Tracker::start(Options::parse_over(&files, options, os::variable)?)?;
         tracker.print_messages(false);
         Ok(Some(tracker))
@@ -368,23 +367,6 @@ impl Drop for Tracker {
     fn drop(&mut self) {
         self.threads.stop();
     }
-}
-
-/// Reads the configuration files on a thread of its own: no thread of the application sees their descriptors. Also
-/// returns the table of that thread, which the tracker then finds.
-fn configuration() -> (ConfigFiles, Option<Arc<OwnTable>>) {
-    let paths = ConfigFiles::paths(os::variable, std::env::current_dir().ok());
-    let table = OwnTable::shared().ok();
-    if world::is_entered() {
-        return (ConfigFiles::read(&paths), table);
-    }
-    // A file system may not answer, and a program that starts must not wait for it.
-    let answer = Arc::new(Promise::default());
-    let keeps = Arc::clone(&answer);
-    let read = move || os::spawn_quiet("ct-config", move || keeps.keep(ConfigFiles::read(&paths))).map(drop);
-    let begun = table.as_ref().is_some_and(|table| table.run("ct-config", read).is_ok());
-    let files = begun.then(|| answer.wait(CONFIG_WAIT)).flatten();
-    (files.unwrap_or_else(ConfigFiles::unread), table)
 }
 
 /// Starts to open the GPUs of a simulated machine. None: it has no driver.
