@@ -154,6 +154,11 @@ impl Epoch {
         joined
     }
 
+    /// Whether it is of this attempt and ended by this instant. None: no entry did.
+    pub fn is_own_until(&self, instant: Option<MonoNs>) -> bool {
+        self.recorded.is_none() && Some(self.end) <= instant
+    }
+
     /// Adds the energy of another entry.
     pub fn add_energy(&mut self, other: &Epoch) {
         self.energy.merge(&other.energy);

@@ -290,7 +290,7 @@ impl Ledger {
                 break;
             }
             account.between.add(take_after(epoch.end).unwrap_or_default());
-            let is_piece = epoch.recorded.is_none() && Some(epoch.end) <= *pieces_until;
+            let is_piece = epoch.is_own_until(*pieces_until);
             match take_after(epoch.begin) {
                 Some(part) if is_piece => account.between.add(part),
                 Some(part) => account.add_epoch(part, epoch.inside_share(), epoch),

@@ -28,7 +28,7 @@ const WRITABLE_BY_ALL: u32 = 0o002;
 const NOT_OF_FOLDER: [&str; 8] =
     ["nvml", "sysroot", "intensity_url", "api_key", "marginal_key", "prometheus", "resume", "log"];
 
-/// For whom a file holds.
+/// The programs that a file applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigScope {
     /// All users of the machine.

@@ -56,6 +56,11 @@ use serde_json::Value;
 use std::sync::Arc;
 use time_series::TimeSeries;
 
+/// A smaller share of a total is not shown by itself.
+const NOTABLE_SHARE: f64 = 0.01;
+/// From this share of the time on, readings cover all of it.
+const WHOLE_SHARE: f64 = 0.99;
+
 /// Memory that a report may take, bytes. `is_json`: it becomes JSON or a page, which take much more.
 pub fn bytes(settings: &ReportSettings, state: &RunState, detail: Detail, is_json: bool) -> usize {
     let components = state.metering.channels.len() + state.attribution.carried_over.components.len();

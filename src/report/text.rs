@@ -1,7 +1,6 @@
 //! The report as text for people.
 
-use super::Report;
-use super::equivalents;
+use super::{NOTABLE_SHARE, Report, WHOLE_SHARE, equivalents};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
@@ -33,11 +32,6 @@ fn head(report: &Report) -> String {
     };
     format!("{name}{done} on {}, {}", settings.host, settings.started)
 }
-
-/// A smaller share of a total is not shown by itself.
-const NOTABLE_SHARE: f64 = 0.01;
-/// From this share of the time on, readings cover all of it.
-const WHOLE_SHARE: f64 = 0.99;
 
 fn usage(report: &Report) -> Vec<String> {
     let (totals, error) = (&report.totals, report.error());

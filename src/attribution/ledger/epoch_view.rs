@@ -56,7 +56,7 @@ impl Ledger {
 
     /// Whether an entry is a piece of the run's progress that came before the first epoch.
     pub fn is_piece(&self, entry: &Epoch) -> bool {
-        entry.recorded.is_none() && Some(entry.end) <= self.pieces_until
+        entry.is_own_until(self.pieces_until)
     }
 
     /// The entries of the first `epochs` epochs.

@@ -3,14 +3,9 @@
 use super::charts::KINDS;
 use super::json_view::{JsonView, percent, whole, whole_percent};
 use crate::measurement::channel::MeasuringMethod;
-use crate::report::equivalents;
+use crate::report::{NOTABLE_SHARE, WHOLE_SHARE, equivalents};
 use crate::units::{Amount, ErrorBand, J_PER_KWH, digits, duration, ratio};
 use maud::{Markup, html};
-
-/// A smaller share of a total is not shown by itself.
-const NOTABLE_SHARE: f64 = 0.01;
-/// From this share of the time on, readings cover all of it.
-const WHOLE_SHARE: f64 = 0.99;
 
 /// The sections of the first screen. `origin`: where and when the run was.
 pub fn section(run: &JsonView, origin: &str) -> Markup {
