@@ -22,6 +22,7 @@ mod process;
 mod promise;
 mod segment;
 mod shared_page;
+mod streams;
 mod table;
 pub mod terminal;
 pub mod text;
@@ -45,6 +46,7 @@ pub use process::{has_own_thread, is_alive, pid_namespace, process_id, process_s
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;
+pub use streams::above_streams;
 pub use table::OwnTable;
 pub use thread::{JoinHandle, Thread, Undisturbed, join_within, park_timeout, pause, spawn_quiet};
 

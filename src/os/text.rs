@@ -1,7 +1,7 @@
 //! Files of /sys and /proc, read with bounds. In a container or a test, any of them may be a pipe, a device or a file
 //! without end.
 
-use super::{NO_FOLLOW, NO_WAIT};
+use super::{NO_FOLLOW, NO_WAIT, above_streams};
 use crate::sanitize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -33,7 +33,7 @@ pub fn open_unlinked(path: &Path) -> io::Result<File> {
 }
 
 fn open_with(path: &Path, flags: i32) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = above_streams(OpenOptions::new().read(true).custom_flags(flags).open(path)?)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, NO_FILE)) }
 }
 

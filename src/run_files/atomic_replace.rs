@@ -148,10 +148,13 @@ fn put_in_place(
     // processes may replace the same file.
     let new = path.with_file_name(format!(".{name}.{:016x}.new", os::random_u64()));
     disk::open(path)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&new)?;
-    let written = disk::write_all(&mut file, &new, content)
-        .and_then(|()| dress(&file))
-        .and_then(|()| if sync == Sync::Now { synced(&file, &new) } else { Ok(()) });
+    let file = OpenOptions::new().write(true).create_new(true).custom_flags(os::NO_FOLLOW).open(&new)?;
+    let write = |mut file: File| {
+        disk::write_all(&mut file, &new, content)?;
+        dress(&file)?;
+        if sync == Sync::Now { synced(&file, &new) } else { Ok(()) }
+    };
+    let written = os::above_streams(file).and_then(write);
     written.and_then(|()| disk::rename(&new, path)).inspect_err(|_| drop(std::fs::remove_file(&new)))
 }
 
