@@ -3,8 +3,8 @@
 # and the command that repeats it.
 #
 #   tests/run.sh fast           no network, no root, no installed tools, no C library
-#   tests/run.sh all            everything
-#   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), readme
+#   tests/run.sh all            everything, and the lints (make clippy)
+#   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), readme, clippy
 #
 # Variables: ONLY     runs only the tests with this text in their name, and shows all output
 #            THREADS  tests at a time in one program
@@ -20,10 +20,11 @@ export XDG_STATE_HOME=$target/state
 export XDG_CONFIG_HOME=$target/config
 export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} LOGS=$target/test-logs
 
-# Two programs run at a time, in this order. Those after `alone` wait for the installed tree. `applications` runs by
-# itself: an application waits for its last files for a second at most, which a busy machine may need for other work.
+# Programs run side by side, one for each processor and one more, in this order. Many of them wait most of their time.
+# Those after `alone` need the installed tree, which is built meanwhile. `applications` runs by itself: an application
+# waits for its last files for a second at most, which a busy machine may need for other work.
 export fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
-rest="alone bindings jobs cli packaging readme applications"
+rest="clippy alone bindings cli jobs packaging readme applications"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -53,7 +54,7 @@ build_all() { # PROGRAM...
         case $program in
         unit) parts+=(--lib) ;;
         unit-cli) parts+=(--bins) ;;
-        concurrency) ;;
+        concurrency | clippy) ;;
         *) parts+=(--test "$(executable_of "$program")") ;;
         esac
     done
@@ -68,8 +69,12 @@ build_all() { # PROGRAM...
 # Runs a program and prints its result in one line: name, time, time of processors, what libtest prints.
 run_one() { # PROGRAM
     local name=$1 folder executable log=$LOGS/$1.log began status result how=(--test-threads="$THREADS")
-    IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
-    [[ " $fast alone " == *" $name "* ]] || until [[ -e $LOGS/installed ]]; do sleep 0.2; done
+    if [[ $name == clippy ]]; then
+        executable=make folder=$PWD how=(--no-print-directory clippy)
+    else
+        IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
+    fi
+    [[ " $fast clippy alone " == *" $name "* ]] || until [[ -e $LOGS/installed ]]; do sleep 0.2; done
     began=$SECONDS
     cd "$folder" || return
     set -o pipefail # of the shell that xargs started
@@ -85,6 +90,7 @@ run_one() { # PROGRAM
     echo $status >"$LOGS/$name.status"
     [[ -z $ONLY ]] || return 0
     result=$(sed -n 's/^test result: //p' "$log" | tail -n 1)
+    [[ $status -ne 0 ]] || result=${result:-ok.}
     [[ $status -ne 124 ]] || result="FAILED. It was ended after 1800 s."
     printf '%-12s %4d s, of processors %4d s  %s\n' "$name" $((SECONDS - began)) $(($(tail -n 1 "$LOGS/$name.time"))) \
         "${result:-FAILED. It ended with status $status.}"
@@ -93,7 +99,7 @@ export -f executable_of choice_of run_one
 
 # Runs programs side by side, and `applications` after them.
 run_all() { # PROGRAM...
-    printf '%s\n' "$@" | grep -v '^applications$' | xargs -r -n 1 -P "$cores" bash -c 'run_one "$1"' run_one
+    printf '%s\n' "$@" | grep -v '^applications$' | xargs -r -n 1 -P $((cores + 1)) bash -c 'run_one "$1"' run_one
     [[ " $* " != *" applications "* ]] || (run_one applications)
 }
 
@@ -155,15 +161,16 @@ done
 mkdir -p "$LOGS"
 for program in $chosen; do rm -f "$LOGS/$program".{log,status,time}; done
 began=$SECONDS
-# shellcheck disable=SC2086 # lists of names
-build_all $chosen || { echo "tests: the build failed, so no test was run" >&2; exit 1; }
-echo "tests: built in $((SECONDS - began)) s"
+# The tree is built beside the test programs, because the longest of them wait for it.
 if [[ " $chosen " =~ \ (bindings|jobs|cli|applications|packaging|readme)\  ]]; then
     rm -f "$LOGS/installed"
     { install_tree >"$LOGS/make.log" 2>&1 || cat "$LOGS/make.log"; touch "$LOGS/installed"; } &
     export CT_LIBDIR=$target/release CT_PREFIX=$target/test-prefix/moved
     trap 'kill $(jobs -p) 2>/dev/null' INT TERM EXIT
 fi
+# shellcheck disable=SC2086 # lists of names
+build_all $chosen || { echo "tests: the build failed, so no test was run" >&2; exit 1; }
+echo "tests: built in $((SECONDS - began)) s"
 run_all $chosen
 summary $chosen || exit 1
 echo "tests: all passed after $((SECONDS - began)) s"
