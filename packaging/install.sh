@@ -34,6 +34,7 @@ core() {
     show share/fish/vendor_completions.d carbontracker.fish completion fish
     link share/fish/vendor_completions.d ctrack.fish carbontracker.fish
     put include include/carbontracker.h
+    put include include/carbontracker_dl.h
     put lib "$OUT/libcarbontracker.a"
     put lib "$OUT/libcarbontracker.so" "libcarbontracker.so.$version"
     link lib libcarbontracker.so.0 "libcarbontracker.so.$version"
@@ -77,6 +78,7 @@ lua() {
         each share/lua/$lua/carbontracker bindings/lua/carbontracker/*.lua
         each lib/lua/$lua/carbontracker "$BUILD/lua/$lua/core.so" # built if that Lua's headers are installed
     done
+    tree share/carbontracker/lua bindings/lua # for luarocks
     page lua
 }
 

@@ -16,6 +16,7 @@ pub mod html;
 mod job;
 mod json;
 mod line;
+mod pointers;
 mod prometheus;
 pub mod ranks;
 mod render;

@@ -16,7 +16,7 @@ mod threads;
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
-use crate::error::{Error, Result, Status, THREAD_FIX};
+use crate::error::{Error, Failures, Result, Status, THREAD_FIX};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::machine::Machine;
 use crate::measurement::source::{self, Opening, Waker};
@@ -58,6 +58,7 @@ pub struct Tracker {
     fork_mark: ForkMark,
     parts: RunParts,
     created: MonoNs,
+    failures: Failures,
 }
 
 /// What is started on the application's thread, before the assembly.
@@ -109,6 +110,11 @@ impl Tracker {
     /// Whether this process was forked after the tracker was made.
     pub fn is_forked(&self) -> bool {
         self.fork_mark.is_forked()
+    }
+
+    /// The failed calls of the C library with this tracker.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Begins an epoch.
@@ -203,11 +209,21 @@ impl Tracker {
 
     /// One number of the report, by its JSON pointer.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        let detail = Detail::of(pointer);
-        let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
-        self.check_memory(detail, false)?;
+        self.snapshot_for(pointer, Detail::of(pointer), false)?.value(pointer)
+    }
+
+    /// The text at a JSON pointer of the report, or what it points to as JSON.
+    pub fn text(&self, pointer: &str) -> Result<String> {
+        self.snapshot_for(pointer, Detail::of_text(pointer), true)?.text(pointer)
+    }
+
+    /// The report of this moment with what a JSON pointer needs.
+    fn snapshot_for(&self, pointer: &str, detail: Detail, is_json: bool) -> Result<Report> {
+        let is_of_forecast = pointer.is_empty()
+            || ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
         let is_of_energy = !WITHOUT_ENERGY.iter().any(|section| pointer.starts_with(section));
-        self.snapshot(detail, is_of_forecast, is_of_energy).value(pointer)
+        self.check_memory(detail, is_json)?;
+        Ok(self.snapshot(detail, is_of_forecast, is_of_energy))
     }
 
     /// The report as text, line, json, csv, prometheus or html.

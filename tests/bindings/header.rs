@@ -63,3 +63,34 @@ fn versions_agree() {
     let soname = include_str!("../../capi/build.rs");
     assert!(soname.contains(&format!("libcarbontracker.so.{abi}")));
 }
+
+/// The declarations, one a line, with single spaces.
+pub fn declarations(text: &str) -> Vec<String> {
+    let code: String =
+        text.lines().filter(|line| !line.trim_start().starts_with(['#', '*', '/'])).collect::<Vec<_>>().join(" ");
+    let plain = |declaration: &str| declaration.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_call = |declaration: &String| declaration.contains('(');
+    code.split(';').map(plain).map(|text| text.replace("extern \"C\" { ", "")).filter(is_call).collect()
+}
+
+/// The header that loads the library at run time declares the same functions, statuses and versions.
+#[test]
+fn loading_header_declares_what_the_header_declares() {
+    let header = generated();
+    let loading = include_str!("../../include/carbontracker_dl.h");
+    let function = |code: &str| code.split(['{', '\n']).next().unwrap_or_default().trim().to_owned();
+    let mut defined: Vec<String> = loading.split("CT_DL_FUNCTION ").skip(1).map(function).collect();
+    defined.retain(|text| text.contains('(') && !text.contains("ct_dl"));
+    let mut declared = declarations(&header);
+    (defined.sort(), declared.sort());
+    assert_eq!(defined, declared);
+    let of = |text: &str, is_wanted: fn(&str) -> bool| -> Vec<String> {
+        let lines = text.lines().map(|line| line.trim().trim_end_matches(',').to_owned());
+        lines.filter(|line| is_wanted(line)).collect()
+    };
+    for kind in [(|line| line.starts_with("CT_") && line.contains(" = ")) as fn(&str) -> bool, |line| {
+        line.starts_with("#define CT_VERSION_") || line.starts_with("#define CT_ABI_")
+    }] {
+        assert_eq!(of(loading, kind), of(&header, kind));
+    }
+}

@@ -13,6 +13,7 @@ mod retry;
 mod c;
 mod connectors;
 mod cpp;
+mod dl;
 mod fortran;
 mod header;
 mod julia;
