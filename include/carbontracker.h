@@ -39,11 +39,11 @@ typedef struct ct_tracker ct_tracker;
 /**
  * The result of a C function. The numbers are part of the C API: append only.
  */
-enum ct_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif /* defined(__cplusplus) || __STDC_VERSION__ >= 202311L */
- {
+enum ct_status : int32_t {
+#else
+enum {
+#endif
   /**
    * The call succeeded.
    */

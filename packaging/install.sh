@@ -82,6 +82,11 @@ lua() {
     page lua
 }
 
+python() {
+    tree share/carbontracker/python/libcarbontracker bindings/python/libcarbontracker
+    page python
+}
+
 kokkos() {
     each lib "$BUILD/libkp_carbontracker.so"
     page kokkos
@@ -119,7 +124,7 @@ absent() { # FILE; never true for uninstall, because an earlier install may have
 }
 
 tree() { # FOLDER SOURCE
-    find "$2" -type f ! -name 'Manifest*.toml' | sort | while read -r file; do
+    find "$2" -type f ! -name 'Manifest*.toml' ! -name '*.pyc' | sort | while read -r file; do
         within=${file#"$2"}
         put "$1${within%/*}" "$file"
     done

@@ -23,9 +23,7 @@
 #ifndef CARBONTRACKER_HPP
 #define CARBONTRACKER_HPP
 
-#ifndef CARBONTRACKER_H /* or carbontracker_dl.h, included before */
 #include <carbontracker.h>
-#endif
 
 #include <cstddef>
 #include <cstdint>

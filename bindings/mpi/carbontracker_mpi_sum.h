@@ -6,9 +6,7 @@
 #ifndef CARBONTRACKER_MPI_SUM_H
 #define CARBONTRACKER_MPI_SUM_H
 
-#ifndef CARBONTRACKER_H /* or carbontracker_dl.h, included before */
 #include <carbontracker.h>
-#endif
 #include <mpi.h>
 
 #include <stdio.h>

@@ -10,9 +10,7 @@
 #define _GNU_SOURCE 1
 #endif
 
-#ifndef CARBONTRACKER_H /* or carbontracker_dl.h, included before */
 #include <carbontracker.h>
-#endif
 
 #include <errno.h>
 #include <fcntl.h>

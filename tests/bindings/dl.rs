@@ -4,19 +4,27 @@ use crate::install_tree::{checkout, command, outcome, prefix, run, scratch};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// A folder of headers in which carbontracker_dl.h has the place of carbontracker.h.
+fn own_headers(lab: &Path) -> PathBuf {
+    let own = lab.join("own");
+    std::fs::create_dir_all(&own).unwrap();
+    let headers = [
+        ("include/carbontracker_dl.h", "carbontracker_dl.h"),
+        ("include/carbontracker_dl.h", "carbontracker.h"),
+        ("bindings/cpp/carbontracker.hpp", "carbontracker.hpp"),
+    ];
+    for (header, name) in headers {
+        std::fs::copy(checkout(header), own.join(name)).unwrap();
+    }
+    own
+}
+
 /// Compiles a program with this header alone, and without the library.
 fn built(lab: &Path, compiler: &str, source: &Path, more: &[&str]) -> PathBuf {
     let program = lab.join(source.file_stem().expect("a name"));
-    // The folder has no carbontracker.h, as in a program that took one file.
-    let own = lab.join("own");
-    std::fs::create_dir_all(&own).unwrap();
-    for header in ["include/carbontracker_dl.h", "bindings/cpp/carbontracker.hpp"] {
-        let header = checkout(header);
-        std::fs::copy(&header, own.join(header.file_name().expect("a name"))).unwrap();
-    }
     let mut compile = command(compiler);
-    compile.args(["-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(&own);
-    compile.args(["-include", "carbontracker_dl.h"]).arg(source).arg("-o").arg(&program);
+    compile.args(["-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]).arg(own_headers(lab));
+    compile.arg(source).arg("-o").arg(&program);
     run(compile.args(more).args(["-ldl", "-lpthread", "-lm"]));
     program
 }
@@ -58,6 +66,7 @@ fn examples_run_with_and_without_the_library() {
 
 /// Prints the status of a start and the reason, with one call of each kind before.
 const ASKS: &str = r#"
+#include "carbontracker_dl.h"
 #include <stdio.h>
 int main(void)
 {
@@ -120,8 +129,8 @@ fn connectors_can_load_the_library() {
     let lab = scratch("dl-connectors");
     for source in ["bindings/kokkos/kp_carbontracker.c", "bindings/relink/carbontracker_auto.c"] {
         let mut compile = command("cc");
-        compile.args(["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-c", "-include"]);
-        compile.arg(checkout("include/carbontracker_dl.h")).arg(checkout(source)).arg("-o");
+        compile.args(["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-c", "-I"]);
+        compile.arg(own_headers(&lab)).arg(checkout(source)).arg("-o");
         let object = lab.join(Path::new(source).with_extension("o").file_name().expect("a name"));
         run(compile.arg(&object));
         let needs = run(command("nm").arg("--undefined-only").arg(&object));

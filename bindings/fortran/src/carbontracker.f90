@@ -69,7 +69,7 @@ module carbontracker
       procedure :: epoch_cancel
       procedure :: next_epoch
       procedure :: epochs_done
-      generic :: progress => progress_int32, progress_int64
+      generic :: progress => progress_int32, progress_int64, progress_mixed, progress_mixed_too
       procedure :: run_progress
       procedure :: value => value_of
       procedure :: text => text_of
@@ -78,14 +78,14 @@ module carbontracker
       procedure :: stop => stop_run
       procedure :: handle => handle_of
       generic :: assignment(=) => share
-      procedure, private :: progress_int32, progress_int64, share
+      procedure, private :: progress_int32, progress_int64, progress_mixed, progress_mixed_too, share
       final :: release
    end type tracker
 
    !> One option for `start`, with a leading blank: `'epochs=10'//option('location', zone)//option('pue', 1.2)`.
    !> A text is quoted and loses its trailing blanks; a blank text gives no option. Numbers keep all digits.
    interface option
-      module procedure option_text, option_int32, option_int64, option_real32, option_real64
+      module procedure option_text, option_texts, option_int32, option_int64, option_real32, option_real64
    end interface option
 
    interface  ! carbontracker.h
@@ -284,6 +284,25 @@ contains
       character(*), intent(inout), optional :: errmsg
       call self%progress(int(done, int64), int(total, int64), stat, errmsg)
    end subroutine progress_int32
+
+   ! A 64-bit counter of a loop and a literal are the usual pair.
+   subroutine progress_mixed(self, done, total, stat, errmsg)
+      class(tracker), intent(in) :: self
+      integer(int64), intent(in) :: done
+      integer(int32), intent(in) :: total
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      call self%progress(done, int(total, int64), stat, errmsg)
+   end subroutine progress_mixed
+
+   subroutine progress_mixed_too(self, done, total, stat, errmsg)
+      class(tracker), intent(in) :: self
+      integer(int32), intent(in) :: done
+      integer(int64), intent(in) :: total
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      call self%progress(int(done, int64), total, stat, errmsg)
+   end subroutine progress_mixed_too
 
    !> Sets the progress of the open epoch: `done` of `total` batches or time steps. It costs as little as a store; call
    !> it as often as you like. If `epochs` is set, a forecast is available from 5 % of the first epoch on.
@@ -525,6 +544,20 @@ contains
       end do
       text(at + 1:at + 1) = "'"
    end function option_text
+
+   !> A list: the texts without trailing blanks, with commas between them.
+   pure function option_texts(key, values) result(text)
+      character(*), intent(in) :: key, values(:)
+      character(len(key) + 2*size(values)*(len(values) + 1) + 4) :: text
+      character(size(values)*(len(values) + 1)) :: joined
+      integer :: i
+      joined = ''
+      do i = 1, size(values)
+         if (i == 1) joined = values(1)
+         if (i > 1) joined = trim(joined)//','//values(i)
+      end do
+      text = option_text(key, joined)
+   end function option_texts
 
    pure function option_int32(key, value) result(text)
       character(*), intent(in) :: key
