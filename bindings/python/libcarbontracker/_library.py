@@ -39,7 +39,7 @@ def _candidates():
     named = os.environ.get("CARBONTRACKER_LIB")
     if named:
         return [named]
-    prefix = os.path.normpath(os.path.join(_HERE, "..", "..", ".."))  # PREFIX/share/carbontracker/python
+    prefix = os.path.normpath(os.path.join(_HERE, "..", "..", "..", ".."))  # of share/carbontracker/python
     return [os.path.join(_HERE, "lib", _SONAME), os.path.join(prefix, "lib", _SONAME), _SONAME]
 
 
