@@ -5,7 +5,7 @@ use crate::aggregate::citation::{grid, pue};
 use crate::aggregate::sum::Sum;
 use crate::aggregate::totals::Totals;
 use crate::table::{self, code};
-use carbontracker::units::{Amount, J_PER_KWH, duration};
+use carbontracker::units::{Amount, J_PER_KWH};
 
 /// The table, with a line on the method.
 pub fn summary(runs: &ExportedRuns) -> String {
@@ -33,7 +33,7 @@ fn row(label: String, totals: &Totals) -> [String; 5] {
         label,
         partly(energy, totals.without_energy),
         partly(mass, totals.without_energy + totals.without_co2eq),
-        duration(totals.duration_s),
+        partly(totals.time(), totals.without_duration),
         EnergyOrigin::of(totals).map_or("unknown", EnergyOrigin::word).to_owned(),
     ]
 }
