@@ -91,6 +91,11 @@ fn escaped(text: &str) -> String {
         '\\' => r"\textbackslash{}".to_owned(),
         '~' => r"\textasciitilde{}".to_owned(),
         '^' => r"\textasciicircum{}".to_owned(),
+        // The default encoding of fonts has other signs at these places.
+        '|' => r"\textbar{}".to_owned(),
+        '<' => r"\textless{}".to_owned(),
+        '>' => r"\textgreater{}".to_owned(),
+        c if c.is_control() => " ".to_owned(),
         '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{c}"),
         c => c.to_string(),
     };
@@ -104,8 +109,8 @@ mod tests {
     #[test]
     fn text_from_outside_is_no_command() {
         assert_eq!(
-            escaped(r"a_b\input{x}%$&#~^"),
-            r"a\_b\textbackslash{}input\{x\}\%\$\&\#\textasciitilde{}\textasciicircum{}"
+            escaped("a_b\\input{x}%$&#~^|<>\n="),
+            r"a\_b\textbackslash{}input\{x\}\%\$\&\#\textasciitilde{}\textasciicircum{}\textbar{}\textless{}\textgreater{} ="
         );
     }
 }
