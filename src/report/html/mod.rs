@@ -18,6 +18,7 @@ use super::ranks;
 use json_view::JsonView;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
+pub use tables::{TableHead, blocks};
 
 /// The page of JSON reports. The ranks of a job are shown as one run.
 pub fn page(reports: &[Value]) -> String {
@@ -36,7 +37,8 @@ pub fn page(reports: &[Value]) -> String {
     framed(&title, content).into_string()
 }
 
-fn framed(title: &str, content: Markup) -> Markup {
+/// A page with this title and content.
+pub fn framed(title: &str, content: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
