@@ -33,8 +33,8 @@ pub fn markdown<const N: usize>(rows: &[[String; N]]) -> String {
 
 /// A text as code in Markdown. None of its characters has a meaning, and a name such as @user notifies no one.
 ///
-/// Within backticks, a table cannot keep a bar behind a backslash: that is read as a backslash and the end of the cell. So
-/// a text with a bar, a backtick or an end of line is HTML, with each sign as a character reference.
+/// Within backticks, a table cannot keep a bar behind a backslash: that is read as a backslash and the end of the cell.
+/// So a text with a bar, a backtick or an end of line is HTML, with each sign as a character reference.
 pub fn code(text: &str) -> String {
     if !text.trim().is_empty() && !text.contains(|c: char| matches!(c, '|' | '`') || c.is_control()) {
         return format!("`{text}`");

@@ -1,7 +1,7 @@
 //! A comparison as a page. Pure.
 
 use super::notes::notes;
-use super::show::{QUANTITIES, Quantity, converted, differences, spreads, verdict};
+use super::show::{ComparedQuantity, QUANTITIES, converted, differences, spreads, verdict};
 use super::sides::{CommonGrid, ComparedSide};
 use super::spread::{Difference, NoiseVerdict, Spread};
 use crate::export::exported_run::EnergyOrigin;
@@ -65,7 +65,7 @@ pub fn page(sides: &[ComparedSide], grid: CommonGrid) -> String {
 
 fn columns(sides: &[ComparedSide], grid: CommonGrid) -> Vec<Column> {
     let all: Vec<_> = sides.iter().map(|side| spreads(side, grid)).collect();
-    let column = |((place, (head, ..)), amount): ((usize, Quantity), Amount<'static>)| {
+    let column = |((place, (head, ..)), amount): ((usize, ComparedQuantity), Amount<'static>)| {
         let spreads: Vec<Option<Spread>> = all.iter().map(|of| of.get(place).copied().flatten()).collect();
         let most = spreads.iter().flatten().map(|spread| spread.mean).fold(0.0, f64::max);
         let unit = DisplayUnit::of(amount, most);

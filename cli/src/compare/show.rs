@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 const LAYOUT: u8 = 1;
 
 /// The head of a quantity's column, its name in JSON, and how a value is written.
-pub type Quantity = (&'static str, &'static str, fn(f64, Option<ErrorBand>) -> String);
+pub type ComparedQuantity = (&'static str, &'static str, fn(f64, Option<ErrorBand>) -> String);
 
-pub const QUANTITIES: [Quantity; 4] = [
+pub const QUANTITIES: [ComparedQuantity; 4] = [
     ("energy", "energy_j", |joules, error| Amount::Energy.alone(joules, error)),
     ("CO2e", "co2eq_g", |grams, error| Amount::Grams.alone(grams, error)),
     ("time", "duration_s", |seconds, _| duration(seconds)),

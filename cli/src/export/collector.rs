@@ -1,5 +1,6 @@
-//! A collector of OpenTelemetry: its address and headers, from the command line and the standard variables. A header may
-//! hold a token, so no message has its value. Pure.
+//! A collector of OpenTelemetry: its address and headers, from the command line and the standard variables. Pure.
+//!
+//! A header may hold a token, so no message has its value.
 
 use carbontracker::carbon::http::request::Secret;
 use std::borrow::Cow;
