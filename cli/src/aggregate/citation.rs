@@ -178,6 +178,12 @@ fn used(totals: &Totals) -> Option<String> {
     ))
 }
 
+/// "carbontracker 0.1.0", with each version as `shown`; without a version if none is known.
+pub fn program(totals: &Totals, shown: impl Fn(&str) -> String) -> String {
+    let versions: Vec<String> = totals.versions.iter().map(|version| shown(version)).collect();
+    if versions.is_empty() { "carbontracker".into() } else { format!("carbontracker {}", versions.join(" and ")) }
+}
+
 /// The PUE of the runs.
 pub fn pue(totals: &Totals) -> String {
     totals.pue.known().map_or("unknown".into(), |pue| shown(pue, |pue| pue.to_string()))
@@ -219,8 +225,7 @@ fn percent(share: f64) -> String {
 
 /// The sentence on the method.
 fn how(totals: &Totals) -> Option<String> {
-    let versions: Vec<&str> = totals.versions.iter().map(String::as_str).collect();
-    let versions = if versions.is_empty() { String::new() } else { format!(" {}", versions.join(" and ")) };
+    let program = program(totals, str::to_owned);
     let shares = Some(shares(totals)).filter(|shares| !shares.is_empty());
     let coverage = totals.coverage().map(|share| format!("readings cover {:.1} % of the time", share * 100.0));
     let all: Vec<String> = shares.into_iter().chain(coverage).collect();
@@ -228,9 +233,7 @@ fn how(totals: &Totals) -> Option<String> {
     // Imported runs have versions of Python's Carbontracker.
     let is_ours = totals.versions.iter().all(|version| version == env!("CARGO_PKG_VERSION"));
     let which = if is_ours { ", the C library that follows Python's Carbontracker" } else { "" };
-    Some(format!(
-        "The energy was determined with carbontracker{versions}{which} (Anthony, Kanding and Selvan 2020){all}."
-    ))
+    Some(format!("The energy was determined with {program}{which} (Anthony, Kanding and Selvan 2020){all}."))
 }
 
 /// The sentence on the carbon intensity.

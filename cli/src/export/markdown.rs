@@ -1,7 +1,7 @@
 //! A table for the summary of a CI job or a comment, in GitHub's Markdown. Pure.
 
 use super::exported_run::{EnergyOrigin, ExportedRuns};
-use crate::aggregate::citation::{grid, pue};
+use crate::aggregate::citation::{grid, program, pue};
 use crate::aggregate::sum::Sum;
 use crate::aggregate::totals::Totals;
 use crate::table::{self, code};
@@ -40,9 +40,8 @@ fn row(label: String, totals: &Totals) -> [String; 5] {
 
 /// The line below the table.
 fn method(totals: &Totals) -> String {
-    let versions: Vec<String> = totals.versions.iter().map(|version| code(version)).collect();
     let grids: Vec<String> = totals.intensities.iter().map(|one| code(&grid(one))).collect();
     let intensity = if grids.is_empty() { "unknown".into() } else { grids.join("; ") };
     let pue = pue(totals);
-    format!("Energy with PUE {pue}. Carbon intensity: {intensity}. By carbontracker {}.", versions.join(" and "))
+    format!("Energy with PUE {pue}. Carbon intensity: {intensity}. By {}.", program(totals, code))
 }
