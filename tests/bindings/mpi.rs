@@ -281,7 +281,7 @@ fn nodes_are_added_and_nodes_without_energy_are_reported() {
     let (status, joules, missing) = output.number(2, "/usage/energy_j");
     assert_eq!((status, joules, missing), (0, output.number(0, "/usage/energy_j").1, 1), "{}", output.0);
     assert!(
-        output.0.contains("; without 1 of the nodes, where it is unknown\n") && output.0.contains("\n  unknown: "),
+        output.0.contains(", without 1 of the nodes, where it is unknown\n") && output.0.contains("\n  unknown: "),
         "{}",
         output.0
     );
