@@ -2,6 +2,7 @@
 
 mod epochs;
 mod output_marks;
+mod outputs;
 mod process_tree;
 mod program_name;
 mod status;
@@ -17,26 +18,23 @@ use carbontracker::os::child::{self, HeldSignals};
 use carbontracker::run_files::state_folder;
 use carbontracker::tracker::Tracker;
 use epochs::Epochs;
-use output_marks::{Drain, Marks, PatternMarks, TextMarks};
+use output_marks::{Marks, PatternMarks, TextMarks};
+use outputs::Outputs;
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 use status::{Pace, StatusLine};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::atomic::Ordering;
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use summary::brief;
 
 /// Interval between two checks for messages and for the end of the program.
 const TICK: Duration = Duration::from_millis(500);
-/// Longest wait until the program's last output is handed on. The reader of the outputs may be slow.
-const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait for the energy of the last epochs.
 const SETTLE_WAIT: Duration = Duration::from_secs(10);
 
@@ -164,20 +162,15 @@ impl RunArgs {
             Ok(child) => child,
             Err(error) => return Ok(self.not_run(&error)),
         };
-        let drains = [Drain::default(), Drain::default()];
+        let outputs = Outputs::new();
         let status = std::thread::scope(|scope| {
-            let watching = self.watch(scope, &mut child, &epochs, &drains);
-            let status = self.wait(&held, &mut child, &epochs);
-            // Processes that the program started may keep its outputs open for ever, so their end is not awaited.
-            drains.iter().for_each(|drain| drain.has_ended.store(true, Ordering::SeqCst));
-            let is_read = |(one, drain): (&ScopedJoinHandle<'_, ()>, &Drain)| {
-                one.is_finished() || drain.is_empty.load(Ordering::SeqCst)
-            };
-            let deadline = Instant::now() + LAST_OUTPUT_WAIT;
-            while !watching.iter().zip(&drains).all(is_read) && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_micros(200));
-            }
+            let watching = self.watch(scope, &mut child, &epochs, &outputs);
+            let status = self.wait(&held, &mut child, &epochs, &outputs);
+            outputs.drain(&watching);
             epochs.end();
+            if !self.quiet && self.to.is_none() && !outputs.between_lines(|| ()) {
+                let _ = writeln!(io::stderr()); // the program's last line has no end
+            }
             let has_succeeded = status.as_ref().is_ok_and(|status| status.success());
             self.write_report(&epochs, to, has_succeeded);
             held.release(); // processes that outlive the program may keep the outputs open for ever
@@ -278,31 +271,25 @@ impl RunArgs {
         scope: &'s Scope<'s, '_>,
         child: &mut Child,
         epochs: &'s Epochs,
-        [output_drain, errors_drain]: &'s [Drain; 2],
+        outputs: &'s Outputs,
     ) -> Vec<ScopedJoinHandle<'s, ()>> {
-        let Some((mut of_output, mut of_errors)) = self.marks().zip(self.marks()) else { return Vec::new() };
+        let Some((of_output, of_errors)) = self.marks().zip(self.marks()) else { return Vec::new() };
         let pass = |marks: &mut Marks, piece: &[u8]| (0..marks.take(piece)).for_each(|_| epochs.line(self.mark_every));
-        let (output, errors) = (child.stdout.take(), child.stderr.take());
-        // If an output has no reader any more, the program sees it: its next write fails.
-        let output = output.map(|from| {
-            scope.spawn(move || {
-                drop(output_marks::hand_on(from, &io::stdout().as_fd(), output_drain, |piece| {
-                    pass(&mut of_output, piece)
-                }))
-            })
-        });
-        let errors = errors.map(|from| {
-            scope.spawn(move || {
-                drop(output_marks::hand_on(from, &io::stderr().as_fd(), errors_drain, |piece| {
-                    pass(&mut of_errors, piece)
-                }))
-            })
-        });
-        output.into_iter().chain(errors).collect()
+        outputs.pass_on(
+            scope,
+            child,
+            [of_output, of_errors].map(|mut marks| move |piece: &[u8]| pass(&mut marks, piece)),
+        )
     }
 
     /// Waits for the program. Passes on signals and prints the library's messages.
-    fn wait(&self, held: &HeldSignals, child: &mut Child, epochs: &Epochs) -> io::Result<ExitStatus> {
+    fn wait(
+        &self,
+        held: &HeldSignals,
+        child: &mut Child,
+        epochs: &Epochs,
+        outputs: &Outputs,
+    ) -> io::Result<ExitStatus> {
         let mut status = StatusLine::new(if self.quiet { Pace::Off } else { self.status });
         let line = || Some(epochs.tracker.as_ref()?.report("line").ok()?.trim_end().to_owned());
         loop {
@@ -310,13 +297,18 @@ impl RunArgs {
                 return Ok(status);
             }
             if let Some(signal) = held.next(TICK).filter(|signal| !signal.is_of_child()) {
+                if signal.is_stop() {
+                    status.give_back();
+                    held.stop();
+                    continue;
+                }
                 let has_it = signal.sender.map_or(signal.is_interrupt(), process_tree::is_ours);
                 if !has_it {
                     signal.pass_to(child);
                 }
             }
-            self.print_messages(epochs, &[]);
-            status.update(line);
+            outputs.between_lines(|| self.print_messages(epochs, &[]));
+            status.update(outputs, line);
         }
     }
 
