@@ -4,6 +4,8 @@
 # make test-NAME runs one test program, a folder of tests/; ONLY=TEXT: only its tests with this text in their name
 # make faults    puts old faults back, one by one, and runs simulated worlds until one finds it: about 20 minutes
 # make lint      checks format, lints and the house: layout, names, language, documents (tests/house)
+# make msrv      compiles what is shipped with the oldest Rust that it supports
+# make dist      builds the archive that installs without Rust, dist/*.tar.gz; make dist-check installs it on an old system
 # make docs      builds the book in docs and the crate's documentation
 # make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
 # make LIVE=0    builds without live services of carbon intensity: no code that opens a connection, 1.4 MB less
@@ -109,7 +111,7 @@ demo: $(BUILD)/train
 tools:
 	tests/tools.sh
 
-.PHONY: fmt clippy lint test docs
+.PHONY: fmt clippy lint msrv test docs
 fmt:
 	$(CARGO) fmt --all --check
 
@@ -119,6 +121,9 @@ clippy:
 	$(CARGO) clippy --locked -p carbontracker -p carbontracker-capi -p carbontracker-cli --no-default-features -- -D warnings
 
 lint: fmt clippy test-house
+
+msrv:
+	tests/msrv.sh
 
 # A build that will not be repeated needs no incremental files.
 ifeq ($(CI),true)
@@ -177,6 +182,13 @@ install-%:
 uninstall-%:
 	$(INSTALL) uninstall $*
 
+.PHONY: dist dist-check
+dist:
+	CARGO='$(CARGO)' packaging/dist.sh
+
+dist-check: dist
+	tests/archive.sh dist/carbontracker-*-x86_64-linux.tar.gz
+
 clean:
 	$(CARGO) clean
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) dist

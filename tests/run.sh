@@ -3,8 +3,8 @@
 # and the command that repeats it.
 #
 #   tests/run.sh fast           no network, no root, no installed tools, no C library
-#   tests/run.sh all            everything, and the lints (make clippy)
-#   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), readme, clippy
+#   tests/run.sh all            everything, with make clippy and make msrv
+#   tests/run.sh PROGRAM...     a folder of tests/, or unit (src), unit-cli (cli/src), readme, clippy, msrv
 #
 # Variables: ONLY     runs only the tests with this text in their name, and shows all output
 #            THREADS  tests at a time in one program
@@ -24,7 +24,7 @@ export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} L
 # Those after `alone` need the installed tree, which is built meanwhile. `applications` runs by itself: an application
 # waits for its last files for a second at most, which a busy machine may need for other work.
 export fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
-rest="clippy alone bindings cli jobs packaging readme applications"
+rest="clippy msrv alone bindings cli jobs packaging readme applications"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -54,7 +54,7 @@ build_all() { # PROGRAM...
         case $program in
         unit) parts+=(--lib) ;;
         unit-cli) parts+=(--bins) ;;
-        concurrency | clippy) ;;
+        concurrency | clippy | msrv) ;;
         *) parts+=(--test "$(executable_of "$program")") ;;
         esac
     done
@@ -69,12 +69,12 @@ build_all() { # PROGRAM...
 # Runs a program and prints its result in one line: name, time, time of processors, what libtest prints.
 run_one() { # PROGRAM
     local name=$1 folder executable log=$LOGS/$1.log began status result how=(--test-threads="$THREADS")
-    if [[ $name == clippy ]]; then
-        executable=make folder=$PWD how=(--no-print-directory clippy)
+    if [[ $name == clippy || $name == msrv ]]; then
+        executable=make folder=$PWD how=(--no-print-directory "$name")
     else
         IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
     fi
-    [[ " $fast clippy alone " == *" $name "* ]] || until [[ -e $LOGS/installed ]]; do sleep 0.2; done
+    [[ " $fast clippy msrv alone " == *" $name "* ]] || until [[ -e $LOGS/installed ]]; do sleep 0.2; done
     began=$SECONDS
     cd "$folder" || return
     set -o pipefail # of the shell that xargs started

@@ -24,7 +24,7 @@ class Carbontracker(MakefilePackage):
 
     depends_on("c", type="build")
     depends_on("cxx", type="build")
-    depends_on("rust@1.89:", type="build")
+    depends_on("rust@1.85:", type="build")
 
     requires("platform=linux", msg="carbontracker reads the energy counters of Linux")
 

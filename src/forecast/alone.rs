@@ -95,10 +95,8 @@ pub fn rest(first: Option<First>, later: &[EpochCost], left: f64) -> Option<Part
     };
     let trend = Trend::of(later.get(start..)?)?;
     let mut unseen = unseen(left);
-    if let (Some(first), [_]) = (first, later)
-        && first.cost.each > 0.0
-        && first.cost.each < typical
-    {
+    let cheaper = first.filter(|first| first.cost.each > 0.0 && first.cost.each < typical);
+    if let (Some(first), [_]) = (cheaper, later) {
         // No warm-up: the second may have been a stall, and later epochs may be like the first.
         unseen.down = unseen.down.max((typical / first.cost.each).ln() / 2.0);
     }

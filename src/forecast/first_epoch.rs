@@ -98,10 +98,10 @@ impl FirstEpoch {
             }
             self.pending = self.next.take();
             let duration_s = at.s_since(begin);
-            if let [.., previous, _] = self.marks.as_slice()
-                && duration_s - previous.duration_s < MIN_MARK_GAP_SHARE * duration_s
-            {
-                self.marks.pop();
+            if let [.., previous, _] = self.marks.as_slice() {
+                if duration_s - previous.duration_s < MIN_MARK_GAP_SHARE * duration_s {
+                    self.marks.pop();
+                }
             }
             self.marks.push(ProgressMark { share, duration_s, energy_j: energy(at).filter(|_| is_known) });
         }

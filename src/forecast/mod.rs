@@ -231,10 +231,10 @@ impl RunSoFar<'_> {
     /// The run's total, and how much of it rests on earlier runs; None: the amount of an epoch is unknown.
     fn total(&self, own: &Sight, other: &Sight) -> Option<(Estimate, Support)> {
         let metric = own.metric;
-        if self.done == 0
-            && let Some(inside) = self.total_inside_first(metric)
-        {
-            return Some(inside);
+        if self.done == 0 {
+            if let Some(inside) = self.total_inside_first(metric) {
+                return Some(inside);
+            }
         }
         let inside: f64 = self.epochs.iter().filter_map(|epoch| metric.of(epoch)).sum();
         let used = inside + self.between(metric).unwrap_or(0.0);

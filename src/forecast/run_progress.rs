@@ -140,10 +140,10 @@ impl RunProgress {
             self.pending = self.next.take();
             let UseAt { duration_s, energy_j } = used(at);
             let begin_s = self.points.first().map_or(duration_s, |first| first.duration_s);
-            if let [.., previous, _] = self.points.as_slice()
-                && duration_s - previous.duration_s < MIN_GAP_SHARE * (duration_s - begin_s)
-            {
-                self.points.pop();
+            if let [.., previous, _] = self.points.as_slice() {
+                if duration_s - previous.duration_s < MIN_GAP_SHARE * (duration_s - begin_s) {
+                    self.points.pop();
+                }
             }
             self.points.push(WorkPoint {
                 at,

@@ -161,9 +161,7 @@ impl Trend {
         let regular: Vec<(f64, EpochCost)> = regular.into_iter().map(|(_, one)| one).collect();
         let line = Line::through(&regular)?;
         let mut odd: Vec<EpochCost> = odd.into_iter().map(|(_, (_, one))| one).collect();
-        if let [one] = odd.as_slice()
-            && one.each > STALL_FACTOR * line.mean
-        {
+        if matches!(odd.as_slice(), [one] if one.each > STALL_FACTOR * line.mean) {
             odd.clear();
         }
         let odd_count: f64 = odd.iter().map(|one| one.count).sum();

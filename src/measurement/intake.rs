@@ -209,11 +209,10 @@ impl Intake {
     /// Gives up a driver that fails if another source measures its GPUs.
     fn replace_nvml(&mut self, arrived: &mut Arrived) {
         let is_replaced = matches!(self.without_nvml, Some((Some(_), _)));
-        if self.nvml_has_answered
-            && !self.has_nvml
-            && is_replaced
-            && let Some(opening) = self.nvml.take()
-        {
+        if !self.nvml_has_answered || self.has_nvml || !is_replaced {
+            return;
+        }
+        if let Some(opening) = self.nvml.take() {
             arrived.unavailable.extend(opening.pending());
             self.threads.push(opening.close());
             self.is_without_nvml = true;

@@ -31,6 +31,15 @@ pub fn lock(file: &File) -> io::Result<Option<u32>> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
+/// Waits for the lock of a file (flock(2), as other programs take it), and holds it until the file is closed.
+pub fn wait_for_lock(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open.
+    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The number of the other process that has a file locked; 0 if it is in another pid namespace.
 fn locked_by(file: &File) -> io::Result<Option<u32>> {
     let found = record_lock(file, libc::F_GETLK, libc::F_WRLCK)?;

@@ -39,7 +39,7 @@ pub use held::{close_number, replace_number};
 pub use instant::Instant;
 pub use kin::{Kin, kin};
 pub use local_time::local_time;
-pub use lock::{LOCK_WAIT, lock, lock_within};
+pub use lock::{LOCK_WAIT, lock, lock_within, wait_for_lock};
 pub use nvml_field::nvml_watts;
 pub use per_process::PerProcess;
 pub use process::{has_own_thread, is_alive, pid_namespace, process_id, process_start, user, user_name};
@@ -113,8 +113,8 @@ pub fn random_u64() -> u64 {
     }
     let mut bits = [0u8; 8];
     // SAFETY: the buffer has the length passed.
-    let got = unsafe { libc::getrandom(bits.as_mut_ptr().cast(), bits.len(), libc::GRND_NONBLOCK) };
-    if got == bits.len() as isize {
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, bits.as_mut_ptr(), bits.len(), libc::GRND_NONBLOCK) };
+    if got == bits.len() as libc::c_long {
         u64::from_ne_bytes(bits)
     } else {
         monotonic_ns().0 ^ (u64::from(process_id()) << 32)

@@ -143,8 +143,9 @@ pub fn joined(parts: &[RankReport]) -> Vec<Vec<usize>> {
         };
         let groups = open.entry((job, part.name, part.ranks)).or_default();
         // All further runs start later.
-        let is_over = |group: &mut Group| group.end < from;
-        rows.extend(groups.extract_if(.., is_over).map(|group| group.members));
+        let over;
+        (over, *groups) = std::mem::take(groups).into_iter().partition(|group| group.end < from);
+        rows.extend(over.into_iter().map(|group: Group| group.members));
         match groups.iter_mut().find(|group| !group.ranks.contains(&rank)) {
             Some(group) => {
                 group.ranks.insert(rank);

@@ -83,7 +83,7 @@ impl CrashCounter {
     /// Stores a new count. A kill between two stores leaves the previous count whole.
     pub fn note(&self, count: Count) {
         let [even, odd] = slot::TIMES;
-        let index = if count.epochs.is_multiple_of(2) { even } else { odd };
+        let index = if count.epochs % 2 == 0 { even } else { odd };
         self.0.store(index, count.inside);
         self.0.store(index + 1, count.span);
         self.0.store(slot::EPOCHS, count.epochs);
@@ -105,7 +105,7 @@ pub fn left(id: &str, attempt: u64) -> io::Result<Option<Count>> {
     let Some(page) = find(id, attempt)? else { return Ok(None) };
     let epochs = page.load(slot::EPOCHS);
     let [even, odd] = slot::TIMES;
-    let index = if epochs.is_multiple_of(2) { even } else { odd };
+    let index = if epochs % 2 == 0 { even } else { odd };
     Ok(Some(Count { epochs, inside: page.load(index), span: page.load(index + 1) }))
 }
 

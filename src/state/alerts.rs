@@ -277,9 +277,8 @@ impl Alerts {
 
     /// Counts the hundredths of the work as they are done: the total may change.
     fn count_step(&mut self, progress: &RunProgress) {
-        if let Some((done, total)) = progress.work()
-            && done - self.stepped_at >= total / PROGRESS_STEPS
-        {
+        let Some((done, total)) = progress.work() else { return };
+        if done - self.stepped_at >= total / PROGRESS_STEPS {
             (self.progress_steps, self.stepped_at) = (self.progress_steps + 1, done);
         }
     }

@@ -31,9 +31,8 @@ impl RunState {
         let (by, numbers) = all.map(|by| (by, self.replaced_by(by))).find(is_back)?;
         let first = self.metering.channels.get(*numbers.first()?)?.channel.clone();
         for &number in &numbers {
-            if let Some(one) = self.metering.channels.get(number)
-                && let Some(source) = one.replaced_by
-            {
+            let replaced = self.metering.channels.get(number).and_then(|one| Some((one, one.replaced_by?)));
+            if let Some((one, source)) = replaced {
                 let reported = events::replaced(&one.channel, &one.meter, source);
                 self.metering.unavailable.retain(|other| *other != reported);
             }

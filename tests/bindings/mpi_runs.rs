@@ -85,7 +85,7 @@ fn readmes_loop(language: &str) -> PathBuf {
 /// its seventh, while rank 0 is in it. Each attempt begins with the same epoch on all ranks. The run ends with eight
 /// epochs on all ranks.
 fn restarts_with_one_epoch_on_all_ranks(mpi: &Mpi, program: &Path) {
-    let folder = scratch(&format!("{}-{}", mpi.name, program.file_name().unwrap().display()));
+    let folder = scratch(&format!("{}-{}", mpi.name, program.file_name().unwrap().to_string_lossy()));
     let options = format!("epochs=8 name=x sim_cpu=x:100 log_dir='{0}' resume='{0}'", folder.display());
     // A launcher may join the lines of two ranks.
     let lines = |text: &[u8]| {

@@ -80,7 +80,7 @@ impl Lab {
     /// A folder that every user may read and write, with the application and the library in it.
     #[track_caller]
     pub fn for_all_users(name: &str) -> Lab {
-        let caller = Path::new(std::panic::Location::caller().file()).file_stem().expect("a name").display();
+        let caller = Path::new(std::panic::Location::caller().file()).file_stem().expect("a name").to_string_lossy();
         let dir = env::temp_dir().join(format!("ct-{caller}-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         let lab = Lab { lib: dir.join("lib"), program: dir.join("lib/application"), dir, is_temporary: true };

@@ -37,7 +37,7 @@ impl Machine {
     /// A machine with a known processor, whose load does not change.
     #[track_caller]
     pub fn new(name: &str, files: &[(&str, &str)]) -> Machine {
-        let caller = std::path::Path::new(std::panic::Location::caller().file()).file_stem().unwrap().display();
+        let caller = std::path::Path::new(std::panic::Location::caller().file()).file_stem().unwrap().to_string_lossy();
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("ct-{caller}-{name}-{}-{number}", std::process::id()));

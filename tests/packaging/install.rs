@@ -9,7 +9,7 @@ use std::process::Command;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The folders and files below a folder, as paths from there.
-fn below(folder: &Path) -> BTreeSet<PathBuf> {
+pub fn below(folder: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(dir) = folders.pop() {

@@ -4,6 +4,7 @@
 #[path = "../common/install_tree.rs"]
 mod install_tree;
 
+mod archive;
 mod build_systems;
 mod install;
 

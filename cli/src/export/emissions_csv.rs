@@ -2,6 +2,7 @@
 
 use super::codecarbon::{COLUMNS, RUN_ID};
 use crate::console::complain;
+use carbontracker::os;
 use carbontracker::run_files::atomic_replace::{followed, in_words, is_regular};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -44,7 +45,7 @@ pub fn append(path: &Path, rows: &[CsvRow]) -> Result<(), String> {
     let failed = |error: io::Error| in_words(path, &error);
     let mut file = opened(path).map_err(failed)?;
     // Until the file is closed. Other programs of this kind wait.
-    file.lock().map_err(failed)?;
+    os::wait_for_lock(&file).map_err(failed)?;
     let mut before = Vec::new();
     (&file).take(MAX_BYTES + 1).read_to_end(&mut before).map_err(failed)?;
     let known = KnownRows::of(path, &before)?;

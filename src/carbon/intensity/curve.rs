@@ -173,9 +173,8 @@ impl Curve {
     fn filled(&self, at: f64, to: f64, before: Option<&IntensitySlot>, after: Option<&IntensitySlot>) -> Option<Piece> {
         let filled = |to: f64, g_per_kwh: f64| Some(Piece { from: at, to, g_per_kwh, origin: Origin::Filled });
         let end = after.map_or(to, |after| after.from.min(to));
-        if let Some((before, after)) = before.zip(after)
-            && after.from - before.to <= MAX_BRIDGE_S
-        {
+        let bridge = before.zip(after).filter(|(before, after)| after.from - before.to <= MAX_BRIDGE_S);
+        if let Some((before, after)) = bridge {
             let share = ((at + end) / 2.0 - before.to) / (after.from - before.to);
             return filled(end, before.g_per_kwh + share * (after.g_per_kwh - before.g_per_kwh));
         }

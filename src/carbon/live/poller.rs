@@ -200,10 +200,10 @@ impl Poller {
                 )));
             }
             // A new stamp may be earlier than the last, if the clock was set back.
-            if let Some(CacheEntry { fetched: Some(fetched), slots, .. }) = entry
-                && delivered.replace(fetched) != Some(fetched)
-            {
-                self.deliver(PollUpdate::Slots(slots));
+            if let Some(CacheEntry { fetched: Some(fetched), slots, .. }) = entry {
+                if delivered.replace(fetched) != Some(fetched) {
+                    self.deliver(PollUpdate::Slots(slots));
+                }
             }
             self.conclude();
             self.rest(delay_s);

@@ -72,9 +72,7 @@ impl Membership {
                 // If all members are dead, the record belongs to an earlier run with the same name, and is removed.
                 if record.close(&is_alive) {
                     memory.remove();
-                } else if let Some(index) = record.join(&member, &is_alive)
-                    && memory.is_at(key)
-                {
+                } else if let Some(index) = record.join(&member, &is_alive).filter(|_| memory.is_at(key)) {
                     let (ended, has_begun, trackers) = (AtomicU64::new(0), AtomicBool::new(false), AtomicUsize::new(1));
                     return Ok(Membership { memory, index, process, namespace, job, ended, has_begun, trackers });
                 }
@@ -128,11 +126,11 @@ impl Membership {
         if is_left {
             return;
         }
-        if let MemberState::Open(at) = state
-            && !self.has_begun.load(Ordering::Relaxed)
-        {
-            self.has_begun.store(true, Ordering::Relaxed);
-            record.begin(self.index, at);
+        if let MemberState::Open(at) = state {
+            if !self.has_begun.load(Ordering::Relaxed) {
+                self.has_begun.store(true, Ordering::Relaxed);
+                record.begin(self.index, at);
+            }
         }
         if let Some(there) = record.state(self.index) {
             there.store(state.pack(), Ordering::Release);

@@ -172,7 +172,7 @@ impl World {
                 self.mark(number, MemberState::Open(now));
                 true
             }
-            MemberState::Open(_) if !is_in || (ms - process.from).is_multiple_of(round) => {
+            MemberState::Open(_) if !is_in || (ms - process.from) % round == 0 => {
                 self.mark(number, MemberState::Ended(Some(now)));
                 if is_in {
                     self.mark(number, MemberState::Open(now));

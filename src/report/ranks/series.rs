@@ -93,10 +93,9 @@ pub fn power(ranks: &[&Value]) -> Value {
         let spans: Vec<(Option<f64>, Option<f64>)> = column("from").into_iter().zip(column("to")).collect();
         for kind in DeviceKind::ALL {
             for ((from, to), watts) in spans.iter().zip(column(&format!("{}_w", kind.name()))) {
-                if let (Some(from), Some(to), Some(watts)) = (from, to, watts)
-                    && from < to
-                {
-                    steps.extend([(*from, kind as usize, watts), (*to, kind as usize + DeviceKind::ALL.len(), watts)]);
+                let (Some(from), Some(to), Some(watts)) = (*from, *to, watts) else { continue };
+                if from < to {
+                    steps.extend([(from, kind as usize, watts), (to, kind as usize + DeviceKind::ALL.len(), watts)]);
                 }
             }
         }

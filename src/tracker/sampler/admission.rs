@@ -20,9 +20,8 @@ impl Sampler {
         let first_channel = state.metering.channels.len();
         for channel in source.channels() {
             let lease = self.leases.claim(channel, |message| shared.queue_note(message));
-            if let Some(lease) = lease
-                && let Some((device, words)) = self.leases.named(lease)
-            {
+            let named = lease.and_then(|lease| Some((lease, self.leases.named(lease)?)));
+            if let Some((lease, (device, words))) = named {
                 state.add_lease(lease, device, words);
             }
             state.add(channel, lease, late_since);

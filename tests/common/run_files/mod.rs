@@ -35,7 +35,7 @@ pub struct Folder(pub PathBuf);
 impl Folder {
     #[track_caller]
     pub fn new(name: &str) -> Folder {
-        let caller = Path::new(std::panic::Location::caller().file()).file_stem().unwrap().display();
+        let caller = Path::new(std::panic::Location::caller().file()).file_stem().unwrap().to_string_lossy();
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("log-{caller}-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();

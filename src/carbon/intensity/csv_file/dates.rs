@@ -2,7 +2,7 @@
 
 /// Days since 1970 of a date. None: not a valid date from 1970 to 2200.
 pub fn days_from_civil(year: u32, month: u32, day: u32) -> Option<f64> {
-    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = if month == 2 { 28 + u32::from(is_leap) } else { length(month)? };
     if !(1970..=2200).contains(&year) || !(1..=length).contains(&day) {
         return None;

@@ -45,11 +45,11 @@ fn single_bytes(bytes: &[u8]) -> Cow<'_, str> {
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
     let damaged = || "is damaged: it begins as UTF-16 text, but is not complete UTF-16; copy it again".to_owned();
-    let (pairs, rest) = bytes.as_chunks::<2>();
-    if !rest.is_empty() {
+    let pairs = bytes.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
         return Err(damaged());
     }
-    char::decode_utf16(pairs.iter().copied().map(unit)).collect::<Result<_, _>>().map_err(|_| damaged())
+    char::decode_utf16(pairs.flat_map(<[u8; 2]>::try_from).map(unit)).collect::<Result<_, _>>().map_err(|_| damaged())
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ impl Style {
         let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
         let mut grouped = String::new();
         for (n, digit) in whole.chars().enumerate() {
-            let is_group = n > 0 && (whole.len() - n).is_multiple_of(3);
+            let is_group = n > 0 && (whole.len() - n) % 3 == 0;
             grouped.extend(self.group.filter(|_| is_group));
             grouped.push(digit);
         }

@@ -57,11 +57,9 @@ impl TimeEvidence {
             return self.see_halves(line, from, to);
         }
         let (date, rest) = date_and_rest(cell);
-        if let Some((start, end)) = rest.rsplit_once('-')
-            && is_clock_of_minutes(start)
-            && is_clock_of_minutes(end)
-            && self.ends.len() <= MAX_OFFSETS
-        {
+        let clocks =
+            rest.rsplit_once('-').filter(|(start, end)| is_clock_of_minutes(start) && is_clock_of_minutes(end));
+        if let Some((_, end)) = clocks.filter(|_| self.ends.len() <= MAX_OFFSETS) {
             self.ends.insert(end.to_owned());
         }
         // With dots the day is first.
@@ -137,9 +135,8 @@ impl TimeFormat {
             });
         }
         let (_, rest) = date_and_rest(cell);
-        if let Some((start, end)) = rest.rsplit_once('-').filter(|_| self.is_interval)
-            && is_clock_of_minutes(start)
-        {
+        let interval = rest.rsplit_once('-').filter(|(start, _)| self.is_interval && is_clock_of_minutes(start));
+        if let Some((start, end)) = interval {
             let from = self.on_date(cell, start.trim())?;
             let end_s = self.on_date(cell, end.trim())?.civil_s;
             let end_s = if end_s > from.civil_s { end_s } else { end_s + DAY_S };

@@ -49,13 +49,11 @@ pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
     if zones.is_empty() && !unread.is_empty() {
         return (None, unreadable(unread));
     }
-    if zones.is_empty()
-        && let Some(folder) = hidden(&options.sysroot)
-    {
-        let reason = format!("{HIDDEN}: the kernel has RAPL, but {} cannot be read", folder.display());
-        return (None, vec![missing(&reason, HIDDEN_CURE)]);
-    }
     if zones.is_empty() {
+        if let Some(folder) = hidden(&options.sysroot) {
+            let reason = format!("{HIDDEN}: the kernel has RAPL, but {} cannot be read", folder.display());
+            return (None, vec![missing(&reason, HIDDEN_CURE)]);
+        }
         let reason = "no RAPL zone under /sys/class/powercap: a virtual machine, or the module is not loaded";
         let cure = "on the machine: sudo modprobe intel_rapl_msr (also for AMD); in a container: mount the host's /sys and set sysroot=";
         return (None, vec![missing(reason, cure)]);

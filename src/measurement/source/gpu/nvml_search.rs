@@ -189,12 +189,11 @@ impl NvmlSearch {
     fn open(&mut self, one: &Picked, round: &mut Round) -> Result<(), String> {
         let is_ambiguous = self.is_ambiguous();
         let Some(gpu) = self.offered.get_mut(one.index) else { return Ok(()) };
-        if self.request.waits_for_process()
-            && let Some(device) = gpu.device()
-            && !self.family.is_on(device)?
-        {
-            round.lacks_process = true;
-            return Ok(());
+        if let Some(device) = gpu.device().filter(|_| self.request.waits_for_process()) {
+            if !self.family.is_on(device)? {
+                round.lacks_process = true;
+                return Ok(());
+            }
         }
         match gpu.open(one, is_ambiguous, self.failed.as_deref()) {
             Ok(Some((channel, gpu))) => round.source.add(channel, gpu),

@@ -105,11 +105,11 @@ impl Processor {
     /// Ends the wait. Returns the sources, which count until a GPU's meter covers them. Fails with an entry for the
     /// report if one covers them already.
     pub fn release(&mut self) -> Result<Vec<Box<dyn Source>>, Unavailable> {
-        if self.is_covered.load(Ordering::Acquire)
-            && let Some(entry) = self.about("it is not counted: NVML measures the whole module, with the processor")
-        {
-            self.held.clear();
-            return Err(entry);
+        if self.is_covered.load(Ordering::Acquire) {
+            if let Some(entry) = self.about("it is not counted: NVML measures the whole module, with the processor") {
+                self.held.clear();
+                return Err(entry);
+            }
         }
         self.counts |= self.waits();
         let until_covered =

@@ -58,7 +58,8 @@ pub fn open(options: &MeasurementConfig, kinds: &[DeviceKind]) -> Opened {
 fn best(chips: &mut [(&Chip, Vec<HwmonMeter>)], kind: DeviceKind) -> Vec<Tried> {
     let mut silent = Vec::new();
     for (chip, meters) in chips {
-        let of_kind = meters.extract_if(.., |meter| meter.device.kind == kind);
+        let of_kind;
+        (of_kind, *meters) = std::mem::take(meters).into_iter().partition(|meter| meter.device.kind == kind);
         let mut tried: Vec<Tried> = Vec::new();
         for meter in of_kind {
             let Some(sensor) = Sensor::first_of(meter.sensors) else { continue };

@@ -168,7 +168,7 @@ fn channel(path: &Path, kind: DeviceKind) -> Channel {
         DeviceKind::Dram => ("Cray memory", MAX_SOCKETS * MAX_DRAM_W),
         DeviceKind::Gpu => ("Cray accelerator", MAX_GPU_W),
     };
-    let id = format!("pm_counters/{}", path.file_name().unwrap_or_default().display());
+    let id = format!("pm_counters/{}", path.file_name().unwrap_or_default().to_string_lossy());
     let quantity = Quantity::Counter { joules_per_unit: 1.0, range: None, max_watts };
     Channel::new((kind, NAME), name, id, MeasuringMethod::Counter, quantity)
 }
