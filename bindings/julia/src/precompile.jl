@@ -2,8 +2,11 @@
 
 precompile(Tracker, (String,))
 precompile(Tracker, ())
-precompile(Core.kwfunc(Tracker), (NamedTuple{(:epochs,),Tuple{Int}}, Type{Tracker}))
-precompile(Core.kwfunc(Tracker), (NamedTuple{(:epochs, :location),Tuple{Int,String}}, Type{Tracker}))
+# The function that takes keywords. Julia 1.9 has one for all functions.
+const WITH_KEYWORDS = isdefined(Core, :kwcall) ? Core.kwcall : Core.kwfunc(Tracker)
+for options in (NamedTuple{(:epochs,),Tuple{Int}}, NamedTuple{(:epochs, :location),Tuple{Int,String}})
+    precompile(WITH_KEYWORDS, (options, Type{Tracker}))
+end
 for call in (epoch_begin!, epoch_end!, epoch_cancel!, over_budget, messages, usage, forecast, close, isopen, report)
     precompile(call, (Tracker,))
 end
