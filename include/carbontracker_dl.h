@@ -26,7 +26,7 @@
 #include <string.h>
 #ifndef _WIN32
 #include <dlfcn.h>
-#include <sched.h>
+#include <poll.h>
 #include <unistd.h>
 #endif
 
@@ -64,15 +64,16 @@ enum {
 #endif
 
 /* How far the first call is. */
-enum { CT_DL_NEW, CT_DL_LOADING, CT_DL_LOADED, CT_DL_MISSING };
+enum { CT_DL_NEW, CT_DL_LOADED, CT_DL_MISSING };
 #if defined(__GNUC__)
 #define CT_DL_LOAD(state) __atomic_load_n(&(state), __ATOMIC_ACQUIRE)
 #define CT_DL_STORE(state, value) __atomic_store_n(&(state), value, __ATOMIC_RELEASE)
-#define CT_DL_TAKE(state) (__atomic_exchange_n(&(state), CT_DL_LOADING, __ATOMIC_ACQ_REL) == CT_DL_NEW)
+#define CT_DL_TAKE(owner, seen, process) \
+    __atomic_compare_exchange_n(&(owner), &(seen), process, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #else /* a compiler without these: the first call must come before other threads call */
 #define CT_DL_LOAD(state) (state)
 #define CT_DL_STORE(state, value) ((state) = (value))
-#define CT_DL_TAKE(state) 1
+#define CT_DL_TAKE(owner, seen, process) ((void)(seen), (owner) = (process), 1)
 #endif
 
 /* The functions of a loaded library. */
@@ -118,13 +119,15 @@ CT_DL_FUNCTION int ct_dl_open(struct ct_dl_library *library, char *reason, size_
     const char *named = getuid() == geteuid() && getgid() == getegid() ? getenv("CARBONTRACKER_LIB") : NULL;
     const char *path = named != NULL && named[0] != '\0' ? named : "libcarbontracker.so.0";
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    int has_all = 1;
+    const char *lacks = NULL;
     if (handle == NULL) {
         snprintf(reason, size, "carbontracker is not loaded: %s. Install it, or set CARBONTRACKER_LIB to its path",
                  dlerror());
         return -1;
     }
-#define CT_DL_FIND(name) has_all &= ct_dl_find(handle, "ct_" #name, &library->name, sizeof library->name)
+#define CT_DL_FIND(name) \
+    if (!ct_dl_find(handle, "ct_" #name, &library->name, sizeof library->name)) \
+    lacks = "ct_" #name
     if (!ct_dl_find(handle, "ct_abi_version", &library->abi_version, sizeof library->abi_version) ||
         !ct_dl_find(handle, "ct_version", &library->version, sizeof library->version)) {
         snprintf(reason, size, "%s is not carbontracker; correct CARBONTRACKER_LIB", path);
@@ -147,12 +150,12 @@ CT_DL_FUNCTION int ct_dl_open(struct ct_dl_library *library, char *reason, size_
     CT_DL_FIND(error);
     CT_DL_FIND(status_string);
 #undef CT_DL_FIND
-    if (!has_all || library->abi_version() != CT_ABI_VERSION) {
+    if (lacks != NULL || library->abi_version() != CT_ABI_VERSION) {
         snprintf(reason, size,
-                 "%s has version %s and ABI %u; this program was built for version %d.%d.%d and ABI %d: install that "
+                 "%s has version %s and ABI %u%s%s; this program was built for version %d.%d.%d and ABI %d: install that "
                  "library, or build the program with its carbontracker_dl.h",
-                 path, library->version(), (unsigned)library->abi_version(), CT_VERSION_MAJOR, CT_VERSION_MINOR,
-                 CT_VERSION_PATCH, CT_ABI_VERSION);
+                 path, library->version(), (unsigned)library->abi_version(), lacks != NULL ? " without " : "",
+                 lacks != NULL ? lacks : "", CT_VERSION_MAJOR, CT_VERSION_MINOR, CT_VERSION_PATCH, CT_ABI_VERSION);
         dlclose(handle);
         return -1;
     }
@@ -160,25 +163,25 @@ CT_DL_FUNCTION int ct_dl_open(struct ct_dl_library *library, char *reason, size_
 }
 #endif
 
-/* The state, which the first call makes. Other threads wait for it. */
+/* The state, which the first call makes. Other threads wait for it. A child that was forked meanwhile makes its own. */
 CT_DL_FUNCTION const struct ct_dl_found *ct_dl_state(void)
 {
     static struct ct_dl_found found;
-    static int taken;
-    if (CT_DL_LOAD(found.state) >= CT_DL_LOADED)
-        return &found;
-    if (CT_DL_TAKE(taken)) {
 #ifdef _WIN32
-        snprintf(found.reason, sizeof found.reason, "carbontracker does not exist for Windows");
-        CT_DL_STORE(found.state, CT_DL_MISSING);
+    snprintf(found.reason, sizeof found.reason, "carbontracker does not exist for Windows");
+    CT_DL_STORE(found.state, CT_DL_MISSING);
 #else
-        const int failed = ct_dl_open(&found.library, found.reason, sizeof found.reason);
-        CT_DL_STORE(found.state, failed ? CT_DL_MISSING : CT_DL_LOADED);
-#endif
+    static int owner; /* the process whose thread loads the library */
+    while (CT_DL_LOAD(found.state) == CT_DL_NEW) {
+        const int process = (int)getpid();
+        int seen = CT_DL_LOAD(owner);
+        if (seen != process && CT_DL_TAKE(owner, seen, process)) {
+            const int failed = ct_dl_open(&found.library, found.reason, sizeof found.reason);
+            CT_DL_STORE(found.state, failed ? CT_DL_MISSING : CT_DL_LOADED);
+        } else {
+            (void)poll(NULL, 0, 1); /* waits a millisecond */
+        }
     }
-#ifndef _WIN32
-    while (CT_DL_LOAD(found.state) < CT_DL_LOADED)
-        sched_yield();
 #endif
     return &found;
 }

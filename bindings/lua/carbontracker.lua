@@ -249,7 +249,7 @@ end
 function Tracker:remaining(n)
   local handle = live(self, 2)
   if type(n) ~= "number" then error("carbontracker: remaining() takes the number of epochs", 2) end
-  return iterate(self, backend.value(handle, "/run/epochs_done") or 0, n)
+  return iterate(self, math.floor(backend.value(handle, "/run/epochs_done") or 0), n)
 end
 
 -- A Lua number holds integers up to 2^53 exactly.

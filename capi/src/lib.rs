@@ -14,10 +14,10 @@
 /// cbindgen:ignore
 mod fortran77;
 
-use carbontracker::error::{Error, Failures, Result, Status};
+use carbontracker::error::{Error, Result, Status};
 use carbontracker::os::Undisturbed;
 use carbontracker::os::memory::{self, Allocator};
-use carbontracker::tracker::Tracker;
+use carbontracker::tracker::{Failures, Tracker};
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -350,11 +350,23 @@ fn store_last_error(message: &str) {
     });
 }
 
-/// Runs a call. A failure is stored for ct_last_error; a panic becomes CT_EPANIC.
+/// Runs a call that has no tracker.
 fn guard(call: impl FnOnce() -> Result<Status>) -> Status {
+    guarded(&WITHOUT_TRACKER, call)
+}
+
+/// Runs a call. A failure is stored; a panic becomes CT_EPANIC.
+fn guarded(failures: &Failures, call: impl FnOnce() -> Result<Status>) -> Status {
     // The closure returns only a status: a whole Result would go through memory and make begin and end 15 % slower.
-    let status = || call().unwrap_or_else(|error| fail(&WITHOUT_TRACKER, error));
-    catch_unwind(AssertUnwindSafe(status)).unwrap_or(Status::CT_EPANIC)
+    let status = || call().unwrap_or_else(|error| fail(failures, error));
+    catch_unwind(AssertUnwindSafe(status)).unwrap_or_else(|_| panicked(failures))
+}
+
+/// Stores a caught panic for ct_error. The panic hook has stored it for ct_last_error.
+#[cold]
+fn panicked(failures: &Failures) -> Status {
+    failures.keep("internal error; it was caught, and the tracker stays usable; please report this bug".into());
+    Status::CT_EPANIC
 }
 
 /// Stores a failure for ct_last_error and ct_error.
@@ -374,14 +386,14 @@ unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Res
     let Some(tracker) = (unsafe { tracker.as_ref() }) else {
         return Status::CT_DISABLED;
     };
-    guard(|| {
+    guarded(tracker.failures(), || {
         if tracker.is_forked() {
             return Err(Error::new(
                 Status::CT_EFORK,
                 "this tracker belongs to the parent process and cannot measure after fork; call ct_create in the child",
             ));
         }
-        Ok(call(tracker).unwrap_or_else(|error| fail(tracker.failures(), error)))
+        call(tracker)
     })
 }
 

@@ -48,7 +48,7 @@ impl Detail {
         let mut tokens = pointer.split('/').skip(1);
         let section = tokens.next().unwrap_or_default();
         let epoch = tokens.next().filter(|_| section == "epochs").and_then(index);
-        let has_all_epochs = section == "epochs" && epoch.is_none();
+        let has_all_epochs = section == "epochs" && epoch.is_none() && pointer != "/epochs/length";
         let needs_all = ["", "power", "forecasts"].contains(&section) || has_all_epochs;
         if needs_all || pointer == "/intensity" || pointer.starts_with("/intensity/hours") {
             return Detail::Epochs;

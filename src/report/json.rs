@@ -61,6 +61,9 @@ pub fn at(report: &Report, pointer: &str) -> Option<Value> {
     if pointer.is_empty() {
         return Some(whole(report));
     }
+    if pointer == "/epochs/length" {
+        return Some(json!(report.epoch_rows));
+    }
     let rest = pointer.strip_prefix('/')?;
     let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
     let section = section(report, name)?;

@@ -1,5 +1,6 @@
-//! The JSON Pointers that a report may have. So a misspelt one is told from a value that is not known.
+//! The JSON Pointers that a report may have. They distinguish a misspelt pointer from a value that is not known.
 
+use crate::error::{Error, Result};
 use std::borrow::Cow;
 
 /// Each pointer of the schema, one a line; `*` stands for an index. A test keeps it equal to
@@ -7,20 +8,41 @@ use std::borrow::Cow;
 const POINTERS: &str = include_str!("pointers.txt");
 /// The last token of a pointer to the number of entries of a list.
 pub const LENGTH: &str = "length";
-/// The most edits from a pointer to the one that is suggested.
+/// The most edits from a pointer to the one that is suggested, and the most of them per character.
 const MAX_EDITS: usize = 3;
+const MAX_EDITED_SHARE: f64 = 0.25;
+/// No known pointer is longer, by far. The comparison of two texts takes time and memory by the product of their lengths.
+const MAX_POINTER_BYTES: usize = 128;
 
 /// Whether a report may have a value at this pointer.
-pub fn is_known(pointer: &str) -> bool {
+fn is_known(pointer: &str) -> bool {
     pointer.is_empty() || POINTERS.lines().any(|known| matches(known, pointer))
 }
 
+/// Refuses a pointer that no report has.
+pub fn check(pointer: &str) -> Result<()> {
+    if is_known(pointer) {
+        return Ok(());
+    }
+    let meant = meant(pointer).map_or_else(
+        || "; docs/src/reference/report-schema.md lists what it has".to_owned(),
+        |meant| format!(": did you mean {meant}?"),
+    );
+    let shown: String = pointer.chars().take(MAX_POINTER_BYTES).collect();
+    Err(Error::invalid(format!("{shown}: no report has such a value{meant}")))
+}
+
 /// The known pointer that this one was probably meant to be.
-pub fn meant(pointer: &str) -> Option<String> {
+fn meant(pointer: &str) -> Option<String> {
+    if pointer.len() > MAX_POINTER_BYTES {
+        return None;
+    }
     let wanted = with_stars(pointer);
+    let most = MAX_EDITS.min((wanted.len() as f64 * MAX_EDITED_SHARE) as usize);
     let distance = |known: &str| strsim::damerau_levenshtein(known, &wanted);
-    let (edits, nearest) = POINTERS.lines().map(|known| (distance(known), known)).min()?;
-    (edits <= MAX_EDITS).then(|| with_indices(nearest, pointer))
+    let near = POINTERS.lines().filter(|known| known.len().abs_diff(wanted.len()) <= most);
+    let (edits, nearest) = near.map(|known| (distance(known), known)).min()?;
+    (edits <= most).then(|| with_indices(nearest, pointer))
 }
 
 /// Whether the pointer is this one of the schema.
@@ -114,6 +136,8 @@ mod tests {
         assert_eq!(meant("/usage/enrgy_j"), "/usage/energy_j");
         assert_eq!(meant("usage/energy_j"), "/usage/energy_j");
         assert_eq!(meant("/epochs/17/duration"), "/epochs/17/duration_s");
-        assert_eq!(meant("/weather/tomorrow"), "");
+        for unlike in ["/weather/tomorrow", "/x", "/hosts", &format!("/{}", "a".repeat(10_000_000))] {
+            assert_eq!(meant(unlike), "");
+        }
     }
 }

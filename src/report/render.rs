@@ -52,13 +52,9 @@ impl Report {
         match json::at(self, pointer) {
             Some(Value::Null) => Err(absent(" is not known")),
             Some(value) => Ok(value),
-            None if pointers::is_known(pointer) => Err(absent(&format!(": {}", self.why_absent(pointer)))),
             None => {
-                let meant = pointers::meant(pointer).map_or_else(
-                    || "; docs/src/reference/report-schema.md lists what it has".to_owned(),
-                    |meant| format!(": did you mean {meant}?"),
-                );
-                Err(Error::invalid(format!("{pointer}: no report has such a value{meant}")))
+                pointers::check(pointer)?;
+                Err(absent(&format!(": {}", self.why_absent(pointer))))
             }
         }
     }

@@ -46,6 +46,7 @@ impl Report {
             earlier: state.forecasting.earlier.clone(),
             components: components(state),
             epochs: epoch_rows(state, detail, &emissions),
+            epoch_rows: state.attribution.ledger.marked().count(),
             open_epoch: begin.map(|begin| (now.at.s_since(begin), state.attribution.ledger.open_j(now.at))),
             unavailable: state.metering.unavailable.iter().chain(&state.metering.opening).cloned().collect(),
             counted_elsewhere: state.elsewhere().collect(),

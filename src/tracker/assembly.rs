@@ -3,6 +3,7 @@
 //! It runs on the thread `ct-start`, which has its own descriptor table. The caller of `ct_create` waits for it.
 
 use super::earlier_runs;
+use super::failures::Failures;
 use super::marker::{MarkRecord, Marker};
 use super::sampler::{Sampler, SamplerParts};
 use super::threads::{RunParts, Threads};
@@ -12,7 +13,7 @@ use crate::carbon::select::{self, Feed, IntensityChoice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::LeaseManager;
 use crate::coordination::job::{self, Job, Rank};
-use crate::error::{Failures, Result};
+use crate::error::Result;
 use crate::measurement::discover::Discovery;
 use crate::measurement::intake::Intake;
 use crate::measurement::source::Waker;

@@ -9,14 +9,17 @@
 mod assembly;
 mod configuration;
 mod earlier_runs;
+mod failures;
 pub mod intensity_feed;
 mod marker;
 pub mod sampler;
 mod threads;
 
+pub use failures::Failures;
+
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
-use crate::error::{Error, Failures, Result, Status, THREAD_FIX};
+use crate::error::{Error, Result, Status, THREAD_FIX};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::machine::Machine;
 use crate::measurement::source::{self, Opening, Waker};
@@ -208,20 +211,20 @@ impl Tracker {
 
     /// One number of the report, by its JSON pointer.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        self.snapshot_for(pointer, Detail::of(pointer), false)?.value(pointer)
+        self.snapshot_for(pointer, Detail::of(pointer))?.value(pointer)
     }
 
     /// The text at a JSON pointer of the report, or what it points to as JSON.
     pub fn text(&self, pointer: &str) -> Result<String> {
-        self.snapshot_for(pointer, Detail::of_text(pointer), true)?.text(pointer)
+        self.snapshot_for(pointer, Detail::of_text(pointer))?.text(pointer)
     }
 
     /// The report of this moment with what a JSON pointer needs.
-    fn snapshot_for(&self, pointer: &str, detail: Detail, is_json: bool) -> Result<Report> {
+    fn snapshot_for(&self, pointer: &str, detail: Detail) -> Result<Report> {
         let is_of_forecast = pointer.is_empty()
             || ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
         let is_of_energy = !WITHOUT_ENERGY.iter().any(|section| pointer.starts_with(section));
-        self.check_memory(detail, is_json)?;
+        self.check_memory(detail, detail == Detail::Epochs)?;
         Ok(self.snapshot(detail, is_of_forecast, is_of_energy))
     }
 

@@ -110,7 +110,7 @@ fn wrong_library_is_refused_with_both_versions() {
         (Path::new("/nowhere.so"), "CARBONTRACKER_LIB"),
         (&text, "CARBONTRACKER_LIB"),
         (&foreign, "is not carbontracker"),
-        (&old, "version 0.0.9 and ABI 0"),
+        (&old, "version 0.0.9 and ABI 0 without ct_"),
         (&other, "version 0.0.9 and ABI 9"),
     ];
     for (library, words) in cases {

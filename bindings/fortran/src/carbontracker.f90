@@ -217,6 +217,7 @@ contains
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
+      if (associated(self%run)) self%run%looped = 0
       call pass_status(ct_epoch_begin(handle_of(self)), stat, errmsg)
    end subroutine epoch_begin
 
@@ -226,6 +227,7 @@ contains
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
+      if (associated(self%run)) self%run%looped = 0
       call pass_status(ct_epoch_end(handle_of(self)), stat, errmsg)
    end subroutine epoch_end
 
@@ -234,6 +236,7 @@ contains
       class(tracker), intent(in) :: self
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
+      if (associated(self%run)) self%run%looped = 0
       call pass_status(ct_epoch_cancel(handle_of(self)), stat, errmsg)
    end subroutine epoch_cancel
 

@@ -101,29 +101,29 @@ end
 """
     @epoch tracker expression
 
-Runs the expression as an epoch and has its value, as [`epoch!`](@ref). It makes no closure, so the
-expression may assign variables of the enclosing scope at no cost:
+Runs the expression as an epoch and has its value, as [`epoch!`](@ref). It makes no closure: in a
+function, the expression assigns variables of the function at no cost:
 
     @epoch tracker for batch in batches(tracker, loader)
         total += train!(model, batch)
     end
 
-If it throws, the epoch is cancelled. `break`, `continue` or `return` out of the expression leave the epoch
+At the top level of a script it has the scope of a `for` loop: `global total += 1`. If it throws, the epoch is cancelled. `break`, `continue` or `return` out of the expression leave the epoch
 open; the next begin then fails.
 """
 macro epoch(tracker, expression)
+    # No `let`: its scope is hard. Macro hygiene renames `tracker` and `value`.
     quote
-        let tracker = $(esc(tracker))
-            epoch_begin!(tracker)
-            value = try
-                $(esc(expression))
-            catch
-                cancel_if_open(tracker)
-                rethrow()
-            end
-            end_if_open(tracker)
-            value
+        tracker = $(esc(tracker))
+        epoch_begin!(tracker)
+        value = try
+            $(esc(expression))
+        catch
+            cancel_if_open(tracker)
+            rethrow()
         end
+        end_if_open(tracker)
+        value
     end
 end
 

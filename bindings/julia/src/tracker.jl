@@ -191,7 +191,7 @@ end
 function Base.show(io::IO, ::MIME"text/html", tracker::Tracker)
     isopen(tracker) || return print(io, "<p>", tracker, "</p>")
     page = replace(replace(report(tracker, :html), "&" => "&amp;"), "\"" => "&quot;")
-    # A page has styles of its own, so it stands in a frame.
+    # A page has styles of its own, so it is put in a frame.
     print(io, "<iframe title=\"carbontracker\" style=\"width:100%;height:40em;border:0\" srcdoc=\"", page, "\"></iframe>")
     return
 end

@@ -17,6 +17,8 @@ import contextlib
 import ctypes
 import json
 import logging
+import os
+import threading
 
 from ._library import DISABLED, ENOENT, ERANGE, ESTATE, OVER_BUDGET, get_include, get_library, load
 
@@ -70,6 +72,54 @@ def _option(key, value):
     return f"{key}='{quoted}'"
 
 
+class _Epoch:
+    """An epoch that a block or a loop began. `of_loop`: the next begin may cancel it."""
+
+    def __init__(self, of_loop=False):
+        self.of_loop = of_loop
+
+
+class _Handle:
+    """The library's pointer. It is freed when it is closed and no thread is in a call with it."""
+
+    def __init__(self):
+        self.pointer, self._calls, self._end = ctypes.c_void_p(), 0, None
+        self._lock, self._process = threading.RLock(), os.getpid()
+
+    def __bool__(self):
+        return bool(self.pointer) and self._end is None
+
+    def call(self, function, *arguments):
+        """Calls a function with the pointer; DISABLED if there is none or it is closed."""
+        if os.getpid() != self._process:  # a forked child: the library refuses, and the lock may be held for ever
+            return function(self.pointer, *arguments) if self else DISABLED
+        with self._lock:
+            if not self:
+                return DISABLED
+            self._calls += 1
+        try:
+            return function(self.pointer, *arguments)
+        finally:
+            self._leave()
+
+    def close(self, end):
+        """Ends the tracker by this function, now or when the last call returns. In a forked child it does nothing."""
+        if os.getpid() != self._process:
+            return
+        with self._lock:
+            if not self:
+                return
+            self._end, self._calls = end, self._calls + 1
+        self._leave()
+
+    def _leave(self):
+        with self._lock:
+            self._calls -= 1
+            is_last = self._calls == 0 and self._end is not None
+        if is_last:
+            self._end(self.pointer)
+
+
 class Tracker:
     """A tracked run.
 
@@ -81,6 +131,7 @@ class Tracker:
     Each is also an environment variable, CARBONTRACKER_<KEY>. An option with the value None is ignored.
     `Tracker(None)` is a disabled tracker. With `log=True` the messages of the library go to the logger
     "libcarbontracker" when the tracker is made, when an epoch ends and when it is closed; otherwise `messages` has them.
+    `log="stderr"` is the option of the library, which prints them.
 
     Any thread may call. A tracker belongs to the process that made it; a forked child makes its own.
 
@@ -88,12 +139,14 @@ class Tracker:
     """
 
     def __init__(self, options="", *, log=False, **keywords):
-        self._run = ctypes.c_void_p()
-        self._log, self._is_open, self.over_budget = log, False, False
+        self._handle, self._epoch = _Handle(), None
+        self._log, self.over_budget = log is True, False
         if options is None or not _c:
             return
+        if not isinstance(log, bool):
+            keywords["log"] = log  # the library's option of this name
         given = [_option(key, value) for key, value in keywords.items() if value is not None]
-        _check(_c.ct_create(" ".join([options, *given]).encode(), ctypes.byref(self._run)))
+        _check(_c.ct_create(" ".join([options, *given]).encode(), ctypes.byref(self._handle.pointer)))
         self._log_messages()
 
     def __enter__(self):
@@ -104,7 +157,7 @@ class Tracker:
 
     def __bool__(self):
         """Whether the tracker is enabled."""
-        return bool(self._run)
+        return bool(self._handle)
 
     def __repr__(self):
         return f"<carbontracker {self.line()}>" if self else "<carbontracker disabled>"
@@ -115,49 +168,48 @@ class Tracker:
         return frame.format(page) if self else "carbontracker: disabled"
 
     def close(self):
-        """Ends the tracker after a last reading, within 250 ms. An open epoch is cancelled. Take the report before."""
-        run, open_run = ctypes.c_void_p(), self._run
-        self._log_messages()
-        self._run = run
-        if open_run:
-            _c.ct_destroy(open_run)
+        """Ends the tracker after a last reading, within 250 ms. An open epoch is cancelled. Take the report before.
+
+        A call that another thread is making ends first. A second close does nothing.
+        """
+        with contextlib.suppress(CarbonError):  # in a forked child, which has nothing to log
+            self._log_messages()
+        self._handle.close(_c.ct_destroy if _c else None)
 
     def __del__(self):
-        run = getattr(self, "_run", None)
-        if run and _c:
-            _c.ct_release(run)
+        handle = getattr(self, "_handle", None)
+        if handle:
+            handle.close(_c.ct_release if _c else None)
 
     def epoch_begin(self):
         """Begins an epoch: stamps the clock and returns. Raises CarbonError if an epoch is open."""
-        if self:
-            _check(_c.ct_epoch_begin(self._run))
-            self._is_open = True
+        self._begin(_Epoch())
 
     def epoch_end(self):
         """Ends the open epoch. Returns whether the run passes budget_kwh, budget_g or budget_h, as `over_budget`."""
-        if self:
-            self._is_open = False
-            self.over_budget = _check(_c.ct_epoch_end(self._run)) == OVER_BUDGET
+        self._epoch = None
+        status = _check(self._handle.call(_c.ct_epoch_end)) if self else DISABLED
+        if status != DISABLED:
+            self.over_budget = status == OVER_BUDGET
             self._log_messages()
         return self.over_budget
 
     def epoch_cancel(self):
         """Cancels the open epoch: it does not count, and the forecast ignores it."""
+        self._epoch = None
         if self:
-            self._is_open = False
-            _check(_c.ct_epoch_cancel(self._run))
+            _check(self._handle.call(_c.ct_epoch_cancel))
 
     @contextlib.contextmanager
     def epoch(self):
         """An epoch around a block: `with tracker.epoch():`. An exception cancels it."""
-        self.epoch_begin()
+        mine = self._begin(_Epoch())
         try:
             yield self
         except BaseException:
-            self._cancel_if_open()
+            self._cancel(mine)
             raise
-        if self._is_open:
-            self.epoch_end()
+        self._end(mine)
 
     def epochs(self, count):
         """Iterates over range(count), with an epoch around each pass.
@@ -172,39 +224,58 @@ class Tracker:
 
     def _passes(self, numbers):
         for number in numbers:
-            self.epoch_begin()
+            mine = self._begin(_Epoch(of_loop=True))
             try:
                 yield number
             except GeneratorExit:
-                self._cancel_if_open()
+                self._cancel(mine)
                 raise
-            if self._is_open:
-                self.epoch_end()
+            self._end(mine)
 
-    def _cancel_if_open(self):
-        if self._is_open and self:
-            self._is_open = False
-            _c.ct_epoch_cancel(self._run)  # a failure must not hide the user's exception
+    def _begin(self, epoch):
+        """Begins an epoch. A loop that was left may have left its epoch open: that one is cancelled."""
+        if self:
+            status = self._handle.call(_c.ct_epoch_begin)
+            if status == ESTATE and self._epoch and self._epoch.of_loop:
+                self._cancel(self._epoch)
+                status = self._handle.call(_c.ct_epoch_begin)
+            _check(status)
+            self._epoch = epoch
+        return epoch
+
+    def _end(self, epoch):
+        """Ends this epoch, unless the body has ended or cancelled it."""
+        if self._epoch is epoch:
+            self.epoch_end()
+
+    def _cancel(self, epoch):
+        """Cancels this epoch, if it is open. A failure must not hide the user's exception."""
+        if epoch is not None and self._epoch is epoch:
+            self._epoch = None
+            if self:
+                self._handle.call(_c.ct_epoch_cancel)
 
     def progress(self, done, total):
         """Sets the progress of the open epoch, in batches or time steps. It is cheap: call it after every batch."""
         if self:
             # Both are unsigned in C. A negative number becomes an invalid pair.
             done, total = (1, 0) if done < 0 or total < 0 else (int(done), int(total))
-            _check(_c.ct_progress(self._run, done, total))
+            _check(self._handle.call(_c.ct_progress, done, total))
 
     def batches(self, items):
         """Iterates over the items and sets the progress of the epoch after each. They need a length."""
         total = len(items)
         for done, item in enumerate(items, 1):
+            epoch = self._epoch
             yield item
-            if self._is_open and done <= total:
+            if epoch is not None and self._epoch is epoch and done <= total:
                 self.progress(done, total)
 
     def run_progress(self, done, total):
         """Sets the progress of the whole run, in any unit; it needs no epochs. Returns `over_budget`."""
-        if self:
-            self.over_budget = _check(_c.ct_run_progress(self._run, done, total)) == OVER_BUDGET
+        status = _check(self._handle.call(_c.ct_run_progress, done, total)) if self else DISABLED
+        if status != DISABLED:
+            self.over_budget = status == OVER_BUDGET
         return self.over_budget
 
     def __getitem__(self, pointer):
@@ -217,7 +288,7 @@ class Tracker:
         Raises CarbonError for a pointer that no report has.
         """
         number = ctypes.c_double()
-        status = _c.ct_value(self._run, pointer.encode(), ctypes.byref(number)) if self else DISABLED
+        status = self._handle.call(_c.ct_value, pointer.encode(), ctypes.byref(number)) if self else DISABLED
         if status in (ENOENT, DISABLED):
             return default
         _check(status)
@@ -227,7 +298,7 @@ class Tracker:
         """One text of the report, `tracker.text("/intensity/zone")`, or a part of it as JSON; None if it is unknown."""
         if not self:
             return None
-        return _text_of(lambda *buffer: _c.ct_text(self._run, pointer.encode(), *buffer))
+        return _text_of(lambda *buffer: self._handle.call(_c.ct_text, pointer.encode(), *buffer))
 
     def section(self, pointer=""):
         """A part of the report as dicts and lists, `tracker.section("/usage")`; None if it is unknown."""
@@ -238,7 +309,7 @@ class Tracker:
         """The report as "text", "line", "json", "csv", "prometheus" or "html"; empty if the tracker is disabled."""
         if not self:
             return ""
-        return _text_of(lambda *buffer: _c.ct_report(self._run, format.encode(), *buffer)) or ""
+        return _text_of(lambda *buffer: self._handle.call(_c.ct_report, format.encode(), *buffer)) or ""
 
     def line(self):
         """The report in one line, for a progress bar."""
@@ -248,7 +319,7 @@ class Tracker:
         """Takes the messages since the last call: what is not measured and the fix, a forecast, a passed budget."""
         taken = []
         while self:
-            message = _text_of(lambda *buffer: _c.ct_message(self._run, *buffer))
+            message = _text_of(lambda *buffer: self._handle.call(_c.ct_message, *buffer))
             if message is None:
                 break
             taken.append(message)

@@ -2,6 +2,8 @@
 
 from keras.callbacks import Callback
 
+from . import _Epoch
+
 
 class EnergyCallback(Callback):
     """Each epoch of the training, with its validation, is an epoch of the tracker.
@@ -11,10 +13,11 @@ class EnergyCallback(Callback):
 
     def __init__(self, tracker, stop=False):
         super().__init__()
-        self.tracker, self.stops = tracker, stop
+        self.tracker, self.stops, self._mine = tracker, stop, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.tracker.epoch_begin()
+        # A training that was interrupted left its epoch open; this begin cancels that one.
+        self._mine = self.tracker._begin(_Epoch(of_loop=True))
 
     def on_train_batch_end(self, batch, logs=None):
         steps = (self.params or {}).get("steps")
@@ -26,4 +29,4 @@ class EnergyCallback(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        self.tracker._cancel_if_open()
+        self.tracker._cancel(self._mine)

@@ -2,6 +2,8 @@
 
 from transformers import TrainerCallback
 
+from . import _Epoch
+
 
 class EnergyCallback(TrainerCallback):
     """Each training epoch is an epoch of the tracker, and each step sets the progress of the run.
@@ -10,10 +12,11 @@ class EnergyCallback(TrainerCallback):
     """
 
     def __init__(self, tracker, stop=False):
-        self.tracker, self.stops = tracker, stop
+        self.tracker, self.stops, self._mine = tracker, stop, None
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        self.tracker.epoch_begin()
+        # A training that was interrupted left its epoch open; this begin cancels that one.
+        self._mine = self.tracker._begin(_Epoch(of_loop=True))
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.max_steps > 0:
@@ -24,4 +27,4 @@ class EnergyCallback(TrainerCallback):
             control.should_training_stop = True
 
     def on_train_end(self, args, state, control, **kwargs):
-        self.tracker._cancel_if_open()
+        self.tracker._cancel(self._mine)

@@ -5,8 +5,11 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
+import textwrap
+import time
 import unittest
 from pathlib import Path
 
@@ -135,8 +138,79 @@ class Ends(unittest.TestCase):
         tracker.close()
         tracker.close()
         self.assertFalse(tracker)
-        for _ in range(20):
-            simulated().epoch_begin()
+        with tempfile.TemporaryDirectory() as folder:
+            simulated(log_dir=folder).epoch_begin()
+            gc.collect()
+            reports = lambda: [path for path in Path(folder).glob("*.json")]
+            for _ in range(500):
+                if reports():
+                    break
+                time.sleep(0.01)
+            self.assertEqual(json.loads(reports()[0].read_text())["run"]["epochs_done"], 0)
+
+    def test_loop_that_was_left_disturbs_no_later_one(self):
+        with simulated() as tracker:
+            left = tracker.epochs(5)
+            for _ in left:
+                tracker.epoch_end()
+                break
+            tracker.epoch_begin()
+            left.close()
+            tracker.epoch_end()
+            kept = tracker.epochs(5)
+            next(kept)
+            self.assertEqual(list(tracker.epochs(2)), [0, 1])  # its first begin cancels the epoch that was left open
+            kept.close()
+            self.assertEqual(tracker["/run/epochs_done"], 4)
+
+    def in_a_process(self, body):
+        """Runs the body in a child, which a crash would end by a signal."""
+        head = "import sys; sys.path.insert(0, {!r}); from libcarbontracker import Tracker\n"
+        code = head.format(str(Path(__file__).parent.parent)) + textwrap.dedent(body)
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+
+    def test_tracker_and_its_loop_are_collected_together(self):
+        self.in_a_process(
+            """
+            class Bar:
+                def __init__(self, items):
+                    self.items, self.me = items, self
+
+                def __iter__(self):
+                    return iter(self.items)
+
+            def run():
+                bar = Bar(Tracker(sim_cpu="x:10").epochs(5))
+                for _ in bar:
+                    break
+
+            import gc
+            for _ in range(20):
+                run()
+                gc.collect()
+            run()
+            """
+        )
+
+    def test_close_during_the_calls_of_other_threads_is_safe(self):
+        self.in_a_process(
+            """
+            import threading
+            for _ in range(10):
+                tracker = Tracker(sim_cpu="x:10")
+                def ask():
+                    while tracker:
+                        tracker.report("json")
+                threads = [threading.Thread(target=ask) for _ in range(3)]
+                for thread in threads:
+                    thread.start()
+                tracker.report()
+                tracker.close()
+                for thread in threads:
+                    thread.join()
+            """
+        )
 
     def test_forked_child_is_told(self):
         with simulated() as tracker:
@@ -145,6 +219,8 @@ class Ends(unittest.TestCase):
                 try:
                     tracker.epoch_begin()
                 except CarbonError as refused:
+                    tracker._log = True
+                    tracker.close()  # raises nothing
                     os._exit(0 if refused.status == -6 else 2)
                 os._exit(1)
             self.assertEqual(os.waitpid(child, 0)[1], 0)

@@ -107,7 +107,7 @@ fn origin(totals: &Totals) -> String {
     };
     let sources: BTreeSet<String> = totals.intensities.iter().map(of).filter(|source| !source.is_empty()).collect();
     let mut sources = sources.into_iter();
-    // Several sources stand in the full form.
+    // The full form lists several sources.
     let only = sources.next().filter(|_| sources.next().is_none());
     let only = only.map_or(String::new(), |source| format!(", {source}"));
     format!(" ({} g/kWh{only})", shown(range, digits))

@@ -30,13 +30,11 @@ pub fn page(sides: &[ComparedSide], grid: CommonGrid) -> String {
         _ => format!("{} sides compared with {first}", sides.len().saturating_sub(1)),
     };
     let columns = columns(sides, grid);
-    let epochs = sides.iter().flat_map(|side| &side.runs).map(|run| run.entry.epochs);
-    let is_alike = epochs.clone().min() == epochs.max();
     let content = html! {
         h1 { (title) }
         @if let Some((first, others)) = sides.split_first() {
             @for (side, (_, differences)) in others.iter().zip(differences(sides, grid)) {
-                p.lead { (sentence(side, first, &differences, is_alike)) }
+                p.lead { (sentence(side, first, &differences)) }
             }
         }
         p { @for origin in origins(sides) { span.badge { (origin) } " " } }
@@ -76,12 +74,15 @@ fn columns(sides: &[ComparedSide], grid: CommonGrid) -> Vec<Column> {
 }
 
 /// How a side differs from the first, and whether that is more than noise.
-fn sentence(side: &ComparedSide, first: &ComparedSide, differences: &[Option<Difference>], is_alike: bool) -> Markup {
+fn sentence(side: &ComparedSide, first: &ComparedSide, differences: &[Option<Difference>]) -> Markup {
     // Runs of different length compare by their epochs.
-    let (energy, of) = if is_alike { (0, "") } else { (3, "An epoch of ") };
-    let by_preference = [(energy, of, "used", "the energy"), (2, "", "took", "the time")];
-    let known = |(place, of, verb, what)| Some((differences.get(place).copied().flatten()?, of, verb, what));
-    let Some((difference, of, verb, what)) = by_preference.into_iter().find_map(known) else {
+    let epochs = [side, first].into_iter().flat_map(|side| &side.runs).map(|run| run.entry.epochs);
+    let is_alike = epochs.clone().min() == epochs.max();
+    let (energy, begin, of) = if is_alike { (0, "", "of") } else { (3, "An epoch of ", "of an epoch of") };
+    let by_preference = [(energy, begin, "used", "the energy", of), (2, "", "took", "the time", "of")];
+    let known =
+        |(place, begin, verb, what, of)| Some((differences.get(place).copied().flatten()?, begin, verb, what, of));
+    let Some((difference, begin, verb, what, of)) = by_preference.into_iter().find_map(known) else {
         return html! { "How " strong { (side.label) } " differs from " (first.label) " is unknown." };
     };
     let is_estimated = verb == "used" && (side.error().is_some() || first.error().is_some());
@@ -96,7 +97,9 @@ fn sentence(side: &ComparedSide, first: &ComparedSide, differences: &[Option<Dif
         NoiseVerdict::Within => "Noise alone could give such a difference.",
         NoiseVerdict::Unknown => "Whether this is more than noise is unknown: each side needs two runs or more.",
     };
-    html! { (of) strong { (side.label) } " " (verb) " " (about) strong { (share) " " (what) } " of " (first.label) ". " (noise) }
+    html! {
+        (begin) strong { (side.label) } " " (verb) " " (about) strong { (share) " " (what) } " " (of) " " (first.label) ". " (noise)
+    }
 }
 
 /// How the energy of the sides was determined.

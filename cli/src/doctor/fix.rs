@@ -81,8 +81,14 @@ impl Plan {
 
 /// The command to copy. sudo may not find this program by its name.
 pub fn command() -> String {
-    let program = std::env::current_exe().unwrap_or("carbontracker".into());
-    format!("sudo {} doctor --fix", program.display())
+    let program = std::env::current_exe().ok().filter(|program| program.is_file());
+    format!("sudo {} doctor --fix", quoted(&program.unwrap_or("carbontracker".into()).display().to_string()))
+}
+
+/// The text as one word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Shows what there is to change, asks, and changes it. `is_agreed`: the user has agreed by --yes.

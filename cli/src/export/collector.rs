@@ -48,12 +48,11 @@ impl Collector {
 
     /// The address for a message: without a password or a query, which may be a key.
     pub fn shown(&self) -> String {
-        let address = self.url.split(['?', '#']).next().unwrap_or_default();
-        match address.split_once("://") {
+        match self.url.split_once("://") {
             Some((scheme, rest)) => {
-                let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-                let host = host.rsplit('@').next().unwrap_or_default();
-                format!("{scheme}://{host}{path}")
+                // A password may have any character, so all before the last @ is left out.
+                let rest = rest.rsplit('@').next().unwrap_or_default();
+                format!("{scheme}://{}", rest.split(['?', '#']).next().unwrap_or_default())
             }
             // Not an address. A header may have been written here by mistake.
             None => "--send".into(),
@@ -133,6 +132,9 @@ mod tests {
         }
         let collector = of("https://u:secret@h:1/p?key=secret#secret", &["a: secret"], &[]).unwrap();
         assert_eq!(collector.shown(), "https://h:1/p");
+        for password in ["u:se/cret", "u:se?cret", "u:se#cret", "u:s@cret"] {
+            assert_eq!(of(&format!("https://{password}@h/p"), &[], &[]).unwrap().shown(), "https://h/p");
+        }
         assert!(!format!("{:?}", collector.headers).contains("secret"));
         assert_eq!(of("Bearer secret", &[], &[]).unwrap().shown(), "--send");
     }

@@ -168,12 +168,14 @@ impl RunArgs {
         let outputs = Outputs::new();
         let status = std::thread::scope(|scope| {
             let watching = self.watch(scope, &mut child, &epochs, &outputs);
-            let status = self.wait(&held, &mut child, &epochs, &outputs);
+            let mut pending = Vec::new();
+            let status = self.wait(&held, &mut child, &epochs, &outputs, &mut pending);
             outputs.drain(&watching);
             epochs.end();
             if !self.quiet && self.to.is_none() && !outputs.between_lines(|| ()) {
                 let _ = writeln!(io::stderr()); // the program's last line has no end
             }
+            pending.iter().for_each(|message| complain(message));
             let has_succeeded = status.as_ref().is_ok_and(|status| status.success());
             epochs.tracker.iter().filter(|_| !has_succeeded).for_each(Tracker::fail);
             self.write_report(&epochs, to, has_succeeded);
@@ -272,13 +274,15 @@ impl RunArgs {
         )
     }
 
-    /// Waits for the program. Passes on signals and prints the library's messages.
+    /// Waits for the program. Passes on signals and prints the library's messages; `pending` are those for which no line
+    /// has ended.
     fn wait(
         &self,
         held: &HeldSignals,
         child: &mut Child,
         epochs: &Epochs,
         outputs: &Outputs,
+        pending: &mut Vec<String>,
     ) -> io::Result<ExitStatus> {
         let mut status = StatusLine::new(if self.quiet { Pace::Off } else { self.status });
         let line = || Some(epochs.tracker.as_ref()?.report("line").ok()?.trim_end().to_owned());
@@ -297,20 +301,27 @@ impl RunArgs {
                     signal.pass_to(child);
                 }
             }
-            outputs.between_lines(|| self.print_messages(epochs, &[]));
+            pending.extend(self.messages(epochs, &[]));
+            outputs.between_lines(|| pending.drain(..).for_each(|message| complain(&message)));
             status.update(outputs, line);
         }
     }
 
-    /// Prints the library's messages, except those that the report holds too.
-    fn print_messages(&self, epochs: &Epochs, in_report: &[String]) {
-        let print = |message: &str| {
+    /// Takes the library's messages that are to be printed: none that the report holds too.
+    fn messages(&self, epochs: &Epochs, in_report: &[String]) -> Vec<String> {
+        let mut taken = Vec::new();
+        let mut take = |message: &str| {
             if !self.quiet && !in_report.iter().any(|one| message.contains(one)) {
-                complain(message);
+                taken.push(message.to_owned());
             }
             Ok(Status::CT_OK)
         };
-        epochs.tracker.iter().for_each(|tracker| while tracker.take_message(print).is_ok() {});
+        epochs.tracker.iter().for_each(|tracker| while tracker.take_message(&mut take).is_ok() {});
+        taken
+    }
+
+    fn print_messages(&self, epochs: &Epochs, in_report: &[String]) {
+        self.messages(epochs, in_report).iter().for_each(|message| complain(message));
     }
 
     /// Writes the report. A failure is reported, but does not change the exit status.

@@ -1,4 +1,4 @@
-//! Passes a program's outputs on, byte by byte, and knows where they stand. A text of this command comes between lines.
+//! Passes a program's outputs on, byte by byte, and knows where they end. A text of this command comes between lines.
 
 use carbontracker::os::child::is_readable_within;
 use std::fs::File;
@@ -16,6 +16,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest wait for the rest of the output after the program's end.
 const LAST_OUTPUT_WAIT: Duration = Duration::from_secs(10);
 
+/// The most bytes of an escape sequence that is recognised.
+const MAX_SEQUENCE_BYTES: usize = 64;
+
 /// Where the bytes that were passed on end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum OutputEnd {
@@ -29,9 +32,8 @@ enum OutputEnd {
 }
 
 impl OutputEnd {
-    fn of(piece: &[u8]) -> OutputEnd {
-        const MAX_SEQUENCE_BYTES: usize = 64;
-        let tail = piece.get(piece.len().saturating_sub(MAX_SEQUENCE_BYTES)..).unwrap_or(piece);
+    /// The end of these last bytes.
+    fn of(tail: &[u8]) -> OutputEnd {
         match tail.last() {
             Some(b'\n') | None => OutputEnd::Line,
             Some(_) if is_in_character(tail) || is_in_sequence(tail) => OutputEnd::Within,
@@ -65,8 +67,8 @@ struct PassedOutput {
     has_ended: AtomicBool,
     /// All that the program wrote until its end has been passed on.
     is_empty: AtomicBool,
-    /// Held while a piece is written.
-    end: Mutex<OutputEnd>,
+    /// The last bytes, at most [`MAX_SEQUENCE_BYTES`]. Held while a piece is written.
+    tail: Mutex<Vec<u8>>,
 }
 
 /// The outputs of the program. Those that are not passed on count as being at the start of a line.
@@ -133,8 +135,8 @@ impl Outputs {
     fn while_at(&self, fits: impl Fn(OutputEnd) -> bool, write: impl FnOnce()) -> bool {
         let mut held = Vec::new();
         for one in std::iter::once(&self.errors).chain(self.is_one_place.then_some(&self.output)) {
-            match one.end.try_lock() {
-                Ok(end) if fits(*end) => held.push(end),
+            match one.tail.try_lock() {
+                Ok(tail) if fits(OutputEnd::of(&tail)) => held.push(tail),
                 _ => return false,
             }
         }
@@ -176,9 +178,12 @@ impl PassedOutput {
     }
 
     fn pass(&self, to: &mut File, piece: &[u8]) -> io::Result<()> {
-        let mut end = self.end.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         write(to, piece)?;
-        *end = OutputEnd::of(piece);
+        // An escape sequence or a character may come in several pieces.
+        tail.extend(piece.get(piece.len().saturating_sub(MAX_SEQUENCE_BYTES)..).unwrap_or(piece));
+        let more = tail.len().saturating_sub(MAX_SEQUENCE_BYTES);
+        tail.drain(..more);
         Ok(())
     }
 }
@@ -226,25 +231,45 @@ mod tests {
     }
 
     #[test]
+    fn sequence_that_comes_in_pieces_is_not_broken() {
+        let folder = tempfile_of_this_test();
+        let mut file = File::create(&folder).unwrap();
+        let output = PassedOutput::default();
+        for (byte, expected) in b"\x1b[31m".iter().zip([OutputEnd::Within; 4].into_iter().chain([OutputEnd::Open])) {
+            output.pass(&mut file, &[*byte]).unwrap();
+            assert_eq!(OutputEnd::of(&output.tail.lock().unwrap()), expected, "{byte}");
+        }
+        output.pass(&mut file, &[b'x'; 1000]).unwrap();
+        assert_eq!(output.tail.lock().unwrap().len(), MAX_SEQUENCE_BYTES);
+        std::fs::remove_file(folder).unwrap();
+    }
+
+    fn tempfile_of_this_test() -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("ct-outputs-{}", std::process::id()))
+    }
+
+    #[test]
     fn lines_come_between_lines_only() {
-        let outputs = |output, errors, is_one_place| {
-            let of = |end| PassedOutput { end: Mutex::new(end), ..PassedOutput::default() };
+        let outputs = |output: &[u8], errors: &[u8], is_one_place| {
+            let of = |tail: &[u8]| PassedOutput { tail: Mutex::new(tail.to_vec()), ..PassedOutput::default() };
             Outputs { output: of(output), errors: of(errors), is_one_place }
         };
-        use OutputEnd::{Line, Open, Within};
+        const LINE: &[u8] = b"epoch 1\n";
+        const OPEN: &[u8] = b"epoch";
+        const WITHIN: &[u8] = b"\x1b[3";
         for (one, lines, characters) in [
-            (outputs(Line, Line, true), true, true),
-            (outputs(Open, Line, true), false, true),
-            (outputs(Open, Line, false), true, true),
-            (outputs(Line, Open, false), false, true),
-            (outputs(Within, Line, true), false, false),
+            (outputs(LINE, LINE, true), true, true),
+            (outputs(OPEN, LINE, true), false, true),
+            (outputs(OPEN, LINE, false), true, true),
+            (outputs(LINE, OPEN, false), false, true),
+            (outputs(WITHIN, LINE, true), false, false),
         ] {
             let mut printed = [false; 2];
             assert_eq!((one.between_lines(|| printed[0] = true), printed[0]), (lines, lines));
             assert_eq!((one.between_characters(|| printed[1] = true), printed[1]), (characters, characters));
         }
-        let busy = outputs(Line, Line, true);
-        let _held = busy.output.end.lock();
+        let busy = outputs(LINE, LINE, true);
+        let _held = busy.output.tail.lock();
         assert!(!busy.between_lines(|| panic!("an output has no room")));
     }
 }

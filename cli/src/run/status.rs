@@ -83,13 +83,15 @@ impl StatusLine {
             return;
         }
         let Some(terminal) = self.terminal.clone() else {
-            if outputs.between_lines(|| line().into_iter().for_each(|line| complain(&line))) {
+            let line = line(); // it may wait, so it is made before the program's output has to
+            if outputs.between_lines(|| line.iter().for_each(|line| complain(line))) {
                 self.due = next_line(self.pace, gone);
             }
             return;
         };
         let is_shared = terminal::is_shared(std::io::stderr().as_fd());
-        let draw = || line().into_iter().for_each(|line| self.draw(&terminal, &line));
+        let line = line().filter(|_| is_shared);
+        let draw = || line.iter().for_each(|line| self.draw(&terminal, line));
         if !is_shared || outputs.between_characters(draw) {
             self.due = gone.checked_add(if let Pace::Every(every) = self.pace { every } else { ROW_PACE });
         }
