@@ -16,7 +16,11 @@ pub const KEY: &str = "a-very-secret-key";
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn request(path: &str) -> HttpRequest {
-    HttpRequest { path: path.into(), headers: vec![("auth-token".into(), Secret(KEY.into()))], ..HttpRequest::default() }
+    HttpRequest {
+        path: path.into(),
+        headers: vec![("auth-token".into(), Secret(KEY.into()))],
+        ..HttpRequest::default()
+    }
 }
 
 pub fn limits(whole: Duration) -> HttpLimits {
