@@ -228,6 +228,25 @@ impl Typed {
     }
 }
 
+/// If a test fails, no process is left running: the shell and its jobs end with their terminal.
+impl Drop for Typed {
+    fn drop(&mut self) {
+        if self.terminal.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        let script = self.terminal.id();
+        let shells = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap_or_default();
+        let _ = self.terminal.kill();
+        let _ = self.terminal.wait();
+        for shell in shells.split_whitespace().filter_map(|shell| shell.parse().ok()) {
+            // A stopped job is in a group of its own.
+            let jobs = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap_or_default();
+            jobs.split_whitespace().filter_map(|job| job.parse::<i32>().ok()).for_each(|job| send(-job, libc::SIGKILL));
+            send(shell, libc::SIGKILL);
+        }
+    }
+}
+
 /// Ctrl-Z gives the shell a whole terminal, and fg takes the last row again.
 #[test]
 fn stopped_command_gives_the_terminal_back() {
