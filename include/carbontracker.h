@@ -39,11 +39,11 @@ typedef struct ct_tracker ct_tracker;
 /**
  * The result of a C function. The numbers are part of the C API: append only.
  */
-enum ct_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif /* defined(__cplusplus) || __STDC_VERSION__ >= 202311L */
- {
+enum ct_status : int32_t {
+#else
+enum {
+#endif
   /**
    * The call succeeded.
    */
@@ -185,12 +185,28 @@ ct_status ct_run_progress(ct_tracker *tracker,
  * estimate in 90 % of cases. "/usage/energy_low_j" and "/usage/energy_high_j" are these bounds in joules; kWh and CO2e
  * have theirs. All of them are null if all energy is measured.
  *
- * CT_ENOENT: there is no such number, or it is null (unknown); `*out` is unchanged. CT_EIO: malloc reports too little
- * memory.
+ * A list's pointer with "/length" after it is the number of its entries: "/epochs/length", "/components/length".
+ *
+ * CT_ENOENT: there is no such number yet, or it is null (unknown); `*out` is unchanged. CT_EINVAL: no report has a value
+ * at this pointer; ct_last_error() suggests another. CT_EIO: malloc reports too little memory.
  */
 ct_status ct_value(ct_tracker *tracker,
                    const char *pointer,
                    double *out);
+
+/**
+ * Writes one value of the JSON report by its JSON Pointer: a text without quotes, such as "/intensity/zone" or
+ * "/notes/0"; anything else as JSON, such as "/components" or "/usage". The pointer "" is the whole report. It waits as
+ * ct_value does. The buffer works as in ct_report.
+ *
+ * CT_ENOENT: there is no such value yet, or it is null (unknown). CT_EINVAL: no report has a value at this pointer.
+ * CT_ERANGE: the text did not fit. CT_EIO: malloc reports too little memory.
+ */
+ct_status ct_text(ct_tracker *tracker,
+                  const char *pointer,
+                  char *buf,
+                  size_t cap,
+                  size_t *needed);
 
 /**
  * Writes the report in a format: "text", "line" (one line of at most 80 columns, for a progress bar), "json", "csv"
@@ -225,8 +241,9 @@ ct_status ct_message(ct_tracker *tracker,
  * written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and
  * the files are finished afterwards.
  *
- * A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. NULL is
- * accepted. In a forked child the call does nothing. The pointer must not be used afterwards.
+ * A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. Its program
+ * may have failed, so `forecast.saved` is null then. NULL is accepted. In a forked child the call does nothing. The
+ * pointer must not be used afterwards.
  */
 void ct_destroy(ct_tracker *tracker);
 
@@ -240,6 +257,19 @@ void ct_release(ct_tracker *tracker);
  * failure. A success does not clear it.
  */
 const char *ct_last_error(void);
+
+/**
+ * Writes the message of the newest failed call with this tracker, on any thread. With NULL: of the newest failure
+ * without a tracker in this process, such as that of ct_create. It is for languages whose tasks change threads between
+ * two calls; ct_last_error() is exact for one thread. The buffer works as in ct_report. The call itself leaves the
+ * message as it is.
+ *
+ * CT_ENOENT: no call has failed. CT_ERANGE: the text did not fit.
+ */
+ct_status ct_error(ct_tracker *tracker,
+                   char *buf,
+                   size_t cap,
+                   size_t *needed);
 
 /**
  * Returns a sentence for any status. The text is static.

@@ -35,6 +35,7 @@ core() {
     show share/fish/vendor_completions.d carbontracker.fish completion fish
     link share/fish/vendor_completions.d ctrack.fish carbontracker.fish
     put include include/carbontracker.h
+    put include include/carbontracker_dl.h
     put lib "$OUT/libcarbontracker.a"
     put lib "$OUT/libcarbontracker.so" "libcarbontracker.so.$version"
     link lib libcarbontracker.so.0 "libcarbontracker.so.$version"
@@ -78,7 +79,13 @@ lua() {
         each share/lua/$lua/carbontracker bindings/lua/carbontracker/*.lua
         each lib/lua/$lua/carbontracker "$BUILD/lua/$lua/core.so" # built if that Lua's headers are installed
     done
+    tree share/carbontracker/lua bindings/lua # for luarocks
     page lua
+}
+
+python() {
+    tree share/carbontracker/python/libcarbontracker bindings/python/libcarbontracker
+    page python
 }
 
 kokkos() {
@@ -118,7 +125,7 @@ absent() { # FILE; never true for uninstall, because an earlier install may have
 }
 
 tree() { # FOLDER SOURCE
-    find "$2" -type f ! -name 'Manifest*.toml' | sort | while read -r file; do
+    find "$2" -type f ! -name 'Manifest*.toml' ! -name '*.pyc' | sort | while read -r file; do
         within=${file#"$2"}
         put "$1${within%/*}" "$file"
     done

@@ -38,9 +38,11 @@ pub fn json(value: &mut Value) {
     }
 }
 
-/// A text as a CSV cell. A spreadsheet would run a text that begins like a formula, so an apostrophe is put before it.
+/// A text as a CSV cell. A spreadsheet would run a text that begins like a formula, also in wide signs, so an
+/// apostrophe is put before it.
 pub fn cell(cell: &str) -> String {
-    let begins_like_one = cell.starts_with(['\t', '\r']) || cell.trim_start().starts_with(['=', '+', '-', '@']);
+    let begins_like_one =
+        cell.starts_with(['\t', '\r']) || cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     let is_formula = begins_like_one && cell.parse::<f64>().is_err();
     text(if is_formula { format!("'{cell}") } else { cell.to_owned() })
 }
@@ -67,6 +69,7 @@ mod tests {
             ("+cmd", "'+cmd"),
             ("-2+3", "'-2+3"),
             ("@SUM(A1)", "'@SUM(A1)"),
+            ("＝1+1", "'＝1+1"),
             ("\t=1", "' =1"),
             ("\r=1", "' =1"),
             ("-1.5", "-1.5"),

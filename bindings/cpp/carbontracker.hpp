@@ -11,7 +11,7 @@
  * std::cout << tracker.report();
  * @endcode
  *
- * Errors     The constructor of tracker, value() and report() throw carbontracker::error. Functions that return text
+ * Errors     The constructor of tracker, value(), text() and report() throw carbontracker::error. Functions that return text
  *            may throw std::bad_alloc. All others are noexcept and return a ct_status as in C: 0 done, > 0 done with a
  *            remark, < 0 failed; ct_last_error() then returns the reason. With -fno-exceptions (one setting for a whole
  *            program) the throwing functions return a disabled tracker, a NaN or an empty text instead.
@@ -236,14 +236,14 @@ public:
     explicit operator bool() const noexcept { return run_ != nullptr; }
 };
 
-/** The epochs of a loop, from tracker::epochs. Each epoch begins and ends with its iteration. */
+/** The epochs of a loop, from tracker::epochs or remaining. Each epoch begins and ends with its iteration. */
 template <class Count> class epoch_range {
     std::shared_ptr<ct_tracker> run_;
-    Count count_;
+    Count first_, end_;
 
     friend class tracker;
-    epoch_range(std::shared_ptr<ct_tracker> run, Count count) noexcept
-        : run_(std::move(run)), count_(Count() < count ? count : Count()) {}
+    epoch_range(std::shared_ptr<ct_tracker> run, Count first, Count end) noexcept
+        : run_(std::move(run)), first_(first), end_(first < end ? end : first) {}
 
 public:
     /** An epoch with its number in the loop. */
@@ -270,8 +270,8 @@ public:
         bool operator!=(const iterator &other) const noexcept { return index_ != other.index_; }
     };
 
-    iterator begin() const noexcept { return iterator(*this, Count()); }
-    iterator end() const noexcept { return iterator(*this, count_); }
+    iterator begin() const noexcept { return iterator(*this, first_); }
+    iterator end() const noexcept { return iterator(*this, end_); }
 };
 
 /** A tracked run. It can be moved, not copied. Its destructor takes a last reading and returns within 250 ms. */
@@ -280,6 +280,11 @@ class tracker {
 
     struct none {};
     explicit tracker(none) noexcept {}
+    ct_status read(std::string &text, const char *pointer) const {
+        return detail::fill(text, [&](char *buffer, std::size_t size, std::size_t *needed) {
+            return ct_text(native(), pointer, buffer, size, needed);
+        });
+    }
 
 public:
     /**
@@ -329,7 +334,16 @@ public:
      */
     template <class Count> CARBONTRACKER_NODISCARD epoch_range<Count> epochs(Count count) noexcept {
         static_assert(std::is_integral<Count>::value, "a number of epochs is an integer");
-        return epoch_range<Count>(run_, count);
+        return epoch_range<Count>(run_, Count(), count);
+    }
+    /**
+     * The same, from the epochs that earlier attempts of the run have done: `for (auto&& e : tracker.remaining(n))` does
+     * the rest of n epochs after a resume, and all of them in a new run.
+     */
+    template <class Count> CARBONTRACKER_NODISCARD epoch_range<Count> remaining(Count count) noexcept {
+        static_assert(std::is_integral<Count>::value, "a number of epochs is an integer");
+        const double done = value_or("/run/epochs_done", 0);
+        return epoch_range<Count>(run_, done < static_cast<double>(count) ? static_cast<Count>(done) : count, count);
     }
 
     /** @name The calls of C, for loops in which an epoch has no scope */
@@ -348,6 +362,7 @@ public:
 
     /**
      * One number of the JSON report, by its JSON Pointer: `value("/usage/energy_j")`. It waits up to 1 s for readings.
+     * `value("/epochs/length")` is the number of a list's entries.
      * A disabled tracker returns NaN.
      * @throws error if the number does not exist or is unknown
      */
@@ -365,6 +380,23 @@ public:
     double value_or(detail::c_string pointer, double other) const noexcept {
         value(pointer, other);
         return other;
+    }
+
+    /**
+     * One value of the JSON report: a text as it is, such as `text("/intensity/zone")`, anything else as JSON, such as
+     * `text("/components")`. It waits as value() does. Empty if disabled.
+     * @throws error if the value does not exist or is unknown
+     */
+    std::string text(detail::c_string pointer) const {
+        std::string found;
+        const ct_status status = read(found, pointer);
+        if (status < 0) CARBONTRACKER_THROW(error(status));
+        return found;
+    }
+    /** The text, or `other` if it is unknown. */
+    std::string text_or(detail::c_string pointer, std::string other) const {
+        std::string found;
+        return read(found, pointer) == CT_OK ? found : other;
     }
 
     /**

@@ -77,6 +77,9 @@ local function fail(level)
 end
 
 local function live(tracker, level)
+  if getmetatable(tracker) ~= Tracker then
+    error("carbontracker: a tracker's functions are called with a colon, such as t:value(...)", level + 1)
+  end
   return tracker.handle or error("carbontracker: the tracker is closed", level + 1)
 end
 
@@ -206,6 +209,18 @@ function Tracker:epoch(f, ...)
   return returned(epoch, pcall(f, ...))
 end
 
+local function iterate(self, count, n)
+  local epoch = new_epoch(self, not loops_close)
+  local function step()
+    if self.current == epoch then finish(self, 2) end
+    if not (count + 1 <= n) then return nil end
+    begin(self, epoch, 2)
+    count = count + 1
+    return count
+  end
+  return step, nil, nil, epoch
+end
+
 --- Iterates over n epochs. Each ends where the next begins:
 --
 --    for epoch in t:epochs(10) do train(epoch) end
@@ -218,17 +233,23 @@ end
 -- @return an iterator over 1 to n
 -- @raise an epoch is open already
 function Tracker:epochs(n)
+  live(self, 2)
   if type(n) ~= "number" then error("carbontracker: epochs() takes the number of epochs", 2) end
-  local epoch = new_epoch(self, not loops_close)
-  local count = 0
-  local function step()
-    if self.current == epoch then finish(self, 2) end
-    if not (count < n) then return nil end
-    begin(self, epoch, 2)
-    count = count + 1
-    return count
-  end
-  return step, nil, nil, epoch
+  return iterate(self, 0, n)
+end
+
+--- Iterates over the epochs after those that earlier attempts of the run have done, up to n, as `epochs` does:
+--
+--    local t = ct.new { epochs = 100, resume = "logs" }
+--    for epoch in t:remaining(100) do train(epoch) end -- 43 to 100 if 42 epochs are done
+--
+-- @tparam number n the number of epochs of the whole run
+-- @return an iterator up to n
+-- @raise an epoch is open already
+function Tracker:remaining(n)
+  local handle = live(self, 2)
+  if type(n) ~= "number" then error("carbontracker: remaining() takes the number of epochs", 2) end
+  return iterate(self, backend.value(handle, "/run/epochs_done") or 0, n)
 end
 
 -- A Lua number holds integers up to 2^53 exactly.
@@ -266,16 +287,33 @@ function Tracker:run_progress(done, total)
   return STATUS[status]
 end
 
+local function is_pointer(pointer) return type(pointer) == "string" and not pointer:find "%z" end
+
 --- One number of the JSON report, by its JSON Pointer: "/usage/energy_j", "/forecast/energy_j/high",
--- "/epochs/3/duration_s" (counted from 0). It may wait up to 1 s for the last epoch's reading.
+-- "/epochs/3/duration_s" (counted from 0), "/epochs/length" (their number). It may wait up to 1 s for the last epoch's
+-- reading.
 -- @tparam string pointer
--- @treturn ?number nil if the number does not exist or is unknown
+-- @treturn ?number nil if the number does not exist yet or is unknown
+-- @raise no report has a value at this pointer
 function Tracker:value(pointer)
   local handle = live(self, 2)
-  if type(pointer) ~= "string" or pointer:find("%z") then error('carbontracker: value() takes a pointer such as "/usage/energy_j"', 2) end
+  if not is_pointer(pointer) then error('carbontracker: value() takes a pointer such as "/usage/energy_j"', 2) end
   local value, status = backend.value(handle, pointer)
   if not value and status ~= ENOENT and status ~= DISABLED then fail(2) end
   return value
+end
+
+--- One value of the JSON report, by its JSON Pointer: a text as it is, such as "/intensity/zone" or "/notes/0"; anything
+-- else as JSON, such as "/components". It waits as `value` does.
+-- @tparam string pointer
+-- @treturn ?string nil if the value does not exist yet or is unknown
+-- @raise no report has a value at this pointer
+function Tracker:text(pointer)
+  local handle = live(self, 2)
+  if not is_pointer(pointer) then error('carbontracker: text() takes a pointer such as "/intensity/zone"', 2) end
+  local text, status = backend.text(handle, pointer)
+  if not text and status ~= ENOENT and status ~= DISABLED then fail(2) end
+  return text
 end
 
 --- The report. It may wait up to 1 s for the last epoch's reading.
@@ -341,6 +379,7 @@ local ct = { backend = backend_name }
 --   t = ct.disabled()
 -- end
 function ct.try_new(options)
+  if options == ct then return nil, "call new with a dot: ct.new { epochs = 10 }", "einval" end
   local text, problem = options_text(options)
   if problem then return nil, problem, "einval" end
   local handle, status = backend.create(text)

@@ -1,7 +1,7 @@
 /*
  * Internal part of carbontracker_mpi.h: it writes the text of ct_mpi_report. Include carbontracker_mpi.h.
  *
- * The library cannot write these lines: its reports cover one rank.
+ * The library cannot write these lines, since its reports cover one rank. The units are those of its text report.
  */
 #ifndef CARBONTRACKER_MPI_TEXT_H
 #define CARBONTRACKER_MPI_TEXT_H
@@ -29,34 +29,81 @@ static inline void ct_mpi_append(struct ct_mpi_text *text, const char *format, .
     text->length += added > 0 ? (size_t)added : 0;
 }
 
-/* A label and a quantity with three digits, in the largest of four units that keeps the number at 1 or above. */
-static inline void ct_mpi_quantity(struct ct_mpi_text *text, const char *label, int known, double x, const char *units)
+/* The units of energy from the smallest on, a thousand between two; an amount is given in the first. */
+static const char ct_mpi_energy_units[] = "mWh Wh kWh MWh GWh";
+static const char ct_mpi_mass_units[] = "mg g kg t";
+
+static inline double ct_mpi_mwh(double joules)
 {
-    int steps = 3;
+    return joules / 3.6;
+}
+
+/* The largest unit that keeps an amount at 1 or above, the second one for 0; `*size` becomes its size in the
+   first unit. */
+static inline const char *ct_mpi_unit(double x, const char *units, double *size)
+{
+    const char *next;
+    for (*size = 1; (x >= 999.5 * *size || (x == 0 && *size < 2)) && (next = strchr(units, ' ')) != NULL; *size *= 1000)
+        units = next + 1;
+    return units;
+}
+
+/* A number with three significant digits, or with two, as an estimate has. */
+static inline void ct_mpi_digits(struct ct_mpi_text *text, double x, int digits)
+{
+    char rounded[32];
+    if (digits < 3 || x < 999.5) {
+        snprintf(rounded, sizeof rounded, "%.*e", digits - 1, x);
+        x = strtod(rounded, NULL);
+    }
+    if (x < 1)
+        ct_mpi_append(text, "%.*g", digits, x);
+    else
+        ct_mpi_append(text, "%.*f", x < 10 ? digits - 1 : x < 100 ? digits - 2 : 0, x);
+}
+
+/* An amount with its unit, as in the library's text report: "12.3 kWh". `ends`: the interval of an estimate, or NULL. */
+static inline void ct_mpi_quantity(struct ct_mpi_text *text, int known, double x, const double *ends, const char *units)
+{
+    double size;
+    const char *unit = ct_mpi_unit(x, units, &size);
     if (!known) {
-        ct_mpi_append(text, "%sunknown", label);
+        ct_mpi_append(text, "unknown");
         return;
     }
-    for (; x >= 1000 && steps > 0; steps--, x /= 1000)
-        units = strchr(units, ' ') + 1;
-    ct_mpi_append(text, "%s%.*f %.*s", label, x < 10 ? 2 : x < 100 ? 1 : 0, x, (int)strcspn(units, " "), units);
+    ct_mpi_append(text, "%s", ends != NULL ? "\xe2\x89\x88 " : ""); /* the sign for "about" */
+    ct_mpi_digits(text, x / size, ends != NULL ? 2 : 3);
+    ct_mpi_append(text, " %.*s", (int)strcspn(unit, " "), unit);
+    if (ends != NULL) {
+        ct_mpi_append(text, " (");
+        ct_mpi_digits(text, ends[0] / size, 2);
+        ct_mpi_append(text, " to ");
+        ct_mpi_digits(text, ends[1] / size, 2);
+        ct_mpi_append(text, ")");
+    }
 }
 
+/* A time in two units at most: "350 ms", "12.3 s", "1 min 5 s", "2 h 15 min", "41 d 15 h". */
 static inline void ct_mpi_duration(struct ct_mpi_text *text, int known, double s)
 {
-    const long long whole = (long long)(s + 0.5);
-    if (!known || s < 60)
-        ct_mpi_quantity(text, "\n  time    ", known, s, "s s s s");
-    else
-        ct_mpi_append(text, "\n  time    %lldh %lldm %llds", whole / 3600, whole / 60 % 60, whole % 60);
-}
-
-/* The interval of an estimate, from ends[0] to ends[1]. */
-static inline void ct_mpi_interval(struct ct_mpi_text *text, const double *ends, double size, const char *units)
-{
-    ct_mpi_quantity(text, " (", 1, size * ends[0], units);
-    ct_mpi_quantity(text, " to ", 1, size * ends[1], units);
-    ct_mpi_append(text, ")");
+    static const struct {
+        long long large, small;
+        const char *name, *part;
+    } units[] = {{86400, 3600, "d", "h"}, {3600, 60, "h", "min"}, {60, 1, "min", "s"}};
+    int n;
+    if (!known || s < 59.95) {
+        ct_mpi_quantity(text, known, 1e3 * s, NULL, "ms s");
+        return;
+    }
+    for (n = 0; n < 3; n++) {
+        const long long parts = (long long)(s / (double)units[n].small + 0.5), per = units[n].large / units[n].small;
+        if (parts < per)
+            continue;
+        ct_mpi_append(text, "%lld %s", parts / per, units[n].name);
+        if (parts % per > 0)
+            ct_mpi_append(text, " %lld %s", parts % per, units[n].part);
+        return;
+    }
 }
 
 /* One line of the list of nodes. */
@@ -89,7 +136,8 @@ static inline int ct_mpi_lines(struct ct_mpi_text *text, const struct ct_mpi_nod
         return MPI_Send(&node, (int)sizeof node, MPI_BYTE, 0, 0, firsts);
     for (n = 0; n < count && !failed; n++) {
         failed = n > 0 && MPI_Recv(&node, (int)sizeof node, MPI_BYTE, n, 0, firsts, MPI_STATUS_IGNORE);
-        ct_mpi_quantity(text, "  ", node.known, node.joules, "J kJ MJ GJ");
+        ct_mpi_append(text, "  ");
+        ct_mpi_quantity(text, node.known, ct_mpi_mwh(node.joules), NULL, ct_mpi_energy_units);
         ct_mpi_append(text, ": %s, %d rank%s\n", node.host, node.ranks, node.ranks == 1 ? "" : "s");
     }
     return failed;
@@ -146,26 +194,32 @@ static inline void ct_mpi_head(struct ct_mpi_text *text, const struct ct_mpi_run
     const int *known = run->known;
     const int is_estimated = known[CT_MPI_ENERGY] && known[CT_MPI_ENERGY_LOW] && known[CT_MPI_ENERGY_HIGH] &&
                              x[CT_MPI_ENERGY_LOW] < x[CT_MPI_ENERGY_HIGH];
-    const char *about = is_estimated ? "about " : "";
+    const double facility = 1e6 * x[CT_MPI_FACILITY], energy = ct_mpi_mwh(x[CT_MPI_ENERGY]);
+    double of_energy[2], of_facility[2], of_mass[2]; /* the ends of the intervals */
+    int n;
+    for (n = 0; n < 2; n++) {
+        of_energy[n] = ct_mpi_mwh(x[CT_MPI_ENERGY_LOW + n]);
+        of_facility[n] = energy > 0 ? facility * of_energy[n] / energy : facility;
+        of_mass[n] = 1e3 * x[CT_MPI_CO2_LOW + n];
+    }
     ct_mpi_append(text, "run of %d rank%s on %d node%s", run->ranks, run->ranks == 1 ? "" : "s", run->nodes,
                   run->nodes == 1 ? "" : "s");
     if (run->tracked < run->ranks)
         ct_mpi_append(text, ", %d of them tracked", run->tracked);
+    ct_mpi_append(text, "\n  time    ");
     ct_mpi_duration(text, known[CT_MPI_TIME], x[CT_MPI_TIME]);
-    ct_mpi_append(text, "\n  energy  %s", about);
-    ct_mpi_quantity(text, "", known[CT_MPI_ENERGY], x[CT_MPI_ENERGY], "J kJ MJ GJ");
-    if (is_estimated)
-        ct_mpi_interval(text, &x[CT_MPI_ENERGY_LOW], 1, "J kJ MJ GJ");
-    if (known[CT_MPI_FACILITY]) {
-        ct_mpi_append(text, ", at the facility %s", about);
-        ct_mpi_quantity(text, "", 1, 1e6 * x[CT_MPI_FACILITY], "mWh Wh kWh MWh");
-    }
+    ct_mpi_append(text, "\n  energy  ");
+    ct_mpi_quantity(text, known[CT_MPI_ENERGY], energy, is_estimated ? of_energy : NULL, ct_mpi_energy_units);
     if (known[CT_MPI_ENERGY] && run->missing > 0)
-        ct_mpi_append(text, "; without %d of the nodes, where it is unknown", run->missing);
-    ct_mpi_append(text, "\n  CO2e    %s", about);
-    ct_mpi_quantity(text, "", known[CT_MPI_CO2], 1e3 * x[CT_MPI_CO2], "mg g kg t");
-    if (is_estimated && known[CT_MPI_CO2_LOW] && known[CT_MPI_CO2_HIGH])
-        ct_mpi_interval(text, &x[CT_MPI_CO2_LOW], 1e3, "mg g kg t");
+        ct_mpi_append(text, ", without %d of the nodes, where it is unknown", run->missing);
+    if (known[CT_MPI_FACILITY] && facility > 1.0001 * energy) {
+        ct_mpi_append(text, "\n          ");
+        ct_mpi_quantity(text, 1, facility, is_estimated ? of_facility : NULL, ct_mpi_energy_units);
+        ct_mpi_append(text, " with PUE");
+    }
+    ct_mpi_append(text, "\n  CO2e    ");
+    ct_mpi_quantity(text, known[CT_MPI_CO2], 1e3 * x[CT_MPI_CO2],
+                    is_estimated && known[CT_MPI_CO2_LOW] && known[CT_MPI_CO2_HIGH] ? of_mass : NULL, ct_mpi_mass_units);
     ct_mpi_append(text, "\nnodes:\n");
 }
 

@@ -14,6 +14,8 @@
 //! | `CTPROG(DONE, TOTAL, IERR)` | steps done, and steps in all, of the open epoch |
 //! | `CTRPRG(DONE, TOTAL, IERR)` | work done, and work in all, of the whole run, in DOUBLE PRECISION |
 //! | `CTGET(EJ, CO2, PEJ, IERR)` | energy so far (J), its CO2e (g), forecast of the run (J); -1 if unknown; IERR is the status of EJ |
+//! | `CTVAL(POINTER, VALUE, IERR)` | one number of the report by its JSON Pointer; -1 if unknown |
+//! | `CTTEXT(POINTER, TEXT, IERR)` | one text of the report, or a part of it as JSON, padded with blanks. CT_ERANGE: it was cut |
 //! | `CTREP(FORMAT, FILE, IERR)` | writes the report to a file; FORMAT may be upper or lower case |
 //! | `CTERR(TEXT)` | the message of this thread's last failure, padded with blanks; blank if there was none |
 //! | `CTEND(IERR)` | ends the tracker |
@@ -120,14 +122,54 @@ unsafe fn write_report(format: *const u8, file: *const u8, format_length: usize,
     unsafe { with_tracker(TRACKER.load(Ordering::SeqCst), write) }
 }
 
-/// Writes the message of this thread's last failure, cut to the length, padded with blanks.
+/// # Safety
+/// `pointer` is a CHARACTER variable of this length; `value` points to a DOUBLE PRECISION variable.
+unsafe fn value(pointer: *const u8, value: *mut f64, length: usize) -> Status {
+    // SAFETY: the caller passes a CHARACTER variable of this length.
+    let pointer = unsafe { characters(pointer, length) };
+    let mut number = UNKNOWN;
+    let read = |tracker: &Tracker| {
+        let _undisturbed = Undisturbed::enter();
+        number = tracker.value(&String::from_utf8_lossy(pointer))?;
+        Ok(Status::CT_OK)
+    };
+    // SAFETY: the tracker is NULL or live; `value` is the caller's variable.
+    unsafe {
+        let status = with_tracker(TRACKER.load(Ordering::SeqCst), read);
+        value.write_unaligned(number);
+        status
+    }
+}
+
+/// # Safety
+/// Both are CHARACTER variables of these lengths.
+unsafe fn text(pointer: *const u8, text: *mut u8, pointer_length: usize, text_length: usize) -> Status {
+    // SAFETY: the caller passes CHARACTER variables of these lengths.
+    let pointer = unsafe { characters(pointer, pointer_length) };
+    let mut words = String::new();
+    let read = |tracker: &Tracker| {
+        let _undisturbed = Undisturbed::enter();
+        words = tracker.text(&String::from_utf8_lossy(pointer))?;
+        if words.len() <= hidden(text_length) {
+            return Ok(Status::CT_OK);
+        }
+        let message = format!("CTTEXT: the text takes {} characters; pass a longer variable", words.len());
+        Err(Error::new(Status::CT_ERANGE, message))
+    };
+    // SAFETY: the tracker is NULL or live; `text` has this length.
+    unsafe {
+        let status = with_tracker(TRACKER.load(Ordering::SeqCst), read);
+        write_padded(&words, text, text_length);
+        status
+    }
+}
+
+/// Writes a text, cut to the length, padded with blanks.
 ///
 /// # Safety
 /// `text` is a CHARACTER variable of this length.
-unsafe fn write_last_error(text: *mut u8, length: usize) {
+unsafe fn write_padded(words: &str, text: *mut u8, length: usize) {
     let length = hidden(length);
-    // SAFETY: ct_last_error returns a NUL-terminated text, valid until this thread's next failure.
-    let words = unsafe { CStr::from_ptr(ct_last_error()) }.to_string_lossy();
     let mut fits = words.len().min(length);
     while !words.is_char_boundary(fits) {
         fits -= 1;
@@ -137,6 +179,17 @@ unsafe fn write_last_error(text: *mut u8, length: usize) {
         text.copy_from_nonoverlapping(words.as_ptr(), fits);
         text.add(fits).write_bytes(b' ', length - fits);
     }
+}
+
+/// Writes the message of this thread's last failure.
+///
+/// # Safety
+/// `text` is a CHARACTER variable of this length.
+unsafe fn write_last_error(text: *mut u8, length: usize) {
+    // SAFETY: ct_last_error returns a NUL-terminated text, valid until this thread's next failure.
+    let words = unsafe { CStr::from_ptr(ct_last_error()) }.to_string_lossy();
+    // SAFETY: the caller keeps this function's contract.
+    unsafe { write_padded(&words, text, length) }
 }
 
 /// A CHARACTER variable without the blanks around it.
@@ -195,6 +248,10 @@ entry!([ctprog ctprog_ CTPROG] (done: *const i32, total: *const i32) => progress
 entry!([ctrprg ctrprg_ CTRPRG] (done: *const f64, total: *const f64)
     => ct_run_progress(TRACKER.load(Ordering::SeqCst), done.read_unaligned(), total.read_unaligned()));
 entry!([ctget ctget_ CTGET] (energy: *mut f64, co2: *mut f64, forecast: *mut f64) => get(energy, co2, forecast));
+entry!([ctval ctval_ CTVAL] (pointer: *const u8, number: *mut f64) lengths (of_pointer)
+    => value(pointer, number, of_pointer));
+entry!([cttext cttext_ CTTEXT] (pointer: *const u8, words: *mut u8) lengths (of_pointer, of_words)
+    => text(pointer, words, of_pointer, of_words));
 entry!([ctrep ctrep_ CTREP] (format: *const u8, file: *const u8) lengths (of_format, of_file)
     => write_report(format, file, of_format, of_file));
 entry!([ctend ctend_ CTEND] () => end());

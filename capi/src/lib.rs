@@ -14,7 +14,7 @@
 /// cbindgen:ignore
 mod fortran77;
 
-use carbontracker::error::{Error, Result, Status};
+use carbontracker::error::{Error, Failures, Result, Status};
 use carbontracker::os::Undisturbed;
 use carbontracker::os::memory::{self, Allocator};
 use carbontracker::tracker::Tracker;
@@ -139,8 +139,10 @@ pub unsafe extern "C" fn ct_run_progress(tracker: *mut Tracker, done: f64, total
 /// estimate in 90 % of cases. "/usage/energy_low_j" and "/usage/energy_high_j" are these bounds in joules; kWh and CO2e
 /// have theirs. All of them are null if all energy is measured.
 ///
-/// CT_ENOENT: there is no such number, or it is null (unknown); `*out` is unchanged. CT_EIO: malloc reports too little
-/// memory.
+/// A list's pointer with "/length" after it is the number of its entries: "/epochs/length", "/components/length".
+///
+/// CT_ENOENT: there is no such number yet, or it is null (unknown); `*out` is unchanged. CT_EINVAL: no report has a value
+/// at this pointer; ct_last_error() suggests another. CT_EIO: malloc reports too little memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char, out: *mut f64) -> Status {
     let read = |tracker: &Tracker| {
@@ -155,6 +157,35 @@ pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char,
         // SAFETY: `out` is not NULL and points to a double that the caller owns.
         unsafe { out.write(value) };
         Ok(Status::CT_OK)
+    };
+    // SAFETY: the caller passes NULL or a live tracker.
+    unsafe { with_tracker(tracker, read) }
+}
+
+/// Writes one value of the JSON report by its JSON Pointer: a text without quotes, such as "/intensity/zone" or
+/// "/notes/0"; anything else as JSON, such as "/components" or "/usage". The pointer "" is the whole report. It waits as
+/// ct_value does. The buffer works as in ct_report.
+///
+/// CT_ENOENT: there is no such value yet, or it is null (unknown). CT_EINVAL: no report has a value at this pointer.
+/// CT_ERANGE: the text did not fit. CT_EIO: malloc reports too little memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_text(
+    tracker: *mut Tracker,
+    pointer: *const c_char,
+    buf: *mut c_char,
+    cap: usize,
+    needed: *mut usize,
+) -> Status {
+    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
+    unsafe { write_empty(tracker, buf, cap, needed) };
+    let read = |tracker: &Tracker| {
+        let _undisturbed = Undisturbed::enter();
+        // SAFETY: the caller passes NULL or a NUL-terminated string.
+        let pointer = unsafe { text_from(pointer, "pointer") }?
+            .ok_or_else(|| Error::invalid("ct_text: pointer is NULL; pass one such as \"/intensity/zone\""))?;
+        let text = tracker.text(pointer)?;
+        // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
+        unsafe { write_text(&text, buf, cap, needed) }.map(|()| Status::CT_OK)
     };
     // SAFETY: the caller passes NULL or a live tracker.
     unsafe { with_tracker(tracker, read) }
@@ -215,8 +246,9 @@ pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap
 /// written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and
 /// the files are finished afterwards.
 ///
-/// A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. NULL is
-/// accepted. In a forked child the call does nothing. The pointer must not be used afterwards.
+/// A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. Its program
+/// may have failed, so `forecast.saved` is null then. NULL is accepted. In a forked child the call does nothing. The
+/// pointer must not be used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {
     // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.
@@ -242,6 +274,27 @@ pub extern "C" fn ct_last_error() -> *const c_char {
     if memory::has_thread_locals() { last_error_text() } else { c"memory is used up".as_ptr() }
 }
 
+/// Writes the message of the newest failed call with this tracker, on any thread. With NULL: of the newest failure
+/// without a tracker in this process, such as that of ct_create. It is for languages whose tasks change threads between
+/// two calls; ct_last_error() is exact for one thread. The buffer works as in ct_report. The call itself leaves the
+/// message as it is.
+///
+/// CT_ENOENT: no call has failed. CT_ERANGE: the text did not fit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ct_error(tracker: *mut Tracker, buf: *mut c_char, cap: usize, needed: *mut usize) -> Status {
+    // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
+    let _ = unsafe { write_text("", buf, cap, needed) };
+    let read = || {
+        // SAFETY: the caller passes NULL or a live tracker.
+        let failures = unsafe { tracker.as_ref() }.map_or(&WITHOUT_TRACKER, Tracker::failures);
+        let Some(newest) = failures.newest() else { return Status::CT_ENOENT };
+        // SAFETY: the caller's buffer holds `cap` bytes; `needed` is NULL or points to a size_t.
+        let written = unsafe { write_text(&newest, buf, cap, needed) };
+        written.map_or_else(|error| error.status, |()| Status::CT_OK)
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Status::CT_EPANIC)
+}
+
 /// Returns a sentence for any status. The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn ct_status_string(status: i32) -> *const c_char {
@@ -265,6 +318,9 @@ pub extern "C" fn ct_abi_version() -> u32 {
 const ABI_VERSION: u32 = 0;
 
 const LAST_ERROR_BYTES: usize = 1024;
+
+/// Failures of calls that have no tracker.
+static WITHOUT_TRACKER: Failures = Failures::new();
 
 thread_local! {
     // A fixed array without a destructor: the returned pointer stays valid while the thread lives.
@@ -297,14 +353,15 @@ fn store_last_error(message: &str) {
 /// Runs a call. A failure is stored for ct_last_error; a panic becomes CT_EPANIC.
 fn guard(call: impl FnOnce() -> Result<Status>) -> Status {
     // The closure returns only a status: a whole Result would go through memory and make begin and end 15 % slower.
-    let status = || call().unwrap_or_else(fail);
+    let status = || call().unwrap_or_else(|error| fail(&WITHOUT_TRACKER, error));
     catch_unwind(AssertUnwindSafe(status)).unwrap_or(Status::CT_EPANIC)
 }
 
-/// Stores a failure for ct_last_error.
+/// Stores a failure for ct_last_error and ct_error.
 #[cold]
-fn fail(error: Error) -> Status {
+fn fail(failures: &Failures, error: Error) -> Status {
     set_last_error(&error.message);
+    failures.keep(error.message);
     error.status
 }
 
@@ -324,7 +381,7 @@ unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Res
                 "this tracker belongs to the parent process and cannot measure after fork; call ct_create in the child",
             ));
         }
-        call(tracker)
+        Ok(call(tracker).unwrap_or_else(|error| fail(tracker.failures(), error)))
     })
 }
 

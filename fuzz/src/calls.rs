@@ -4,7 +4,7 @@
 
 use crate::capi::{
     ct_abi_version, ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_message,
-    ct_progress, ct_release, ct_report, ct_run_progress, ct_status_string, ct_value, ct_version,
+    ct_progress, ct_release, ct_report, ct_run_progress, ct_status_string, ct_text, ct_value, ct_version,
 };
 use crate::{Target, sound};
 use carbontracker::error::Status::{self, *};
@@ -239,10 +239,31 @@ impl Caller<'_> {
         let possible: &[Status] = match (self.tracker.is_null(), pointer.to_str()) {
             (true, _) => &[CT_DISABLED],
             (false, Err(_)) => &[CT_EINVAL],
-            (false, Ok(_)) => &[CT_OK, CT_ENOENT],
+            (false, Ok(_)) => &[CT_OK, CT_ENOENT, CT_EINVAL],
         };
         let is_known = self.expect("ct_value", status, possible) == CT_OK;
         assert_eq!(number.is_finite(), is_known, "{pointer:?}: {number}");
+        self.value_text(pointer);
+    }
+
+    fn value_text(&mut self, pointer: &CStr) {
+        let mut buffer = [1u8; 256];
+        let (start, mut needed) = (buffer.as_mut_ptr().cast::<c_char>(), 0);
+        // SAFETY: the buffer has the length that is passed, and the pointer ends with NUL.
+        let status = unsafe { ct_text(self.tracker, pointer.as_ptr(), start, buffer.len(), &mut needed) };
+        let possible: &[Status] = match (self.tracker.is_null(), pointer.to_str()) {
+            (true, _) => &[CT_DISABLED],
+            (false, Err(_)) => &[CT_EINVAL],
+            (false, Ok(_)) => &[CT_OK, CT_ENOENT, CT_EINVAL, CT_ERANGE],
+        };
+        let status = self.expect("ct_text", status, possible);
+        let written = CStr::from_bytes_until_nul(&buffer).unwrap_or_else(|_| panic!("{pointer:?}: no NUL")).to_bytes();
+        assert!(std::str::from_utf8(written).is_ok(), "{pointer:?}: {written:?}");
+        match status {
+            CT_OK => assert_eq!(needed, written.len() + 1, "{pointer:?}"),
+            CT_ERANGE => assert!(needed > buffer.len(), "{pointer:?}: {needed}"),
+            _ => assert!(written.is_empty(), "{pointer:?}: {written:?}"),
+        }
     }
 
     fn report(&mut self) {
@@ -317,11 +338,12 @@ impl Caller<'_> {
                 ct_progress(none, 1, 0),
                 ct_run_progress(none, 1.0, 0.0),
                 ct_value(none, null_mut(), null_mut()),
+                ct_text(none, null_mut(), null_mut(), 0, null_mut()),
                 ct_report(none, null_mut(), null_mut(), 0, null_mut()),
                 ct_message(none, null_mut(), 9, null_mut()),
             ]
         };
-        assert_eq!(without, [CT_DISABLED; 8]);
+        assert_eq!(without, [CT_DISABLED; 9]);
         self.calls += 10;
         if !self.tracker.is_null() {
             // SAFETY: the tracker is alive, and every function accepts NULL.
@@ -329,6 +351,7 @@ impl Caller<'_> {
                 [
                     ct_value(self.tracker, null_mut(), &mut 0.0),
                     ct_value(self.tracker, POINTERS[0].as_ptr(), null_mut()),
+                    ct_text(self.tracker, null_mut(), null_mut(), 0, null_mut()),
                     ct_report(self.tracker, null_mut(), null_mut(), 0, null_mut()),
                 ]
             };

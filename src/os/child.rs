@@ -10,9 +10,17 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// The signals that report on a child or that may be meant for it.
-const RECEIVED: [libc::c_int; 7] =
-    [libc::SIGCHLD, libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+/// The signals that report on a child, that may be meant for it, or that stop this process.
+const RECEIVED: [libc::c_int; 8] = [
+    libc::SIGCHLD,
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGTSTP,
+];
 
 /// A received signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +41,11 @@ impl Signal {
     /// Whether it is a signal of Ctrl-C or Ctrl-\, which every process in the terminal's foreground receives.
     pub fn is_interrupt(self) -> bool {
         [libc::SIGINT, libc::SIGQUIT].contains(&self.number)
+    }
+
+    /// Whether it is the signal of Ctrl-Z, which stops every process in the terminal's foreground.
+    pub fn is_stop(self) -> bool {
+        self.number == libc::SIGTSTP
     }
 
     /// Sends it to a child that has not been waited for yet. Failures are ignored.
@@ -100,6 +113,20 @@ impl HeldSignals {
         // SAFETY: the sender's number is valid in a signal that a process sent, and is read for no other.
         let sender = || unsafe { info.si_pid() } as u32;
         (number > 0).then(|| Signal { number, sender: (info.si_code <= 0).then(sender) })
+    }
+
+    /// Stops this process, as the signal of Ctrl-Z does, until another process continues it. It goes on if that signal
+    /// is ignored, or if no shell could continue it.
+    pub fn stop(&self) {
+        let mut stop = MaybeUninit::uninit();
+        // SAFETY: sigemptyset initialises `stop`. The other arguments are numbers.
+        unsafe {
+            libc::sigemptyset(stop.as_mut_ptr());
+            libc::sigaddset(stop.as_mut_ptr(), libc::SIGTSTP);
+            libc::raise(libc::SIGTSTP);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, stop.as_ptr(), std::ptr::null_mut());
+            libc::pthread_sigmask(libc::SIG_BLOCK, stop.as_ptr(), std::ptr::null_mut());
+        }
     }
 
     /// Drops the signals that have come so far, which were for the child. Later signals act on this process as on any

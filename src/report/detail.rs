@@ -1,5 +1,6 @@
 //! How much of a report is requested.
 
+use super::pointers::index;
 use crate::attribution::epochs::Epoch;
 
 /// What a report includes. Epochs, hourly emissions and the search for the best start take time and memory.
@@ -33,28 +34,32 @@ impl Detail {
         whole + components * component + zones * zone + rows * row
     }
 
-    /// The detail that a JSON Pointer needs.
+    /// The detail for the text at a JSON Pointer, which may be a whole section.
+    pub fn of_text(pointer: &str) -> Detail {
+        match Detail::of(pointer) {
+            Detail::WithoutEmissions(epoch) => Detail::Totals(epoch),
+            enough => enough,
+        }
+    }
+
+    /// The detail for the number at a JSON Pointer.
     pub fn of(pointer: &str) -> Detail {
         const WITHOUT_EMISSIONS: [&str; 6] = ["run", "usage", "forecast", "components", "job", "epochs"];
         let mut tokens = pointer.split('/').skip(1);
         let section = tokens.next().unwrap_or_default();
-        if ["power", "forecasts"].contains(&section) || pointer.starts_with("/intensity/hours") {
+        let epoch = tokens.next().filter(|_| section == "epochs").and_then(index);
+        let has_all_epochs = section == "epochs" && epoch.is_none();
+        let needs_all = ["", "power", "forecasts"].contains(&section) || has_all_epochs;
+        if needs_all || pointer == "/intensity" || pointer.starts_with("/intensity/hours") {
             return Detail::Epochs;
         }
         if section == "what_if" {
             return Detail::WhatIf;
         }
-        let epoch = tokens.next().filter(|_| section == "epochs").and_then(index);
         if WITHOUT_EMISSIONS.contains(&section) && !pointer.contains("co2eq") {
             Detail::WithoutEmissions(epoch)
         } else {
             Detail::Totals(epoch)
         }
     }
-}
-
-/// An array index in the form of RFC 6901: digits without a leading zero.
-fn index(token: &str) -> Option<usize> {
-    let is_index = token.bytes().all(|digit| digit.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
-    token.parse().ok().filter(|_| is_index)
 }

@@ -1,7 +1,7 @@
 //! The report as JSON, section by section: a single number needs one section only.
 
 use super::time_series::{PowerPoint, thinned_power};
-use super::{ComponentReport, EpochRow, Report, equivalents};
+use super::{ComponentReport, EpochRow, Report, equivalents, pointers};
 use crate::attribution::carried_over::CarriedInterval;
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
@@ -55,19 +55,25 @@ pub fn whole(report: &Report) -> Value {
     Value::Object(sections.collect::<Map<String, Value>>())
 }
 
-/// The value at a JSON Pointer (RFC 6901). Only its section is built.
+/// The value at a JSON Pointer (RFC 6901), or the number of a list's entries at `/length` after the list's pointer. Only
+/// its section is built.
 pub fn at(report: &Report, pointer: &str) -> Option<Value> {
+    if pointer.is_empty() {
+        return Some(whole(report));
+    }
     let rest = pointer.strip_prefix('/')?;
     let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
     let section = section(report, name)?;
     let within = pointer.get(1 + name.len()..)?;
-    if name != "epochs" {
-        return section.pointer(within).cloned();
+    let (entry, fields) = within.get(1..).map_or(("", ""), |rest| rest.split_at(rest.find('/').unwrap_or(rest.len())));
+    if name == "epochs" && pointers::index(entry).is_some() {
+        // The report has only the requested epoch, as the first of its list.
+        return section.get(0)?.pointer(fields).cloned();
     }
-    // The report has only the requested epoch, as the first of its list.
-    let within = within.strip_prefix('/')?;
-    let (_, within) = within.split_at(within.find('/').unwrap_or(within.len()));
-    section.get(0)?.pointer(within).cloned()
+    section.pointer(within).cloned().or_else(|| {
+        let list = within.strip_suffix(pointers::LENGTH)?.strip_suffix('/')?;
+        Some(json!(section.pointer(list)?.as_array()?.len()))
+    })
 }
 
 /// A section by its name; None: there is no such section.

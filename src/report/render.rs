@@ -1,6 +1,6 @@
 //! The formats of a report, and single numbers of it.
 
-use super::{Report, csv, html, json, line, prometheus, text};
+use super::{Report, csv, html, json, line, pointers, prometheus, text};
 use crate::error::{Error, Result, Status};
 use serde_json::Value;
 
@@ -31,15 +31,36 @@ impl Report {
     }
 
     /// The number at a JSON Pointer; 1 or 0 for true or false. A value that is unknown, no number or absent is
-    /// `CT_ENOENT`.
+    /// `CT_ENOENT`. A pointer that no report has is `CT_EINVAL`.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        let value = json::at(self, pointer)
-            .ok_or_else(|| Error::new(Status::CT_ENOENT, format!("{pointer}: {}", self.why_absent(pointer))))?;
+        let value = self.at(pointer)?;
         let number = value.as_bool().map(f64::from).or(value.as_f64());
-        number.ok_or_else(|| {
-            let why = if value.is_null() { "is not known" } else { "is no number" };
-            Error::new(Status::CT_ENOENT, format!("{pointer} {why}"))
+        number.ok_or_else(|| Error::new(Status::CT_ENOENT, format!("{pointer} is no number; ct_text returns it")))
+    }
+
+    /// The text at a JSON Pointer: a text as it is, all else as JSON. Fails as `value` does.
+    pub fn text(&self, pointer: &str) -> Result<String> {
+        Ok(match self.at(pointer)? {
+            Value::String(text) => text,
+            other => other.to_string(),
         })
+    }
+
+    /// What a JSON Pointer points to; never null.
+    fn at(&self, pointer: &str) -> Result<Value> {
+        let absent = |why: &str| Error::new(Status::CT_ENOENT, format!("{pointer}{why}"));
+        match json::at(self, pointer) {
+            Some(Value::Null) => Err(absent(" is not known")),
+            Some(value) => Ok(value),
+            None if pointers::is_known(pointer) => Err(absent(&format!(": {}", self.why_absent(pointer)))),
+            None => {
+                let meant = pointers::meant(pointer).map_or_else(
+                    || "; docs/src/reference/report-schema.md lists what it has".to_owned(),
+                    |meant| format!(": did you mean {meant}?"),
+                );
+                Err(Error::invalid(format!("{pointer}: no report has such a value{meant}")))
+            }
+        }
     }
 
     /// Why the report has nothing at a JSON Pointer.

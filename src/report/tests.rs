@@ -137,24 +137,51 @@ fn numbers_by_pointer_equal_those_of_the_whole_report() {
         let there = whole.pointer(pointer).and_then(Value::as_f64).unwrap();
         assert!((one - there).abs() <= 1e-12 * there.abs(), "{pointer}: {one} {there}");
     }
-    for pointer in [
-        "",
-        "/",
-        "usage",
-        "/usage",
-        "/usage/energy",
-        "/epochs",
-        "/epochs/3/index",
-        "/epochs/x/index",
-        "/epochs/-1/index",
-        "/run/host",
-        "/epochs/0",
-        "/usage/energy_j/x",
-        "/~2",
-    ] {
-        let refused = Report::new(&settings, &state, NOW, Detail::of(pointer)).value(pointer).unwrap_err();
-        assert_eq!(refused.status, Status::CT_ENOENT, "{pointer}");
+    let refusal = |pointer| Report::new(&settings, &state, NOW, Detail::of(pointer)).value(pointer).unwrap_err();
+    for pointer in ["", "/usage", "/epochs", "/epochs/3/index", "/run/host", "/epochs/0", "/components/2/energy_j"] {
+        assert_eq!(refusal(pointer).status, Status::CT_ENOENT, "{pointer}");
     }
+    let impossible = ["/", "usage", "/usage/energy", "/epochs/x/index", "/epochs/-1/index", "/usage/energy_j/x", "/~2"];
+    for pointer in impossible {
+        assert_eq!(refusal(pointer).status, Status::CT_EINVAL, "{pointer}");
+    }
+    assert!(refusal("usage/enrgy_j").message.ends_with("did you mean /usage/energy_j?"));
+}
+
+#[test]
+fn texts_and_sections_by_pointer_equal_those_of_the_whole_report() {
+    let (settings, state) = (settings(Some("x".into()), 3), run_of(&[DeviceKind::Cpu], &[(5, 5), (6, 4)], &[1.0]));
+    let whole = json_of(&settings, &state);
+    let ask = |pointer: &str| Report::new(&settings, &state, NOW, Detail::of_text(pointer)).text(pointer);
+    assert_eq!(ask("/run/name").as_deref(), Ok("x"));
+    let sections = [
+        "",
+        "/run",
+        "/usage",
+        "/usage/epochs",
+        "/intensity",
+        "/components",
+        "/components/0",
+        "/epochs",
+        "/epochs/1",
+        "/power",
+        "/notes",
+        "/what_if",
+        "/pue",
+    ];
+    for pointer in sections {
+        let there = whole.pointer(pointer).unwrap();
+        assert_eq!(
+            ask(pointer).and_then(|text| Ok(serde_json::from_str(&text).ok())).unwrap().as_ref(),
+            Some(there),
+            "{pointer}"
+        );
+    }
+    let count = |pointer: &str| Report::new(&settings, &state, NOW, Detail::of(pointer)).value(pointer).unwrap();
+    assert_eq!((count("/epochs/length"), count("/components/length")), (2.0, 1.0));
+    assert_eq!(count("/notes/length") as usize, whole["notes"].as_array().unwrap().len());
+    assert_eq!(ask("/forecast/energy_j/value").unwrap_err().status, Status::CT_ENOENT);
+    assert_eq!(ask("/run/nane").unwrap_err().message, "/run/nane: no report has such a value: did you mean /run/name?");
 }
 
 #[test]

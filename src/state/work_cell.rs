@@ -44,7 +44,8 @@ pub struct WorkCell {
     most: AtomicU64,
     /// Whether the newest progress completes the run.
     is_complete: AtomicBool,
-    is_urgent: AtomicBool,
+    /// Number of the newest progress at which the sampling thread should look soon; 0: none.
+    urgent: AtomicU64,
 }
 
 /// One progress.
@@ -109,12 +110,12 @@ impl WorkCell {
         let is_complete = done >= total;
         let has_completed = is_complete && !self.is_complete.load(Ordering::Relaxed);
         self.is_complete.store(is_complete, Ordering::Relaxed);
-        let is_first = self.stored.fetch_add(1, Ordering::Release) == 0;
-        if is_first {
+        let number = self.stored.fetch_add(1, Ordering::Release) + 1;
+        if number == 1 {
             self.first.store(done, total, at); // no other thread stores there
         }
-        if is_first || has_completed {
-            self.is_urgent.store(true, Ordering::Release);
+        if number == 1 || has_completed {
+            self.urgent.fetch_max(number, Ordering::Release);
             return Stored::Soon;
         }
         Stored::Later
@@ -137,14 +138,10 @@ impl WorkCell {
         self.stored.load(Ordering::Acquire)
     }
 
-    /// Whether the sampling thread should look soon.
-    pub fn is_urgent(&self) -> bool {
-        self.is_urgent.load(Ordering::Acquire)
-    }
-
-    /// Notes that the sampling thread looks now.
-    pub fn begin_look(&self) {
-        self.is_urgent.store(false, Ordering::SeqCst);
+    /// Whether the sampling thread should look soon: after the progress of this number came an urgent one. A look ends
+    /// the urgency of all progress that it has taken, also if the thread that stored it is late.
+    pub fn is_urgent_after(&self, number: u64) -> bool {
+        self.urgent.load(Ordering::Acquire) > number
     }
 }
 
@@ -156,9 +153,9 @@ mod tests {
     #[test]
     fn progress_is_kept_and_going_back_is_ignored() {
         let cell = WorkCell::default();
-        assert!(cell.load().is_none() && cell.number() == 0 && !cell.is_urgent());
+        assert!(cell.load().is_none() && cell.number() == 0 && !cell.is_urgent_after(0));
         assert_eq!(cell.store(-0.0, 8.0, || MonoNs(5)), Stored::Soon);
-        assert!(cell.is_urgent());
+        assert!(cell.is_urgent_after(0) && !cell.is_urgent_after(1));
         assert_eq!(cell.store(2.0, 8.0, || MonoNs(7)), Stored::Later);
         assert_eq!(cell.store(1.5, 8.0, || MonoNs(8)), Stored::Back);
         assert_eq!(cell.load(), Some((2, WorkMark { at: MonoNs(7), done: 2.0, total: 8.0 })));

@@ -12,7 +12,7 @@ use crate::carbon::select::{self, Feed, IntensityChoice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::LeaseManager;
 use crate::coordination::job::{self, Job, Rank};
-use crate::error::Result;
+use crate::error::{Failures, Result};
 use crate::measurement::discover::Discovery;
 use crate::measurement::intake::Intake;
 use crate::measurement::source::Waker;
@@ -189,5 +189,6 @@ fn spawn(
         fork_mark: ForkMark::here(),
         parts,
         created: os::monotonic_ns(),
+        failures: Failures::new(),
     })
 }

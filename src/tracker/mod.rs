@@ -16,14 +16,13 @@ mod threads;
 
 use crate::attribution::ledger::Mark;
 use crate::clock::MonoNs;
-use crate::error::{Error, Result, Status, THREAD_FIX};
+use crate::error::{Error, Failures, Result, Status, THREAD_FIX};
 use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::machine::Machine;
 use crate::measurement::source::{self, Opening, Waker};
 use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::options::environment;
-use crate::os::exit::ExitHook;
 use crate::os::memory;
 use crate::os::{self, ForkMark, Instant, OwnTable, terminal};
 use crate::report::{self, Detail, Now, OpenEpoch, Report};
@@ -58,6 +57,7 @@ pub struct Tracker {
     fork_mark: ForkMark,
     parts: RunParts,
     created: MonoNs,
+    failures: Failures,
 }
 
 /// What is started on the application's thread, before the assembly.
@@ -109,6 +109,11 @@ impl Tracker {
     /// Whether this process was forked after the tracker was made.
     pub fn is_forked(&self) -> bool {
         self.fork_mark.is_forked()
+    }
+
+    /// The failed calls of the C library with this tracker.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Begins an epoch.
@@ -203,11 +208,21 @@ impl Tracker {
 
     /// One number of the report, by its JSON pointer.
     pub fn value(&self, pointer: &str) -> Result<f64> {
-        let detail = Detail::of(pointer);
-        let is_of_forecast = ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
-        self.check_memory(detail, false)?;
+        self.snapshot_for(pointer, Detail::of(pointer), false)?.value(pointer)
+    }
+
+    /// The text at a JSON pointer of the report, or what it points to as JSON.
+    pub fn text(&self, pointer: &str) -> Result<String> {
+        self.snapshot_for(pointer, Detail::of_text(pointer), true)?.text(pointer)
+    }
+
+    /// The report of this moment with what a JSON pointer needs.
+    fn snapshot_for(&self, pointer: &str, detail: Detail, is_json: bool) -> Result<Report> {
+        let is_of_forecast = pointer.is_empty()
+            || ["/forecast", "/what_if", "/extras"].iter().any(|section| pointer.starts_with(section));
         let is_of_energy = !WITHOUT_ENERGY.iter().any(|section| pointer.starts_with(section));
-        self.snapshot(detail, is_of_forecast, is_of_energy).value(pointer)
+        self.check_memory(detail, is_json)?;
+        Ok(self.snapshot(detail, is_of_forecast, is_of_energy))
     }
 
     /// The report as text, line, json, csv, prometheus or html.
@@ -219,8 +234,7 @@ impl Tracker {
         self.snapshot(Detail::Epochs, true, true).render(format)
     }
 
-    /// The report in one line. A program may ask for it many times, so it takes no rows of epochs, and asks no other
-    /// process.
+    /// The report in one line. A program may ask for it often, so it has no rows of epochs and asks no other process.
     fn line(&self) -> Result<String> {
         let detail = Detail::Totals(None);
         self.check_memory(detail, false)?;
@@ -280,8 +294,12 @@ impl Tracker {
         }
     }
 
-    /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written, if
-    /// any.
+    /// Notes that the program that is measured has failed: its end before the planned one saves nothing.
+    pub fn fail(&self) {
+        self.parts.shared.cut_off();
+    }
+
+    /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written.
     pub fn destroy(self) -> Option<String> {
         let unwritten = self.threads.end();
         self.print_messages(false);
@@ -303,7 +321,7 @@ impl Tracker {
             self.parts.shared.await_takeover(&self.sampler, ended, deadline);
         }
         let is_open = self.is_open.load(Ordering::Relaxed);
-        if with_forecast {
+        if with_forecast && self.parts.shared.needs_history(self.parts.settings.planned, is_open || ended > 0) {
             self.parts.shared.await_history(FIRST_FORECAST_WAIT);
         }
         if is_open && with_forecast && self.parts.settings.planned > 0 {
@@ -365,7 +383,7 @@ impl Tracker {
 /// A dropped tracker ends its threads without waiting for them.
 impl Drop for Tracker {
     fn drop(&mut self) {
-        self.threads.stop();
+        self.threads.ask_to_end();
     }
 }
 

@@ -13,13 +13,16 @@ mod retry;
 mod c;
 mod connectors;
 mod cpp;
+mod dl;
 mod fortran;
 mod header;
 mod julia;
+mod languages;
 mod lua;
 mod mpi;
 mod mpi_runs;
 mod parity;
+mod python;
 
 /// The checkout.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -5,6 +5,7 @@
 
 use crate::install_tree::{checkout, command, have, pkg_config, run, scratch};
 use crate::mpi_launch::{MPICH, Mpi, OPEN_MPI, RankOutput, TOLERANCE, WARNINGS, machine, near, options, tried};
+use carbontracker::units::{self, Amount};
 use std::path::Path;
 use std::process::Command;
 
@@ -69,9 +70,12 @@ fn sums_what_was_used(mpi: &Mpi) {
         if how.contains(&"whole") {
             let head =
                 if is_net { "run of 2 ranks on 1 node\n" } else { "run of 4 ranks on 1 node, 2 of them tracked\n" };
-            let joules = format!("\n  energy  {energy:.1} J, at the facility ");
-            assert!(output.0.contains(head) && output.0.contains(&joules), "{}", output.0);
-            assert!(output.0.contains(&format!("nodes:\n  {energy:.1} J: ")), "{}", output.0);
+            // As in the library's text report.
+            let [used, facility] = [energy, 2.0 * energy].map(|joules| Amount::Energy.exact(joules));
+            let lines = format!("\n  energy  {used}\n          {facility} with PUE\n  CO2e    ");
+            assert!(output.0.contains(head) && output.0.contains(&lines), "{lines}: {}", output.0);
+            assert!(output.0.contains(&format!("nodes:\n  {used}: ")), "{}", output.0);
+            assert!(output.0.contains(&format!("\n  time    {}\n", units::duration(duration))), "{}", output.0);
         }
     }
 }
@@ -277,7 +281,7 @@ fn nodes_are_added_and_nodes_without_energy_are_reported() {
     let (status, joules, missing) = output.number(2, "/usage/energy_j");
     assert_eq!((status, joules, missing), (0, output.number(0, "/usage/energy_j").1, 1), "{}", output.0);
     assert!(
-        output.0.contains("; without 1 of the nodes, where it is unknown\n") && output.0.contains("\n  unknown: "),
+        output.0.contains(", without 1 of the nodes, where it is unknown\n") && output.0.contains("\n  unknown: "),
         "{}",
         output.0
     );

@@ -140,7 +140,10 @@ fn play(program: &mut Command, root: &Path) -> (Value, f64) {
         counters.use_energy([between, 0]);
     }
     let energy_j = player.call("value").trim().parse().unwrap();
-    let report = serde_json::from_str(&player.call("report")).unwrap();
+    let report: Value = serde_json::from_str(&player.call("report")).unwrap();
+    let components: Value = serde_json::from_str(&player.call("text")).unwrap();
+    assert_eq!(timeless(&components), timeless(&report["components"]), "{program:?}");
+    assert_eq!(player.call("rest").trim(), "8 9 10", "{program:?}: seven epochs are done");
     writeln!(player.input, "quit").unwrap();
     assert!(player.child.wait().unwrap().success());
     (report, energy_j)

@@ -106,6 +106,28 @@ fn noise_is_unknown_with_one_run_and_counts_with_more() {
 }
 
 #[test]
+fn page_has_the_verdict_first_and_bars_with_noise() {
+    let folder = Folder::new("page");
+    let a = side(&folder, "a <b>", &[3.6e6, 3.7e6, 3.5e6], 100.0);
+    let b = side(&folder, "b", &[1.8e6, 1.9e6, 1.7e6], 500.0);
+    let c = put(&folder, "c.json", &report("c", "c", None, 100.0));
+    let file = folder.0.join("compared.html");
+    let to = file.to_str().expect("UTF-8");
+    assert_eq!(printed(&["compare", &a, &b, &c, "--to", to]), "");
+    let page = fs::read_to_string(&file).expect("a page");
+    let lead = page.split("<p class=\"lead\">").nth(1).expect("a sentence");
+    assert!(lead.contains("</strong> used <strong>50 % of the energy</strong> of "), "{lead}");
+    assert!(lead.split("</p>").next().is_some_and(|lead| lead.contains("larger than the noise")), "{lead}");
+    assert!(page.find("class=\"lead\"") < page.find("<table"), "the verdict comes first");
+    assert!(page.contains("a &lt;b&gt;") && !page.contains("<b>") && !page.contains("<script"), "{page}");
+    assert!(page.contains("energy, kWh") && page.contains("1.00 ± 0.028"), "{page}");
+    // Energy, time and energy an epoch of both sides that have repeated runs.
+    assert_eq!(page.matches("<i class=\"noise\"").count(), 6, "{page}");
+    assert!(page.contains("c</strong> took <strong>1.00 times the time</strong>"), "energy of c is unknown: {page}");
+    assert_eq!(command(&["compare", &a, &b, "--to", "compared.txt"]).status.code(), Some(2));
+}
+
+#[test]
 fn runs_are_grouped_by_name_or_folder() {
     let folder = Folder::new("groups");
     let names = ["a", "b", "a", "c"];

@@ -113,6 +113,8 @@ fn unreadable_counter_comes_with_the_fix() {
     }
     assert_eq!(output.status.code(), Some(3), "{printed}{why}");
     assert!(printed.contains("sudo chmod a+r /sys/class/powercap/*/energy_uj"), "{printed}");
+    let fix = format!("fix: sudo {PROGRAM} doctor --fix");
+    assert!(printed.lines().any(|line| line.trim() == fix), "one command to copy: {printed}");
     assert!(printed.contains("hardware energy counters cannot be read"), "{printed}");
     assert!(printed.contains("no  powercap") && printed.contains("may not read 1"), "{printed}");
 }

@@ -7,6 +7,7 @@ use crate::staging::{Staged, Watts, sunny};
 use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::report::html;
 use carbontracker::tracker::Tracker;
+use carbontracker::units::ErrorBand;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fs;
@@ -129,6 +130,49 @@ fn pages_can_be_looked_at() {
         fs::write(dir.join(format!("{name}.html")), page).unwrap();
         fs::write(dir.join(format!("{name}.json")), report.to_string()).unwrap();
     }
+    let runs = rare_runs();
+    for ((name, _), page) in runs.iter().zip(pages(&runs)) {
+        fs::write(dir.join(format!("{name}.html")), page).unwrap();
+    }
+    fs::write(dir.join("sweep.html"), html::page(&sweep())).unwrap();
+}
+
+/// Runs that are long, estimated, without epochs, or killed and resumed.
+fn rare_runs() -> Vec<(&'static str, Value)> {
+    let kilowatt: Watts = |at| 950.0 + 60.0 * (at / 70_000.0).sin();
+    let sixteen = (0..16).map(|_| (DeviceKind::Gpu, "NVIDIA H100 80GB HBM3", kilowatt)).collect();
+    let long = Staged {
+        name: "41 days and 16 MWh",
+        options: "epochs=1200 location=DK pue=1.3 price=0.32EUR",
+        epochs: 1000,
+        epoch_s: |n| 3500.0 + (n * 37 % 11) as f64 * 10.0,
+        devices: sixteen,
+        ..Staged::default()
+    };
+    let cpu = vec![(DeviceKind::Cpu, "AMD EPYC 7763", (|at| 120.0 + 40.0 * (at / 40.0).sin()) as Watts)];
+    let rough = |_| Some(ErrorBand { low: 0.5, high: 2.0 });
+    let estimate = Staged { name: "estimate", devices: cpu.clone(), error: rough, ..Staged::default() };
+    let program = Staged { options: "epochs=1 location=FR", epochs: 1, epoch_s: |_| 814.0, ..Staged::default() };
+    let resumed = Staged { options: "epochs=20 location=IN", devices: cpu, ..Staged::default() };
+    let mut resumed = resumed.json();
+    resumed["run"]["resumed"] = json!({"times": 2, "lost_epochs": 1, "lost_s": 63.0, "lost_j": 7_560.0});
+    resumed["run"]["state"] = json!("unfinished");
+    vec![("long", long.json()), ("estimate", estimate.json()), ("program", program.json()), ("resumed", resumed)]
+}
+
+/// 200 runs of four settings.
+fn sweep() -> Vec<Value> {
+    let one = Staged { epochs: 3, options: "epochs=3 location=DK", ..Staged::default() }.json();
+    let run = |n: usize| {
+        let (mut run, size) = (one.clone(), 1.0 + (n * 7919 % 101) as f64 / 200.0 + (n % 4) as f64);
+        run["run"]["id"] = json!(n.to_string());
+        run["run"]["name"] = json!(format!("resnet50/lr=1e-{}", n % 4 + 2));
+        for field in ["energy_j", "facility_energy_kwh", "co2eq_g", "duration_s"] {
+            run["usage"][field] = json!(run["usage"][field].as_f64().unwrap() * size);
+        }
+        run
+    };
+    (0..200).map(run).collect()
 }
 
 #[test]
@@ -173,7 +217,7 @@ fn numbers_on_the_page_are_those_of_the_report() {
 /// Every page on a small and a large screen, light and dark.
 #[test]
 fn pages_fit_their_screen_and_can_be_read() {
-    let runs = runs();
+    let runs: Vec<_> = runs().into_iter().chain(rare_runs()).collect();
     let pages = pages(&runs);
     for sight in [Sight::WIDE, Sight::NARROW, Sight { is_dark: true, ..Sight::NARROW }] {
         let Some(seen) = see(&pages, sight) else { return };
@@ -251,7 +295,7 @@ fn charts_appear_if_there_is_data() {
         drawn,
         [
             "xx.x...ten",
-            "xx.....one",
+            "x......one",
             "xx.x.xxhourly",
             "xx.x...many",
             "xx.x...gpus",

@@ -3,7 +3,7 @@
 use crate::fake_machine::Machine;
 use crate::retry::{say, wait_until};
 use crate::run_files::Folder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -207,6 +207,10 @@ fn dashboard_queries_metrics_that_exist() {
     let variables: Vec<&str> =
         board["templating"]["list"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
     assert_eq!(variables, ["datasource", "name", "host", "run"]);
+    let queries = board["templating"]["list"].as_array().unwrap().iter().filter(|one| one["type"] == "query");
+    for from in queries.chain(board["panels"].as_array().unwrap()) {
+        assert_eq!(from["datasource"], json!({"type": "prometheus", "uid": "${datasource}"}), "{from}");
+    }
     let (mut rules, mut taken, mut ids) =
         ("groups:\n- name: dashboard\n  rules:\n".to_owned(), Vec::new(), BTreeSet::new());
     for panel in board["panels"].as_array().unwrap() {

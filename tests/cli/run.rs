@@ -205,6 +205,20 @@ fn status_comes_at_the_chosen_interval_or_not_at_all() {
     assert_eq!(output(&["--status", "1ms"], &["true"]).status.code(), Some(2));
 }
 
+/// The program's second line takes a second, and a status is due in it.
+#[test]
+fn status_is_never_within_a_line_of_the_program() {
+    let script = "echo epoch; printf 'loss '; sleep 1.2; echo 0.5; sleep 0.6; printf end";
+    let options = ["--mark", "epoch", "--status", "100ms", "-o", "sim_cpu=x:100"];
+    let line = format!("exec '{PROGRAM}' run \"$@\" 2>&1");
+    let words = [&options[..], &["--", "sh", "-c", script]].concat();
+    let output = Command::new("sh").args(["-c", &line, "sh"]).args(words).output().expect("it starts");
+    let shown = text(&output.stdout);
+    assert!(shown.lines().any(|line| line == "loss 0.5"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("carbontracker: ")), "the status comes after the line: {shown}");
+    assert!(shown.lines().any(|line| line == "end"), "the report has lines of its own: {shown}");
+}
+
 #[test]
 fn misplaced_marks_are_reported() {
     let at_end = "echo epoch; sleep 3; echo epoch";

@@ -185,6 +185,69 @@ fn control_c_reaches_the_program_once() {
     assert_eq!(terminal.wait().unwrap().code(), Some(5));
 }
 
+/// What a terminal shows of a command line, with keys to type and a wait for each text to appear after the one before.
+struct Typed {
+    terminal: Child,
+    keys: std::process::ChildStdin,
+    shown: std::sync::Arc<std::sync::Mutex<String>>,
+    read: usize,
+}
+
+impl Typed {
+    fn new(line: &str) -> Typed {
+        let mut terminal = Command::new("script")
+            .args(["-q", "-e", "-c", line, "/dev/null"])
+            .envs([("SHELL", "/bin/bash"), ("TERM", "xterm")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script, of bsdutils");
+        let (keys, mut output) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+        let shown = std::sync::Arc::<std::sync::Mutex<String>>::default();
+        let copy = std::sync::Arc::clone(&shown);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Some(length) = std::io::Read::read(&mut output, &mut buffer).ok().filter(|length| *length > 0) {
+                copy.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..length]));
+            }
+        });
+        Typed { terminal, keys, shown, read: 0 }
+    }
+
+    /// Waits for a text. Returns what was shown before it.
+    fn until(&mut self, text: &str) -> String {
+        let rest = || self.shown.lock().unwrap()[self.read..].to_owned();
+        let start = Instant::now();
+        while !rest().contains(text) {
+            assert!(start.elapsed() < PATIENCE, "{text:?} after {:?}", rest());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let before = rest().split(text).next().unwrap().to_owned();
+        self.read += before.len() + text.len();
+        before
+    }
+}
+
+/// Ctrl-Z gives the shell a whole terminal, and fg takes the last row again.
+#[test]
+fn stopped_command_gives_the_terminal_back() {
+    const RESERVED: &str = "\x1b[1;29r";
+    const WHOLE: &str = "\x1b[r";
+    let go = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("row-{}", std::process::id()));
+    let script = format!("until rm '{}' 2>/dev/null; do sleep 0.05; done", go.display());
+    let run = format!("'{PROGRAM}' run --status 100ms -o 'sim_cpu=X:50 job=off log_dir=off' -- sh -c \"{script}\"");
+    let mut shell = Typed::new(&format!("set -m; stty rows 30 cols 90; {run}; echo stopped; fg; echo over"));
+    shell.until(RESERVED);
+    shell.keys.write_all(b"\x1a").unwrap();
+    let before = shell.until("stopped");
+    assert!(before.rfind(WHOLE) > before.rfind(RESERVED), "{before:?}");
+    shell.until(RESERVED);
+    std::fs::write(&go, "").unwrap();
+    let before = shell.until("over");
+    assert!(before.rfind(WHOLE) > before.rfind(RESERVED), "{before:?}");
+    assert!(shell.terminal.wait().unwrap().success());
+}
+
 #[test]
 fn no_process_is_left_behind() {
     let job = Job::start(&["--mark", "x"], "echo $$; exec sleep 60");

@@ -16,7 +16,11 @@ pub const KEY: &str = "a-very-secret-key";
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn request(path: &str) -> HttpRequest {
-    HttpRequest { path: path.into(), headers: vec![("auth-token", Secret(KEY.into()))], ..HttpRequest::default() }
+    HttpRequest {
+        path: path.into(),
+        headers: vec![("auth-token".into(), Secret(KEY.into()))],
+        ..HttpRequest::default()
+    }
 }
 
 pub fn limits(whole: Duration) -> HttpLimits {
@@ -153,7 +157,7 @@ fn unreachable_servers_have_different_failures() {
     // Without certificates nothing is sent. A name server may also not answer.
     assert!(matches!(unknown, HttpFailure::Dns | HttpFailure::TimedOut | HttpFailure::NoCertificates), "{unknown:?}");
     let mut newline = request("/");
-    newline.headers = vec![("auth-token", Secret("two\nlines".into()))];
+    newline.headers = vec![("auth-token".into(), Secret("two\nlines".into()))];
     assert_eq!(ask(&refused_url(), &newline, &HttpLimits::default()), Err(HttpFailure::Key));
     assert_eq!(get("http://grid.invalid"), Err(HttpFailure::Plain));
 }

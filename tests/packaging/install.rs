@@ -47,6 +47,11 @@ fn files_for_users_of_each_language_are_installed() {
         "share/fish/vendor_completions.d/ctrack.fish",
         "share/doc/carbontracker/packaging/grafana/carbontracker.json",
         "include/carbontracker.h",
+        "include/carbontracker_dl.h",
+        "share/carbontracker/lua/carbontracker-0.1.0-1.rockspec",
+        "share/carbontracker/lua/carbontracker/core.c",
+        "share/carbontracker/lua/LICENSE",
+        "share/julia/dev/CarbonTracker/LICENSE",
         "lib/libcarbontracker.a",
         "lib/libcarbontracker.so",
         "lib/libcarbontracker.so.0",
@@ -63,7 +68,7 @@ fn files_for_users_of_each_language_are_installed() {
     let names: BTreeSet<_> = installed.iter().filter_map(|path| path.file_name()).collect();
     let is_for_users = |path: &Path| {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let is_header = ["h", "hpp", "f90", "jl", "lua"].contains(&ending);
+        let is_header = ["h", "hpp", "f90", "jl", "lua", "py"].contains(&ending);
         is_header
             && !path.components().any(|part| matches!(part.as_os_str().to_str(), Some("test" | "tests" | "relink")))
     };

@@ -53,6 +53,7 @@ module carbontracker
       type(c_ptr) :: handle = c_null_ptr
       type(c_ptr) :: owner = c_null_ptr  ! address of the tracker that ends the run; null after a copy
       type(shared_run), pointer :: before => null()
+      integer :: looped = 0  ! the epoch that next_epoch began last; 0: none
    end type shared_run
 
    type(shared_run), pointer, save :: latest => null()
@@ -67,22 +68,24 @@ module carbontracker
       procedure :: epoch_end
       procedure :: epoch_cancel
       procedure :: next_epoch
-      generic :: progress => progress_int32, progress_int64
+      procedure :: epochs_done
+      generic :: progress => progress_int32, progress_int64, progress_mixed, progress_mixed_too
       procedure :: run_progress
       procedure :: value => value_of
+      procedure :: text => text_of
       procedure :: report
       procedure :: message
       procedure :: stop => stop_run
       procedure :: handle => handle_of
       generic :: assignment(=) => share
-      procedure, private :: progress_int32, progress_int64, share
+      procedure, private :: progress_int32, progress_int64, progress_mixed, progress_mixed_too, share
       final :: release
    end type tracker
 
    !> One option for `start`, with a leading blank: `'epochs=10'//option('location', zone)//option('pue', 1.2)`.
    !> A text is quoted and loses its trailing blanks; a blank text gives no option. Numbers keep all digits.
    interface option
-      module procedure option_text, option_int32, option_int64, option_real32, option_real64
+      module procedure option_text, option_texts, option_int32, option_int64, option_real32, option_real64
    end interface option
 
    interface  ! carbontracker.h
@@ -125,6 +128,15 @@ module carbontracker
          character(kind=c_char), intent(in) :: pointer(*)
          real(c_double), intent(inout) :: out
       end function ct_value
+
+      integer(c_int32_t) function ct_text(handle, pointer, buffer, cap, needed) bind(c)
+         import
+         type(c_ptr), value :: handle
+         character(kind=c_char), intent(in) :: pointer(*)
+         character(kind=c_char), intent(inout) :: buffer(*)
+         integer(c_size_t), value :: cap
+         integer(c_size_t), intent(inout) :: needed
+      end function ct_text
 
       integer(c_int32_t) function ct_report(handle, format, buffer, cap, needed) bind(c)
          import
@@ -226,10 +238,10 @@ contains
    end subroutine epoch_cancel
 
    !> For a loop over `epochs` epochs in which CYCLE leaves no epoch open: ends the epoch `epoch` and begins the next
-   !> one. Returns .false. after the last. Set `epoch` to 0 first. `stat` is the status of the end, or of the begin if
-   !> that is 0.
+   !> one. Returns .false. after the last. Set `epoch` first: to 0, or to the epochs that a resumed run has done. `stat`
+   !> is the status of the end, or of the begin if that is 0.
    !>
-   !>     epoch = 0
+   !>     epoch = run%epochs_done()  ! 0 in a new run
    !>     do while (run%next_epoch(epoch, 10))
    !>        call train()
    !>     end do
@@ -240,20 +252,30 @@ contains
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
       integer(c_int32_t) :: status, begun
+      logical :: goes_on
       status = ct_ok
-      if (epoch > 0) status = ct_epoch_end(handle_of(self))
+      goes_on = .false.
+      if (associated(self%run)) goes_on = epoch > 0 .and. self%run%looped == epoch
+      if (goes_on) status = ct_epoch_end(handle_of(self))
       next_epoch = epoch < epochs
       if (next_epoch) then
          epoch = epoch + 1
          begun = ct_epoch_begin(handle_of(self))
-         if (begun == ct_estate .and. epoch == 1) then  ! EXIT left an earlier loop
+         if (begun == ct_estate .and. .not. goes_on) then  ! EXIT left an earlier loop
             begun = ct_epoch_cancel(handle_of(self))
             begun = ct_epoch_begin(handle_of(self))
          end if
          if (status == ct_ok) status = begun
       end if
+      if (associated(self%run)) self%run%looped = merge(epoch, 0, next_epoch)
       call pass_status(status, stat, errmsg)
    end function next_epoch
+
+   !> The number of epochs that the run has done, with those of earlier attempts; 0 for a disabled tracker.
+   integer function epochs_done(self)
+      class(tracker), intent(in) :: self
+      epochs_done = int(self%value('/run/epochs_done', 0.0_c_double))
+   end function epochs_done
 
    subroutine progress_int32(self, done, total, stat, errmsg)
       class(tracker), intent(in) :: self
@@ -262,6 +284,25 @@ contains
       character(*), intent(inout), optional :: errmsg
       call self%progress(int(done, int64), int(total, int64), stat, errmsg)
    end subroutine progress_int32
+
+   ! A 64-bit counter of a loop and a literal are the usual pair.
+   subroutine progress_mixed(self, done, total, stat, errmsg)
+      class(tracker), intent(in) :: self
+      integer(int64), intent(in) :: done
+      integer(int32), intent(in) :: total
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      call self%progress(done, int(total, int64), stat, errmsg)
+   end subroutine progress_mixed
+
+   subroutine progress_mixed_too(self, done, total, stat, errmsg)
+      class(tracker), intent(in) :: self
+      integer(int32), intent(in) :: done
+      integer(int64), intent(in) :: total
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      call self%progress(int(done, int64), total, stat, errmsg)
+   end subroutine progress_mixed_too
 
    !> Sets the progress of the open epoch: `done` of `total` batches or time steps. It costs as little as a store; call
    !> it as often as you like. If `epochs` is set, a forecast is available from 5 % of the first epoch on.
@@ -288,9 +329,9 @@ contains
    end subroutine run_progress
 
    !> One number of the JSON report by its JSON Pointer: '/usage/energy_j', '/forecast/energy_j/high',
-   !> '/epochs/3/duration_s' (the fourth). For an unknown number it returns `default`, or -1, which no known number is;
-   !> `stat` is then `ct_enoent`, or `ct_disabled` for a disabled tracker. It waits up to 1 s for the last epoch's
-   !> reading.
+   !> '/epochs/3/duration_s' (the fourth), '/epochs/length' (their number). For an unknown number it returns `default`,
+   !> or -1, which no known number is; `stat` is then `ct_enoent`, or `ct_disabled` for a disabled tracker. `ct_einval`:
+   !> no report has a value at this pointer. It waits up to 1 s for the last epoch's reading.
    real(c_double) function value_of(self, pointer, default, stat, errmsg)
       class(tracker), intent(in) :: self
       character(*), intent(in) :: pointer
@@ -307,6 +348,24 @@ contains
       end if
       call pass_status(status, stat, errmsg)
    end function value_of
+
+   !> One value of the JSON report by its JSON Pointer: a text as it is, such as '/intensity/zone' or '/notes/0'; anything
+   !> else as JSON, such as '/components'. An unknown value is an empty text; `stat` is then `ct_enoent`. `ct_einval`: no
+   !> report has a value at this pointer. Call it on one thread at a time, as `report`.
+   function text_of(self, pointer, stat, errmsg) result(text)
+      class(tracker), intent(in) :: self
+      character(*), intent(in) :: pointer
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      character(:), allocatable :: text
+      integer(c_int32_t) :: status
+      call fetch(self, status, text, pointer=trim(pointer)//c_null_char)
+      if (status == ct_enoent .and. .not. present(stat)) then  ! the text shows it
+         if (present(errmsg)) errmsg = 'the report has no such value, or it is unknown'
+         return
+      end if
+      call pass_status(status, stat, errmsg)
+   end function text_of
 
    !> The report as 'text', 'json', 'csv' (a row per epoch), 'prometheus' or 'html'. It has no last newline: PRINT adds
    !> one. It is empty for a disabled tracker. It waits up to 1 s for the last epoch's reading. Call it on one thread at
@@ -398,12 +457,12 @@ contains
       latest => self%run
    end subroutine own
 
-   !> Gets the report in this format, or without a format the oldest message. The text may have any length.
-   subroutine fetch(self, status, text, format)
+   !> Gets the report in this format, the value at this pointer, or the oldest message. The text may have any length.
+   subroutine fetch(self, status, text, format, pointer)
       class(tracker), intent(in) :: self
       integer(c_int32_t), intent(out) :: status
       character(:), allocatable, intent(out) :: text
-      character(*), intent(in), optional :: format
+      character(*), intent(in), optional :: format, pointer
       integer(c_size_t) :: cap, needed
       needed = 4096
       do
@@ -412,6 +471,8 @@ contains
          allocate (character(cap) :: text)
          if (present(format)) then
             status = ct_report(handle_of(self), format, text, cap, needed)
+         else if (present(pointer)) then
+            status = ct_text(handle_of(self), pointer, text, cap, needed)
          else
             status = ct_message(handle_of(self), text, cap, needed)
          end if
@@ -483,6 +544,20 @@ contains
       end do
       text(at + 1:at + 1) = "'"
    end function option_text
+
+   !> A list: the texts without trailing blanks, with commas between them.
+   pure function option_texts(key, values) result(text)
+      character(*), intent(in) :: key, values(:)
+      character(len(key) + 2*size(values)*(len(values) + 1) + 4) :: text
+      character(size(values)*(len(values) + 1)) :: joined
+      integer :: i
+      joined = ''
+      do i = 1, size(values)
+         if (i == 1) joined = values(1)
+         if (i > 1) joined = trim(joined)//','//values(i)
+      end do
+      text = option_text(key, joined)
+   end function option_texts
 
    pure function option_int32(key, value) result(text)
       character(*), intent(in) :: key

@@ -24,7 +24,8 @@ module CarbonTracker
 using Libdl
 
 export Tracker, CarbonError
-export epoch!, epoch_begin!, epoch_end!, epoch_cancel!, progress!, run_progress!, epochs, batches
+export @epoch, epoch!, epoch_begin!, epoch_end!, epoch_cancel!, progress!, run_progress!
+export epochs, remaining, batches
 export report, usage, forecast, messages, over_budget
 export batch_callback, fluxtraining_callback
 
@@ -33,5 +34,6 @@ include("tracker.jl")
 include("loops.jl")
 include("report.jl")
 include("json.jl")
+include("precompile.jl")
 
 end

@@ -45,18 +45,6 @@ function json_object(io::IO)
     return NamedTuple{Tuple(names)}(Tuple(values))
 end
 
-# One member of an object, or nothing. It does not read the rest of the text.
-function json_member(text::AbstractString, sought::Symbol)
-    io, found = IOBuffer(text), Ref{Any}(nothing)
-    each_item(io, '}') do
-        name, found[] = json_pair(io)
-        name == sought && return false
-        found[] = nothing
-        return true
-    end
-    return found[]
-end
-
 function json_array(io::IO)
     items = Any[]
     each_item(io, ']') do

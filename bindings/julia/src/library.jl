@@ -26,6 +26,7 @@ mutable struct Library
     ct_progress::Ptr{Cvoid}
     ct_run_progress::Ptr{Cvoid}
     ct_value::Ptr{Cvoid}
+    ct_text::Ptr{Cvoid}
     ct_report::Ptr{Cvoid}
     ct_message::Ptr{Cvoid}
     ct_destroy::Ptr{Cvoid}

@@ -76,17 +76,55 @@ propagates unchanged.
     loss = epoch!(tracker) do
         train_one_epoch()
     end
+
+A `do` block is a closure: Julia boxes each variable of the enclosing scope that it assigns, and such a loop
+becomes slow. [`@epoch`](@ref) and [`epochs`](@ref) make no closure.
 """
 function epoch!(f, tracker::Tracker)
     epoch_begin!(tracker)
     value = try
         f()
     catch
-        tracker.begun_by == BY_NONE || cancel_epoch(tracker) # a failure to cancel must not hide the user's exception
+        cancel_if_open(tracker)
         rethrow()
     end
     end_if_open(tracker)
     return value
+end
+
+# After an exception of the user, which a failure to cancel must not hide.
+function cancel_if_open(tracker::Tracker)
+    tracker.begun_by == BY_NONE || cancel_epoch(tracker)
+    return
+end
+
+"""
+    @epoch tracker expression
+
+Runs the expression as an epoch and has its value, as [`epoch!`](@ref). It makes no closure, so the
+expression may assign variables of the enclosing scope at no cost:
+
+    @epoch tracker for batch in batches(tracker, loader)
+        total += train!(model, batch)
+    end
+
+If it throws, the epoch is cancelled. `break`, `continue` or `return` out of the expression leave the epoch
+open; the next begin then fails.
+"""
+macro epoch(tracker, expression)
+    quote
+        let tracker = $(esc(tracker))
+            epoch_begin!(tracker)
+            value = try
+                $(esc(expression))
+            catch
+                cancel_if_open(tracker)
+                rethrow()
+            end
+            end_if_open(tracker)
+            value
+        end
+    end
 end
 
 """
@@ -111,9 +149,10 @@ function progress!(tracker::Tracker, done::Integer, total::Integer)
 end
 
 function mark_progress(tracker::Tracker, done::Integer, total::Integer)
-    # Both are unsigned in C. A negative number becomes an invalid pair, with `done` above `total`.
-    done, total = done < 0 ? (1, 0) : (done, max(total, 0))
-    call(ptr) = ccall(lib.ct_progress, Int32, (Ptr{Cvoid}, UInt64, UInt64), ptr, done, total)
+    # Both are unsigned in C. A negative number becomes an invalid pair, with `done` above `total`. They have new names:
+    # Julia boxes a variable that is assigned again and captured.
+    marked, all = done < 0 ? (UInt64(1), UInt64(0)) : (UInt64(done), UInt64(max(total, 0)))
+    call(ptr) = ccall(lib.ct_progress, Int32, (Ptr{Cvoid}, UInt64, UInt64), ptr, marked, all)
     return attempt(call, tracker)
 end
 
@@ -127,8 +166,8 @@ the end. `total` may change. Returns whether the run passes a budget, as [`over_
 `done` that is less than before is ignored.
 """
 function run_progress!(tracker::Tracker, done::Real, total::Real)
-    done, total = Float64(done), Float64(total)
-    call(ptr) = ccall(lib.ct_run_progress, Int32, (Ptr{Cvoid}, Float64, Float64), ptr, done, total)
+    work, all = Float64(done), Float64(total)
+    call(ptr) = ccall(lib.ct_run_progress, Int32, (Ptr{Cvoid}, Float64, Float64), ptr, work, all)
     tracker.is_over_budget = check(attempt(call, tracker)) == CT_OVER_BUDGET
     return tracker.is_over_budget
 end
@@ -139,13 +178,18 @@ function mark_if_open(tracker::Tracker, done::Integer, total::Integer)
     return
 end
 
-# An iterator over the items of another one, with marks between the items.
-abstract type Marked end
+# An iterator over the items of another one, with marks between the items. It has their number, shape and type.
+abstract type Marked{T} end
 
-Base.IteratorSize(::Type{<:Marked}) = Base.SizeUnknown()
-Base.IteratorEltype(::Type{<:Marked}) = Base.EltypeUnknown()
+Base.IteratorSize(::Type{<:Marked{T}}) where {T} = Base.IteratorSize(T)
+Base.IteratorEltype(::Type{<:Marked{T}}) where {T} = Base.IteratorEltype(T)
+Base.eltype(::Type{<:Marked{T}}) where {T} = eltype(T)
+Base.length(marked::Marked) = length(marked.items)
+Base.size(marked::Marked, dimensions...) = size(marked.items, dimensions...)
+Base.axes(marked::Marked) = axes(marked.items)
+Base.show(io::IO, marked::Marked{T}) where {T} = print(io, nameof(typeof(marked)), "(", nameof(T), ")")
 
-struct Epochs{T} <: Marked
+struct Epochs{T} <: Marked{T}
     tracker::Tracker
     items::T
 end
@@ -169,6 +213,21 @@ one. The notes of the report count these cancellations, and a message reports th
 epochs(tracker::Tracker, n::Integer) = Epochs(tracker, Base.OneTo(n))
 epochs(tracker::Tracker, items) = Epochs(tracker, items)
 
+"""
+    remaining(tracker, n)
+
+Iterates as [`epochs`](@ref), from the epoch after those that earlier attempts of the run have done, up to
+`n`. In a run without the option `resume` these are all `n`:
+
+    tracker = Tracker(epochs = 100, resume = "logs")
+    for epoch in remaining(tracker, 100)   # 43:100 if 42 epochs are done
+        train_one_epoch()
+    end
+"""
+remaining(tracker::Tracker, n::Integer) = Epochs(tracker, epochs_done(tracker)+1:Int(n))
+
+epochs_done(tracker::Tracker) = Int(get(tracker, "/run/epochs_done", 0))
+
 Base.iterate(epochs::Epochs) = next_epoch(epochs.tracker, iterate(epochs.items))
 function Base.iterate(epochs::Epochs, state)
     end_if_open(epochs.tracker)
@@ -180,7 +239,7 @@ function next_epoch(tracker::Tracker, next)
     return next
 end
 
-struct Batches{T} <: Marked
+struct Batches{T} <: Marked{T}
     tracker::Tracker
     items::T
     total::Int

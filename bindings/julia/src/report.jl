@@ -5,9 +5,10 @@
     get(tracker, pointer, default)
 
 One number of the report by its JSON Pointer: `tracker["/usage/energy_j"]`,
-`tracker["/forecast/energy_j/high"]`, `tracker["/epochs/0/duration_s"]` (JSON counts from 0). If the
-number is unknown or does not exist, the result is `nothing` or the default. It waits up to 1 s for
-the last epoch's reading.
+`tracker["/forecast/energy_j/high"]`, `tracker["/epochs/0/duration_s"]` (JSON counts from 0),
+`tracker["/epochs/length"]` (the number of a list's entries). If the number is unknown or does not exist
+yet, the result is `nothing` or the default. It waits up to 1 s for the last epoch's reading. Throws
+[`CarbonError`](@ref) for a pointer that no report has.
 """
 Base.getindex(tracker::Tracker, pointer::AbstractString) = get(tracker, pointer, nothing)
 
@@ -23,6 +24,24 @@ function Base.get(tracker::Tracker, pointer::AbstractString, default)
     (status == CT_ENOENT || status == CT_DISABLED) && return default
     check(status)
     return number[]
+end
+
+"""
+    tracker[pointer, String] -> Union{String, Nothing}
+
+One value of the report by its JSON Pointer: a text as it is, such as `tracker["/intensity/zone", String]`;
+anything else as JSON, such as `tracker["/components", String]`. If the value is unknown or does not exist
+yet, the result is `nothing`. Throws [`CarbonError`](@ref) for a pointer that no report has.
+"""
+function Base.getindex(tracker::Tracker, pointer::AbstractString, ::Type{String})
+    name = String(pointer)
+    return GC.@preserve name begin
+        chosen = Base.unsafe_convert(Cstring, name)
+        take_text(tracker) do ptr, buffer, size, needed
+            @gc_safe ccall(lib.ct_text, Int32, (Ptr{Cvoid}, Cstring, Ptr{UInt8}, Csize_t, Ptr{Csize_t}),
+                           ptr, chosen, buffer, size, needed)
+        end
+    end
 end
 
 """
@@ -60,7 +79,7 @@ end
 The usage of the run so far: the section `usage` of the report, with `duration_s`, `energy_j`,
 `co2eq_g` and more. A pointer is faster for a single number: `tracker["/usage/energy_j"]`.
 """
-usage(tracker::Tracker) = section(tracker, :usage)
+usage(tracker::Tracker) = section(tracker, "/usage")
 
 """
     forecast(tracker) -> Union{NamedTuple, Nothing}
@@ -70,11 +89,11 @@ The forecast of the whole run: the section `forecast` of the report, with `value
 `nothing` as long as there is no forecast. A forecast needs the option `epochs`, or
 [`run_progress!`](@ref).
 """
-forecast(tracker::Tracker) = section(tracker, :forecast)
+forecast(tracker::Tracker) = section(tracker, "/forecast")
 
-function section(tracker::Tracker, name::Symbol)
-    text = report(tracker, :json)
-    return isempty(text) ? nothing : json_member(text, name)
+function section(tracker::Tracker, pointer::AbstractString)
+    text = tracker[pointer, String]
+    return text === nothing ? nothing : json(text)
 end
 
 """

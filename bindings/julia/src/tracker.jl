@@ -181,3 +181,17 @@ function Base.show(io::IO, tracker::Tracker)
     state = is_copy(tracker) ? "a copy, closed" : isopen(tracker) ? "open" : "closed or disabled"
     print(io, "CarbonTracker.Tracker(", state, ")")
 end
+
+# At the prompt and in a notebook, an open tracker shows its report.
+function Base.show(io::IO, ::MIME"text/plain", tracker::Tracker)
+    isopen(tracker) ? print(io, chomp(report(tracker))) : show(io, tracker)
+    return
+end
+
+function Base.show(io::IO, ::MIME"text/html", tracker::Tracker)
+    isopen(tracker) || return print(io, "<p>", tracker, "</p>")
+    page = replace(replace(report(tracker, :html), "&" => "&amp;"), "\"" => "&quot;")
+    # A page has styles of its own, so it stands in a frame.
+    print(io, "<iframe title=\"carbontracker\" style=\"width:100%;height:40em;border:0\" srcdoc=\"", page, "\"></iframe>")
+    return
+end

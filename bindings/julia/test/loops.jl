@@ -56,6 +56,23 @@ end
         @test done == 3
     end
 
+    @testset "a macro" begin
+        done, = tracked() do tracker
+            total = 0
+            for pass in 1:3
+                @test (@epoch tracker begin
+                    total += pass
+                    total
+                end) == total
+            end
+            @test total == 6
+            failure, trace = thrown(() -> @epoch tracker explode_in_epoch([1]))
+            @test failure isa BoundsError && occursin("explode_in_epoch", as_text(trace))
+            @test (@epoch tracker (epoch_end!(tracker); 4)) == 4
+        end
+        @test done == 4
+    end
+
     @testset "an exception leaves the tracker closed" begin
         kept = Ref{Tracker}()
         failure, trace = thrown() do
@@ -74,6 +91,14 @@ end
             @test [item for item in epochs(tracker, (:a, :b))] == [:a, :b]
         end
         @test done == 5
+        simulated() do tracker
+            matrix = [1 2; 3 4]
+            @test length(epochs(tracker, 3)) == 3 && eltype(epochs(tracker, 3)) == Int
+            @test length(batches(tracker, matrix)) == 4 && size(batches(tracker, matrix)) == (2, 2)
+            @test eltype(batches(tracker, ["a"])) == String && collect(batches(tracker, matrix)) == matrix
+            @test Base.IteratorSize(batches(tracker, (i for i in 1:3 if i > 1))) == Base.SizeUnknown()
+            @test length(sprint(show, batches(tracker, zeros(1000)))) < 40
+        end
         # After break or an exception, the next epoch cancels the open one.
         done, = tracked() do tracker
             for epoch in epochs(tracker, 3)
@@ -183,6 +208,49 @@ end
         end
         @test done == 3
         @test_throws ArgumentError batch_callback(Tracker(nothing), 0)
+    end
+
+    @testset "a resumed run does the remaining epochs" begin
+        mktempdir() do folder
+            options = (epochs = 5, resume = folder, name = "part")
+            done = simulated(tracker -> foreach(identity, epochs(tracker, 2)); options...)
+            simulated(; options...) do tracker
+                @test [epoch for epoch in remaining(tracker, 5)] == [3, 4, 5]
+                @test epochs_done(tracker) == 5 && isempty(remaining(tracker, 5))
+            end
+        end
+        @test [epoch for epoch in remaining(Tracker(nothing), 2)] == [1, 2]
+    end
+
+    # The body of a user's loop is in a function, as Julia's manual advises.
+    function mark_often(tracker, n)
+        for step in 1:n
+            epoch_begin!(tracker)
+            progress!(tracker, step, n)
+            epoch_end!(tracker)
+            run_progress!(tracker, step, n)
+        end
+    end
+
+    function sum_in_epochs(tracker, items)
+        total = 0.0
+        for _ in epochs(tracker, 2), item in batches(tracker, items)
+            total += item
+        end
+        @epoch tracker for item in items
+            total += item
+        end
+        return total
+    end
+
+    @testset "marks allocate nothing" begin
+        simulated() do tracker
+            items = collect(1.0:1000.0)
+            @test sum_in_epochs(tracker, items) == 3 * sum(items)
+            mark_often(tracker, 1)
+            @test (@allocated mark_often(tracker, 1000)) == 0
+            @test (@allocated sum_in_epochs(tracker, items)) <= 256 # the iterators, once
+        end
     end
 
     @testset "budgets" begin

@@ -8,7 +8,14 @@
 
         @testset "numbers" begin
             @test tracker["/usage/energy_j"] isa Float64
-            @test tracker["/nothing/here"] === nothing && tracker[""] === nothing
+            @test tracker["/epochs/7/energy_j"] === nothing && tracker[""] === nothing
+            @test tracker["/epochs/length"] == 2
+            @test tracker["/run/name", String] == "played" && tracker["/run/job", String] === nothing
+            @test startswith(tracker["/components", String], "[{")
+            failure, = thrown(() -> tracker["/usage/enrgy_j"])
+            @test failure isa CarbonError && occursin("did you mean /usage/energy_j?", failure.message)
+            failure, = thrown(() -> tracker["run/name", String])
+            @test failure isa CarbonError && occursin("did you mean /run/name?", failure.message)
             @test tracker[SubString("/epochs/1/index!", 1, 15)] == 1
             @test tracker["/epochs/2/index"] === nothing
             @test_throws ArgumentError tracker["/a\0b"]
@@ -36,6 +43,16 @@
             failure, = thrown(() -> report(tracker, :pdf))
             @test failure isa CarbonError && occursin("pdf", failure.message)
         end
+    end
+
+    @testset "at the prompt and in a notebook" begin
+        simulated(name = "<shown>") do tracker
+            @test occursin("<shown>: ", repr(MIME("text/plain"), tracker))
+            page = repr(MIME("text/html"), tracker)
+            @test startswith(page, "<iframe") && count(==('"'), page) % 2 == 0 && occursin("&amp;lt;shown&amp;gt;", page)
+        end
+        @test repr(MIME("text/plain"), Tracker(nothing)) == "CarbonTracker.Tracker(closed or disabled)"
+        @test occursin("disabled", repr(MIME("text/html"), Tracker(nothing)))
     end
 
     @testset "longer than any buffer" begin
@@ -72,8 +89,6 @@
     @testset "JSON" begin
         json = CarbonTracker.json
         @test json("{\"a\": [1, -2.5e3, null], \"b\":{}, \"c\" : [ ] }") == (a = [1, -2500.0, nothing], b = NamedTuple(), c = [])
-        @test CarbonTracker.json_member("{\"a\": 1, \"b\": [2], \"c\": oops", :b) == [2]
-        @test CarbonTracker.json_member("{\"a\": 1, \"b\": 2}", :c) === nothing
         @test json("\"\\\"\\\\\\/\\n\\t\\r\\b\\f\\u001f \\u00e6∑\"") == "\"\\/\n\t\r\b\f\x1f æ∑"
         @test json("true") === true && json("false") === false && json("0.1") === 0.1 && json("12") === 12
     end

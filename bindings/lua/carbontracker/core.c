@@ -107,16 +107,23 @@ static int value(lua_State *L)
     return 1;
 }
 
-/* Pushes the report in `format`, or the oldest message if `format` is NULL. */
-static int text(lua_State *L, const char *format)
+/* ct_message, with the arguments of ct_report and ct_text. */
+static ct_status oldest_message(ct_tracker *tracker, const char *unused, char *buf, size_t cap, size_t *needed)
+{
+    (void)unused;
+    return ct_message(tracker, buf, cap, needed);
+}
+
+/* Pushes the text that `write` writes for `name`. */
+static int push_text(lua_State *L, ct_status (*write)(ct_tracker *, const char *, char *, size_t, size_t *),
+                     const char *name)
 {
     ct_tracker *tracker = *handle(L);
     char small[4096], *buffer = small;
     size_t cap = sizeof small, needed = 0;
     ct_status written;
     for (;;) {
-        written = format != NULL ? ct_report(tracker, format, buffer, cap, &needed)
-                                 : ct_message(tracker, buffer, cap, &needed);
+        written = write(tracker, name, buffer, cap, &needed);
         if (written != CT_ERANGE)
             break;
         lua_settop(L, 2);
@@ -131,12 +138,17 @@ static int text(lua_State *L, const char *format)
 
 static int report(lua_State *L)
 {
-    return text(L, luaL_checkstring(L, 2));
+    return push_text(L, ct_report, luaL_checkstring(L, 2));
+}
+
+static int text(lua_State *L)
+{
+    return push_text(L, ct_text, luaL_checkstring(L, 2));
 }
 
 static int message(lua_State *L)
 {
-    return text(L, NULL);
+    return push_text(L, oldest_message, NULL);
 }
 
 static int last_error(lua_State *L)
@@ -161,6 +173,7 @@ static const luaL_Reg FUNCTIONS[] = {
     {"progress", progress},
     {"run_progress", run_progress},
     {"value", value},
+    {"text", text},
     {"report", report},
     {"message", message},
     {"last_error", last_error},

@@ -13,11 +13,13 @@ ct_status ct_epoch_cancel(ct_tracker *tracker);
 ct_status ct_progress(ct_tracker *tracker, uint64_t done, uint64_t total);
 ct_status ct_run_progress(ct_tracker *tracker, double done, double total);
 ct_status ct_value(ct_tracker *tracker, const char *pointer, double *out);
+ct_status ct_text(ct_tracker *tracker, const char *pointer, char *buf, size_t cap, size_t *needed);
 ct_status ct_report(ct_tracker *tracker, const char *format, char *buf, size_t cap, size_t *needed);
 ct_status ct_message(ct_tracker *tracker, char *buf, size_t cap, size_t *needed);
 void ct_destroy(ct_tracker *tracker);
 void ct_release(ct_tracker *tracker);
 const char *ct_last_error(void);
+ct_status ct_error(ct_tracker *tracker, char *buf, size_t cap, size_t *needed);
 const char *ct_status_string(int32_t status);
 const char *ct_version(void);
 uint32_t ct_abi_version(void);
@@ -60,17 +62,18 @@ local room = 4096
 local buffer = ffi.new("char[?]", room)
 
 -- Returns the text that `write` writes into the buffer, or nil and the status. The buffer grows until the text fits.
-local function text_of(write, handle, format)
-  local status = write(handle, format)
+local function text_of(write, handle, name)
+  local status = write(handle, name)
   while status == CT_ERANGE do
     room = tonumber(needed[0])
     buffer = ffi.new("char[?]", room)
-    status = write(handle, format)
+    status = write(handle, name)
   end
   if status ~= CT_OK then return nil, status end
   return ffi.string(buffer, needed[0] - 1)
 end
 
+local function write_text(handle, pointer) return C.ct_text(handle[0], pointer, buffer, room, needed) end
 local function write_report(handle, format) return C.ct_report(handle[0], format, buffer, room, needed) end
 local function write_message(handle) return C.ct_message(handle[0], buffer, room, needed) end
 
@@ -102,6 +105,7 @@ function backend.value(handle, pointer)
   return number[0]
 end
 
+function backend.text(handle, pointer) return text_of(write_text, handle, pointer) end
 function backend.report(handle, format) return text_of(write_report, handle, format) end
 function backend.message(handle) return text_of(write_message, handle) end
 function backend.last_error() return ffi.string(C.ct_last_error()) end

@@ -2,8 +2,8 @@
 
 use super::run_entry::IntensityOrigin;
 use super::totals::{Range, Totals};
-use carbontracker::units::ErrorBand;
-use carbontracker::units::{Amount, J_PER_KWH, digits, times};
+use carbontracker::carbon::intensity::zones::{ZoneCountry, country};
+use carbontracker::units::{Amount, ErrorBand, J_PER_KWH, digits, times};
 use std::collections::BTreeSet;
 
 /// The paper of Carbontracker, in BibTeX.
@@ -17,12 +17,108 @@ pub const CITATION: &str = "\
 }
 ";
 
+/// The form of the text for a paper.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CitationForm {
+    /// One sentence with energy, CO2e and place, and the BibTeX entry
+    Short,
+    /// Also the method, its error and the source of the carbon intensity
+    Full,
+    /// The short sentence without the BibTeX entry
+    Plain,
+}
+
+impl CitationForm {
+    /// The sentences, and the entry if the form has it.
+    pub fn text(self, totals: &Totals) -> (String, Option<&'static str>) {
+        match self {
+            CitationForm::Short => (short(totals), Some(CITATION)),
+            CitationForm::Full => (sentences(totals), Some(CITATION)),
+            CitationForm::Plain => (short(totals), None),
+        }
+    }
+}
+
+/// One sentence: energy, emissions, place, and what is unknown.
+pub fn short(totals: &Totals) -> String {
+    let device_kwh = totals.energy_j.value().map(|joules| joules / J_PER_KWH);
+    let Some(kwh) = totals.facility_kwh.value().or(device_kwh) else {
+        return format!("The energy of {} is not known.", runs(totals));
+    };
+    let words = |value: f64, amount: Amount, error: Option<ErrorBand>| match error {
+        Some(band) => format!("{} ({})", amount.rough(value, band), amount.interval(value, band)),
+        None => amount.exact(value),
+    };
+    let error = totals.facility_kwh.error().or(totals.energy_j.error());
+    let energy = words(kwh * J_PER_KWH, Amount::Energy, error);
+    let is_simulated = totals.shares().any(|(method, _)| method == "simulated");
+    let how = match (is_simulated, error) {
+        (true, _) => "a simulated ",
+        (false, Some(_)) => "an estimated ",
+        (false, None) => "",
+    };
+    // Emissions are always estimated, since no one measures the grid's carbon intensity at the socket.
+    let carbon = totals.co2eq_g.value().map(|grams| {
+        let grams = words(grams, Amount::Grams, totals.co2eq_g.error());
+        format!("an estimated {grams} of CO2eq{}{}", places(totals), origin(totals))
+    });
+    let carbon = carbon.unwrap_or("an unknown amount of CO2eq".into());
+    let lacking = lacking(totals, &["energy", "CO2eq"]).map_or(String::new(), |lacking| format!(" {lacking}"));
+    let pue = pue(totals);
+    format!(
+        "The computations for this work took {how}{energy} of electricity (PUE {pue}) and emitted {carbon}.{lacking}"
+    )
+}
+
+/// Where the runs took place: " in Denmark and France".
+fn places(totals: &Totals) -> String {
+    const MOST: usize = 3;
+    let zones: BTreeSet<&str> = totals.intensities.iter().filter_map(|one| one.zone.as_deref()).collect();
+    let known = zones.iter().filter(|zone| **zone != "WORLD");
+    let names: BTreeSet<String> = known.map(|zone| place(zone)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    match names.len() {
+        0 => String::new(),
+        count if count > MOST => format!(" in {count} places"),
+        _ => format!(" in {}", names.join(" and ")),
+    }
+}
+
+/// A zone in words: "California, United States"; its code if no table has it.
+pub fn place(zone: &str) -> String {
+    match country(zone) {
+        Some(ZoneCountry { name, part: Some(part), .. }) => format!("{part}, {name}"),
+        Some(ZoneCountry { name, .. }) => name.to_owned(),
+        None => zone.to_owned(),
+    }
+}
+
+/// The carbon intensity and its source: " (114 g/kWh, Ember, 2025)".
+fn origin(totals: &Totals) -> String {
+    let Some(range) = totals.g_per_kwh.known() else { return String::new() };
+    let of = |one: &IntensityOrigin| {
+        let name = match one.kind.as_deref() {
+            Some("constant") => Some("given by the authors"),
+            _ if one.zone.as_deref() == Some("WORLD") => Some("average of the world"),
+            _ => one.source.as_deref(),
+        };
+        let year = one.year.map(|year| year.to_string());
+        name.into_iter().chain(year.as_deref()).collect::<Vec<_>>().join(", ")
+    };
+    let sources: BTreeSet<String> = totals.intensities.iter().map(of).filter(|source| !source.is_empty()).collect();
+    let mut sources = sources.into_iter();
+    // Several sources stand in the full form.
+    let only = sources.next().filter(|_| sources.next().is_none());
+    let only = only.map_or(String::new(), |source| format!(", {source}"));
+    format!(" ({} g/kWh{only})", shown(range, digits))
+}
+
 /// The sentences: energy and emissions, the method, the intensity, and what is unknown.
 pub fn sentences(totals: &Totals) -> String {
     let Some(used) = used(totals) else {
         return format!("The energy of {} is not known.", runs(totals));
     };
-    let sentences = [Some(used), how(totals), converted(totals), lacking(totals)];
+    let sentences = [Some(used), how(totals), converted(totals), lacking(totals, &["time", "energy", "CO2eq"])];
     sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
@@ -52,7 +148,7 @@ fn used(totals: &Totals) -> Option<String> {
         }
         (_, None) => format!("(PUE {})", pue(totals)),
     };
-    let hours = digits(totals.duration_s / 3600.0);
+    let hours = totals.duration_s.value().map(|seconds| format!(", {} hours in all,", digits(seconds / 3600.0)));
     let carbon = totals.co2eq_g.value().map_or("unknown amount of CO2eq".into(), |grams| {
         let (kg, error, mass) = (Amount::Of("kg"), totals.co2eq_g.error(), grams / 1e3);
         match error {
@@ -75,10 +171,17 @@ fn used(totals: &Totals) -> Option<String> {
         _ => String::new(),
     };
     Some(format!(
-        "For this work, {}{on}, {hours} hours in all, used {} of electricity {of}, contributing an estimated {carbon}.{stated}",
+        "For this work, {}{on}{} used {} of electricity {of}, contributing an estimated {carbon}.{stated}",
         runs(totals),
+        hours.unwrap_or_default(),
         amount.with(kwh, error)
     ))
+}
+
+/// "carbontracker 0.1.0", with each version as `shown`; without a version if none is known.
+pub fn program(totals: &Totals, shown: impl Fn(&str) -> String) -> String {
+    let versions: Vec<String> = totals.versions.iter().map(|version| shown(version)).collect();
+    if versions.is_empty() { "carbontracker".into() } else { format!("carbontracker {}", versions.join(" and ")) }
 }
 
 /// The PUE of the runs.
@@ -122,8 +225,7 @@ fn percent(share: f64) -> String {
 
 /// The sentence on the method.
 fn how(totals: &Totals) -> Option<String> {
-    let versions: Vec<&str> = totals.versions.iter().map(String::as_str).collect();
-    let versions = if versions.is_empty() { String::new() } else { format!(" {}", versions.join(" and ")) };
+    let program = program(totals, str::to_owned);
     let shares = Some(shares(totals)).filter(|shares| !shares.is_empty());
     let coverage = totals.coverage().map(|share| format!("readings cover {:.1} % of the time", share * 100.0));
     let all: Vec<String> = shares.into_iter().chain(coverage).collect();
@@ -131,9 +233,7 @@ fn how(totals: &Totals) -> Option<String> {
     // Imported runs have versions of Python's Carbontracker.
     let is_ours = totals.versions.iter().all(|version| version == env!("CARGO_PKG_VERSION"));
     let which = if is_ours { ", the C library that follows Python's Carbontracker" } else { "" };
-    Some(format!(
-        "The energy was determined with carbontracker{versions}{which} (Anthony, Kanding and Selvan 2020){all}."
-    ))
+    Some(format!("The energy was determined with {program}{which} (Anthony, Kanding and Selvan 2020){all}."))
 }
 
 /// The sentence on the carbon intensity.
@@ -168,11 +268,59 @@ pub fn grid(intensity: &IntensityOrigin) -> String {
     if known.is_empty() { "of unknown origin".into() } else { known.join(", ") }
 }
 
-/// The sentence on what is unknown.
-fn lacking(totals: &Totals) -> Option<String> {
-    let lacks = [("energy", totals.without_energy), ("CO2eq", totals.without_co2eq)];
-    let sentences = lacks.into_iter().filter(|(_, unknown)| *unknown > 0).map(|(what, unknown)| {
+/// The sentence on what is unknown of these.
+fn lacking(totals: &Totals, of: &[&str]) -> Option<String> {
+    let lacks = [("time", totals.without_duration), ("energy", totals.without_energy), ("CO2eq", totals.without_co2eq)];
+    let lacks = lacks.into_iter().filter(|(what, unknown)| *unknown > 0 && of.contains(what));
+    let sentences = lacks.map(|(what, unknown)| {
         format!("The {what} of {unknown} of the {} runs is unknown and not included.", totals.runs)
     });
     Some(sentences.collect::<Vec<_>>().join(" ")).filter(|sentences| !sentences.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::run_entry::RunEntry;
+    use serde_json::{Value, json};
+
+    fn run(method: &str, error: Value, zone: &str) -> RunEntry {
+        let component = json!({"kind": "gpu", "method": method, "energy_j": 3.6e6, "error": error,
+            "status": if method == "simulated" { "simulated" } else { "ok" }});
+        let report = json!({
+            "run": {"id": zone, "epochs_done": 1},
+            "usage": {"duration_s": null, "energy_j": 3.6e6, "facility_energy_kwh": 1.3, "co2eq_g": 148.2, "error": error},
+            "intensity": {"kind": "static", "zone": zone, "year": 2025, "source": "Ember", "g_per_kwh": 114.0},
+            "pue": 1.3, "components": [component],
+        });
+        RunEntry::of(String::new(), &report).unwrap()
+    }
+
+    #[test]
+    fn short_sentence_says_how_the_energy_is_known() {
+        let measured = run("counter", Value::Null, "DK");
+        assert_eq!(
+            short(&Totals::of([&measured])),
+            "The computations for this work took 1.30 kWh of electricity (PUE 1.3) and emitted an estimated 148 g of \
+             CO2eq in Denmark (114 g/kWh, Ember, 2025)."
+        );
+        let estimated = run("estimate", json!({"low": 0.5, "high": 2.0}), "FR");
+        assert_eq!(
+            short(&Totals::of([&estimated])),
+            "The computations for this work took an estimated 1.3 kWh (0.65 to 2.6 kWh) of electricity (PUE 1.3) and \
+             emitted an estimated 150 g (74 to 300 g) of CO2eq in France (114 g/kWh, Ember, 2025)."
+        );
+        assert!(short(&Totals::of([&run("simulated", Value::Null, "DK")])).contains("took a simulated 1.30 kWh"));
+        let both = Totals::of([&measured, &estimated]);
+        assert!(short(&both).contains("in Denmark and France (114 g/kWh, Ember, 2025)"), "{}", short(&both));
+    }
+
+    #[test]
+    fn unknown_time_is_left_out_of_the_short_and_named_in_the_full_sentences() {
+        let totals = Totals::of([&run("counter", Value::Null, "DK")]);
+        let full = sentences(&totals);
+        assert!(full.starts_with("For this work, one run used 1.30 kWh"), "{full}");
+        assert!(full.contains("The time of 1 of the 1 runs is unknown"), "{full}");
+        assert!(!short(&totals).contains("unknown"), "{}", short(&totals));
+    }
 }

@@ -12,6 +12,7 @@ use carbontracker::forecast::uncertainty::ends;
 use carbontracker::run_files::JournalReport;
 use carbontracker::sanitize;
 use carbontracker::units::{Amount, DisplayUnit, J_PER_KWH, digits, duration, instant};
+use citation::CitationForm;
 use job_rows::JobRow;
 use run_entry::RunEntry;
 use serde_json::{Value, json};
@@ -33,6 +34,9 @@ pub struct AggregateArgs {
     /// Print the totals, the groups and every run as JSON
     #[arg(long, conflicts_with = "csv")]
     json: bool,
+    /// The text for a paper
+    #[arg(long, value_name = "FORM", default_value = "short")]
+    citation: CitationForm,
     /// Print a row for each run as CSV
     #[arg(long)]
     csv: bool,
@@ -74,7 +78,7 @@ pub fn text(args: &AggregateArgs) -> Result<String, String> {
     } else if args.json {
         Ok(as_json(&found, args.by))
     } else {
-        Ok(as_text(&found, args.by))
+        Ok(as_text(&found, args.by, args.citation))
     }
 }
 
@@ -144,6 +148,7 @@ fn as_json(found: &Collected, by: By) -> String {
         "runs": found.rows.iter().map(JobRow::json).collect::<Value>(),
         "copies": found.copies,
         "unread": found.broken,
+        "short_sentence": citation::short(&totals),
         "sentence": citation::sentences(&totals),
         "citation": citation::CITATION,
     });
@@ -195,9 +200,9 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[JobRow]) -> csv::Result<()> {
         let started = run.from.and_then(instant).unwrap_or_default();
         let [name, job, state] = [&run.name, &run.job, &run.state].map(|word| word.clone().unwrap_or_default());
         let (host, ranks) = (run.hosts.join(" "), run.ranks.to_string());
-        let [energy, facility, co2eq, coverage, pue] =
-            [run.energy_j, run.facility_kwh, run.co2eq_g, run.coverage, run.pue].map(shown);
-        let [epochs, duration] = [run.epochs.to_string(), run.duration_s.to_string()];
+        let [duration, energy, facility, co2eq, coverage, pue] =
+            [run.duration_s, run.energy_j, run.facility_kwh, run.co2eq_g, run.coverage, run.pue].map(shown);
+        let epochs = run.epochs.to_string();
         let (id, file) = (run.id.clone(), run.file.clone());
         let row = [
             id, name, host, state, started, epochs, duration, energy, facility, co2eq, coverage, pue, file, job, ranks,
@@ -212,7 +217,7 @@ fn write(rows: &mut csv::Writer<Vec<u8>>, runs: &[JobRow]) -> csv::Result<()> {
     Ok(())
 }
 
-fn as_text(found: &Collected, by: By) -> String {
+fn as_text(found: &Collected, by: By, form: CitationForm) -> String {
     let totals = Totals::of(found.rows.iter().map(|row| &row.run));
     let groups = groups(&found.rows, by);
     let name = |(place, name): (usize, Option<&str>)| match (by, name) {
@@ -237,7 +242,9 @@ fn as_text(found: &Collected, by: By) -> String {
         *corner = by.name().into();
     }
     let lines = [summary(&totals), notes(found, &totals)].concat();
-    let paper = format!("for a paper:\n{}\n\n{}", wrapped(&citation::sentences(&totals), 100), citation::CITATION);
+    let (sentences, entry) = form.text(&totals);
+    let entry = entry.map_or(String::new(), |entry| format!("\n{entry}"));
+    let paper = format!("for a paper:\n{}\n{entry}", wrapped(&sentences, 100));
     format!("{}\n{}\n\n{paper}", table::text(&rows), lines.join("\n"))
 }
 
@@ -262,7 +269,7 @@ fn row(name: String, totals: &Totals, [energy, facility, emissions]: &[DisplayUn
         name,
         runs(totals),
         totals.epochs.to_string(),
-        duration(totals.duration_s),
+        totals.time(),
         shown(totals.energy_j, 1.0, energy),
         shown(totals.facility_kwh, J_PER_KWH, facility),
         shown(totals.co2eq_g, 1.0, emissions),
@@ -279,13 +286,14 @@ fn runs(totals: &Totals) -> String {
 fn summary(totals: &Totals) -> Vec<String> {
     let when = totals.when.known();
     let at = |unix_s: f64| instant(unix_s).unwrap_or("unknown".into());
-    let from_to = when.map(|when| format!(", from {} to {}", at(when.least), at(when.most))).unwrap_or_default();
+    let to = totals.last_end().map_or("an unknown time".into(), at);
+    let from_to = when.map(|when| format!(", from {} to {to}", at(when.least))).unwrap_or_default();
     let wall = totals.wall_s().map(|wall_s| format!(", {} from first to last", duration(wall_s))).unwrap_or_default();
     let on = if totals.hostless == 0 { format!(" on {}", count(totals.hosts.len(), "host")) } else { String::new() };
     let of_ranks = if totals.has_jobs() { format!(" of {} ranks", totals.ranks) } else { String::new() };
     let mut lines = vec![
         format!("{}{of_ranks}{on}{from_to}", count(totals.runs, "run")),
-        format!("  time    {} in all runs together{wall}", duration(totals.duration_s)),
+        format!("  time    {} in all runs together{wall}", totals.time()),
     ];
     if let Some(joules) = totals.energy_j.value() {
         let pue = citation::pue(totals);
@@ -311,6 +319,7 @@ fn summary(totals: &Totals) -> Vec<String> {
 fn notes(found: &Collected, totals: &Totals) -> Vec<String> {
     let of_all = |few: usize| format!("{few} of {}", count(totals.runs, "run"));
     let notes = [
+        (totals.without_duration, format!("{}: time unknown, in no sum", of_all(totals.without_duration))),
         (totals.without_energy, format!("{}: energy unknown", of_all(totals.without_energy))),
         (totals.without_co2eq, format!("{}: energy known, CO2e unknown", of_all(totals.without_co2eq))),
         (

@@ -34,7 +34,8 @@ pub struct RunEntry {
     /// When it ended, s since 1970.
     pub to: Option<f64>,
     pub epochs: u64,
-    pub duration_s: f64,
+    /// None: unknown, as before the first epoch and in some logs.
+    pub duration_s: Option<f64>,
     /// Error band of its energy. None: it is measured.
     pub error: Option<ErrorBand>,
     /// The report states no error band: it is assumed.
@@ -75,7 +76,7 @@ impl RunEntry {
     pub fn of(file: String, report: &Value) -> Result<RunEntry, String> {
         let word = |pointer: &str| report_files::word(report, pointer).map(str::to_owned);
         let amount = |pointer: &str| amount(report.pointer(pointer)).map_err(|reason| format!("{pointer} {reason}"));
-        let duration_s = amount("/usage/duration_s")?.unwrap_or(0.0); // unknown before the first epoch
+        let duration_s = amount("/usage/duration_s")?;
         let energy_j = amount("/usage/energy_j")?;
         let count = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64);
         let hosts = report.pointer("/run/hosts").and_then(Value::as_array);

@@ -4,7 +4,7 @@ use super::job_rows::JobRow;
 use super::run_entry::{IntensityOrigin, METHODS, RunEntry, with};
 use super::sum::{Estimated, Sum};
 use carbontracker::report::figures;
-use carbontracker::units::J_PER_KWH;
+use carbontracker::units::{J_PER_KWH, duration};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,9 +63,13 @@ pub struct Totals {
     pub without_co2eq: usize,
     pub epochs: u64,
     /// Sum of the runs' times, s.
-    pub duration_s: f64,
+    pub duration_s: Sum,
+    /// Runs whose time is unknown.
+    pub without_duration: usize,
     /// From the first start to the last end, s since 1970.
     pub when: Range,
+    /// Runs whose end is unknown.
+    endless: usize,
     /// Energy of the devices, without PUE, J.
     pub energy_j: Sum,
     /// Energy with PUE, kWh.
@@ -81,7 +85,7 @@ pub struct Totals {
     pub g_per_kwh: Range,
     /// Where the intensities of the known emissions come from.
     pub intensities: BTreeSet<IntensityOrigin>,
-    /// Time of the runs whose energy is known, s.
+    /// Time of the runs whose energy and coverage are known, s.
     known_s: f64,
     /// The part of `known_s` that readings cover, s.
     covered_s: f64,
@@ -110,7 +114,9 @@ impl Totals {
         self.without_energy += usize::from(run.is_without_energy() && !run.counted_elsewhere);
         self.without_co2eq += usize::from(run.co2eq_g.is_none() && !run.is_without_energy());
         self.epochs = self.epochs.saturating_add(run.epochs);
-        self.duration_s += run.duration_s;
+        self.duration_s.add(run.duration_s, None);
+        self.without_duration += usize::from(run.duration_s.is_none());
+        self.endless += usize::from(run.to.is_none());
         [run.from, run.to].into_iter().for_each(|at| self.when.add(at));
         self.energy_j.add(run.energy_j, run.error);
         self.facility_kwh.add(run.facility_kwh, run.error);
@@ -119,15 +125,24 @@ impl Totals {
         self.by_method.iter_mut().zip(run.by_method).for_each(|(sum, joules)| *sum += joules);
         if run.energy_j.is_some() {
             self.pue.add(run.pue);
-            self.known_s += run.duration_s;
-            self.covered_s += run.duration_s * run.coverage.unwrap_or(0.0);
-            self.lacks_coverage |= run.coverage.is_none() && run.duration_s > 0.0;
+            match run.duration_s.zip(run.coverage) {
+                Some((duration_s, coverage)) => {
+                    self.known_s += duration_s;
+                    self.covered_s += duration_s * coverage;
+                }
+                None => self.lacks_coverage |= run.duration_s != Some(0.0),
+            }
         }
         let Some((grams, kwh)) = run.co2eq_g.zip(run.facility_kwh) else { return };
         self.g_per_kwh.add(Some(grams / kwh).filter(|_| kwh > 0.0));
         if !self.intensities.contains(&run.intensity) {
             self.intensities.insert(run.intensity.clone());
         }
+    }
+
+    /// The sum of the runs' times in words.
+    pub fn time(&self) -> String {
+        self.duration_s.value().map_or("unknown".into(), duration)
     }
 
     /// True if all energy is measured.
@@ -142,7 +157,12 @@ impl Totals {
 
     /// From the first start to the last end, s.
     pub fn wall_s(&self) -> Option<f64> {
-        self.when.known().map(|when| when.most - when.least)
+        Some(self.last_end()? - self.when.known()?.least)
+    }
+
+    /// The last end of all runs, s since 1970. None: that of a run is unknown.
+    pub fn last_end(&self) -> Option<f64> {
+        self.when.known().filter(|_| self.endless == 0).map(|when| when.most)
     }
 
     /// The share of the time that readings cover, 0 to 1. None if a run does not state it.
@@ -174,14 +194,15 @@ impl Totals {
             "unfinished": self.unfinished,
             "counted_elsewhere": self.counted_elsewhere,
             "disagreed": self.disagreed,
+            "without_duration": self.without_duration,
             "without_energy": self.without_energy,
             "without_co2eq": self.without_co2eq,
             "versions": self.versions,
             "hosts": self.hosts,
             "epochs": self.epochs,
-            "duration_s": self.duration_s,
+            "duration_s": self.duration_s.value(),
             "from_unix_s": self.when.known().map(|when| when.least),
-            "to_unix_s": self.when.known().map(|when| when.most),
+            "to_unix_s": self.last_end(),
             "wall_s": self.wall_s(),
             "energy_j": energy_j,
             "energy_kwh": energy_j.map(|joules| joules / J_PER_KWH),

@@ -1,13 +1,16 @@
 //! Compares runs: energy, CO2e at one intensity, time, and energy an epoch, beside the noise of repeated runs.
 
 mod notes;
+mod page;
 mod show;
 mod sides;
 mod spread;
 
 use crate::console::{Done, print};
+use crate::report::{page_name, write_page};
 use sides::{CommonGrid, sides};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Compare runs: energy, CO2e at one intensity, time, energy an epoch, and whether it is more than noise
 #[derive(clap::Args)]
@@ -25,6 +28,9 @@ pub struct CompareArgs {
     /// Print tables in Markdown
     #[arg(long)]
     markdown: bool,
+    /// Write a page: a name that ends in .html or .pdf
+    #[arg(long, value_name = "FILE", value_parser = page_name, conflicts_with_all = ["json", "markdown"])]
+    to: Option<PathBuf>,
 }
 
 const HELP: &str = "\
@@ -38,15 +44,19 @@ difference in fewer than 5 of 100 comparisons. With one run, the noise is unknow
 Examples:
   carbontracker compare before.json after.json
   carbontracker compare runs/fp32 runs/bf16 --markdown
+  carbontracker compare runs/fp32 runs/bf16 --to compared.html
   carbontracker compare runs --intensity 100
 
-Exit status: 0 done; 1 a run cannot be read, or there is one side only; 2 wrong arguments.";
+Exit status: 0 done; 1 a run cannot be read, the page cannot be written, or there is one side only; 2 wrong arguments.";
 
 impl CompareArgs {
     /// Prints the comparison.
     pub fn call(self) -> Done {
         let sides = sides(&self.runs)?;
         let grid = CommonGrid::of(self.intensity, &sides);
+        if let Some(file) = &self.to {
+            return write_page(file, page::page(&sides, grid)).map(|()| ExitCode::SUCCESS);
+        }
         print(&if self.json {
             show::json(&sides, grid)
         } else if self.markdown {

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 const LAYOUT: u8 = 1;
 
 /// The head of a quantity's column, its name in JSON, and how a value is written.
-type Quantity = (&'static str, &'static str, fn(f64, Option<ErrorBand>) -> String);
+pub type ComparedQuantity = (&'static str, &'static str, fn(f64, Option<ErrorBand>) -> String);
 
-const QUANTITIES: [Quantity; 4] = [
+pub const QUANTITIES: [ComparedQuantity; 4] = [
     ("energy", "energy_j", |joules, error| Amount::Energy.alone(joules, error)),
     ("CO2e", "co2eq_g", |grams, error| Amount::Grams.alone(grams, error)),
     ("time", "duration_s", |seconds, _| duration(seconds)),
@@ -22,12 +22,12 @@ const QUANTITIES: [Quantity; 4] = [
 ];
 
 /// The spreads of a side, in the order of `QUANTITIES`.
-fn spreads(side: &ComparedSide, grid: CommonGrid) -> [Option<Spread>; QUANTITIES.len()] {
+pub fn spreads(side: &ComparedSide, grid: CommonGrid) -> [Option<Spread>; QUANTITIES.len()] {
     [side.energy_j(), side.co2eq_g(grid), side.duration_s(), side.epoch_j()]
 }
 
 /// The differences of the other sides from the first.
-fn differences(sides: &[ComparedSide], grid: CommonGrid) -> Vec<(&str, [Option<Difference>; QUANTITIES.len()])> {
+pub fn differences(sides: &[ComparedSide], grid: CommonGrid) -> Vec<(&str, [Option<Difference>; QUANTITIES.len()])> {
     let Some((first, others)) = sides.split_first() else { return Vec::new() };
     let first = spreads(first, grid);
     let between = |side: &ComparedSide| {
@@ -74,7 +74,8 @@ fn lines(differences: &[Option<Difference>; QUANTITIES.len()]) -> Vec<[String; 3
     known.map(line).collect()
 }
 
-fn verdict(difference: &Difference) -> String {
+/// Whether a difference is larger than the noise, in words.
+pub fn verdict(difference: &Difference) -> String {
     let p = difference.p.map_or(String::new(), |p| match p {
         p if p < 0.001 => " (p < 0.001)".into(),
         p => format!(" (p = {p:.3})"),
@@ -87,7 +88,7 @@ fn verdict(difference: &Difference) -> String {
 }
 
 /// The intensity and PUE of the CO2e.
-fn converted(grid: CommonGrid) -> String {
+pub fn converted(grid: CommonGrid) -> String {
     let pue = grid.pue.map_or("without PUE".into(), |pue| format!("at PUE {pue}"));
     match grid.g_per_kwh {
         Some(figure) => format!("CO2e of all sides at {} g/kWh, {pue}; energy is that of the devices", digits(figure)),

@@ -72,7 +72,7 @@ impl ComparedSide {
 
     /// Time, s. A run that states none counts as unknown.
     pub fn duration_s(&self) -> Option<Spread> {
-        self.spread(|run| Some(run.entry.duration_s).filter(|seconds| *seconds > 0.0))
+        self.spread(|run| run.entry.duration_s.filter(|seconds| *seconds > 0.0))
     }
 
     /// Emissions at the common intensity and PUE, g.

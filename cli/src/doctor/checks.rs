@@ -86,10 +86,7 @@ fn powercap(root: &Path) -> Check {
         (0, _) => check(Some(false), "has no RAPL zones".into()),
         (all, 0) => check(Some(true), format!("has {all} zones, all readable")),
         (all, closed) => check(Some(false), format!("has {all} zones, but this user may not read {closed} of them"))
-            .fixed_by(format!(
-                "sudo chmod a+r {}/*/energy_uj, until the next boot; or for ever: sudo carbontracker doctor --fix",
-                folder.display()
-            )),
+            .fixed_by(super::fix::command()),
     }
 }
 

@@ -79,6 +79,12 @@ impl Plan {
     }
 }
 
+/// The command to copy. sudo may not find this program by its name.
+pub fn command() -> String {
+    let program = std::env::current_exe().unwrap_or("carbontracker".into());
+    format!("sudo {} doctor --fix", program.display())
+}
+
 /// Shows what there is to change, asks, and changes it. `is_agreed`: the user has agreed by --yes.
 pub fn fix(root: &Path, is_agreed: bool) -> Done {
     let plan = Plan::of(root);
@@ -97,8 +103,7 @@ pub fn fix(root: &Path, is_agreed: bool) -> Done {
     }
     print(&plan.in_words())?;
     if os::user() != ROOT_UID {
-        let program = std::env::current_exe().unwrap_or("carbontracker".into());
-        return Err(format!("root is needed; nothing is changed. Run: sudo {} doctor --fix", program.display()));
+        return Err(format!("root is needed; nothing is changed. Run: {}", command()));
     }
     if !is_agreed && !asked()? {
         print("nothing is changed\n")?;

@@ -49,7 +49,7 @@ impl RunAhead {
         let found = newest.ranks_found;
         if let Some(all) = newest.label.ranks.filter(|all| found < *all) {
             return Some(format!(
-                "{found} of {all} ranks found of the newest run; its energy is unknown and does not count; put the files of all ranks into one folder"
+                "{found} of {all} ranks found of the newest run; its energy is unknown and does not count; put the files of all ranks into one folder; each rank must call the library"
             ));
         }
         let doctor = "'carbontracker doctor' shows what is measured";

@@ -9,7 +9,8 @@ const FORMAT_VERSION: &str = "0.1";
 const FORMAT_URI: &str = "https://github.com/Boavizta/BoAmps/tree/main/model";
 
 /// The fields that BoAmps requires, and that a run may not know. No measurement knows those of `task`.
-const REQUIRED: [&str; 6] = [
+const REQUIRED: [&str; 7] = [
+    "/header/reportDatetime",
     "/task/taskStage",
     "/task/taskFamily",
     "/task/algorithms",
@@ -142,5 +143,79 @@ fn prune(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(prune),
         _ => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::exported_run::ExportedRuns;
+
+    /// The fields of model/*_schema.json of BoAmps, as far as a run may fill them.
+    const FIELDS: [&str; 26] = [
+        "/header/formatVersion",
+        "/header/formatVersionSpecificationUri",
+        "/header/reportId",
+        "/header/reportDatetime",
+        "/header/reportStatus",
+        "/task/taskDescription",
+        "/task/algorithms/0/epochsNumber",
+        "/measures/0/measurementMethod",
+        "/measures/0/version",
+        "/measures/0/cpuTrackingMode",
+        "/measures/0/gpuTrackingMode",
+        "/measures/0/powerConsumption",
+        "/measures/0/measurementDuration",
+        "/measures/0/measurementDateTime",
+        "/infrastructure/infraType",
+        "/infrastructure/cloudProvider",
+        "/infrastructure/components/0/componentName",
+        "/infrastructure/components/0/componentType",
+        "/infrastructure/components/0/nbComponent",
+        "/infrastructure/components/1/componentName",
+        "/infrastructure/components/1/componentType",
+        "/infrastructure/components/1/nbComponent",
+        "/environment/country",
+        "/environment/location",
+        "/environment/powerSourceCarbonIntensity",
+        "/quality",
+    ];
+
+    fn leaves(value: &Value, at: &str) -> Vec<String> {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().flat_map(|(name, field)| leaves(field, &format!("{at}/{name}"))).collect()
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().flat_map(|(n, item)| leaves(item, &format!("{at}/{n}"))).collect()
+            }
+            _ => vec![at.to_owned()],
+        }
+    }
+
+    fn exported(started: Value) -> Value {
+        let device =
+            |kind: &str| json!({"kind": kind, "device": "X", "source": "s", "method": "counter", "energy_j": 1.0});
+        let run = json!({
+            "run": {"id": "a", "name": "b", "version": "1", "started": started, "epochs_done": 2},
+            "usage": {"duration_s": 1.0, "energy_j": 2.0, "facility_energy_kwh": 1.0, "co2eq_g": 1.0},
+            "intensity": {"zone": "US-CA", "g_per_kwh": 100.0}, "facility": {"region": "aws:us-west-1"},
+            "components": [device("cpu"), device("gpu")],
+        });
+        report(ExportedRuns::of(vec![run]).unwrap().single("boamps").unwrap(), None)
+    }
+
+    #[test]
+    fn fields_have_the_names_of_the_schema() {
+        let mut written = leaves(&exported(json!("2026-03-02T13:00:00Z")), "");
+        let mut known = FIELDS.map(str::to_owned);
+        written.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(written, known);
+    }
+
+    #[test]
+    fn report_without_a_date_lacks_a_required_field() {
+        assert!(missing(&exported(Value::Null)).contains(&"/header/reportDatetime"));
     }
 }

@@ -75,11 +75,11 @@ fn row(run: &ExportedRun, local: &LocalTime) -> [String; COLUMNS.len()] {
 fn amounts(run: &ExportedRun) -> Vec<(&'static str, Option<f64>)> {
     let entry = &run.entry;
     let kilograms = entry.co2eq_g.map(|grams| grams / 1e3);
-    let rate = kilograms.map(|mass| mass / entry.duration_s).filter(|rate| rate.is_finite());
+    let rate = kilograms.zip(entry.duration_s).map(|(mass, seconds)| mass / seconds).filter(|rate| rate.is_finite());
     let watts = |kind: &str| Some(run.kind_w(kind)? * entry.pue?);
     let gpus = run.of_kind("gpu").count();
     vec![
-        ("duration", Some(entry.duration_s)),
+        ("duration", entry.duration_s),
         ("emissions", kilograms),
         ("emissions_rate", rate),
         ("cpu_power", watts("cpu")),

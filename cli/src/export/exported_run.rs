@@ -1,5 +1,6 @@
 //! What the formats read of a run's report. Unknown is None. Pure.
 
+use crate::aggregate::citation::place;
 use crate::aggregate::run_entry::RunEntry;
 use crate::aggregate::totals::Totals;
 use crate::report_files::{number, word};
@@ -139,7 +140,7 @@ impl ExportedRun {
 
     /// Mean power of the devices of a kind, W, over the run's time.
     pub fn kind_w(&self, kind: &str) -> Option<f64> {
-        Some(self.kind_j(kind)? / self.entry.duration_s).filter(|watts| watts.is_finite())
+        Some(self.kind_j(kind)? / self.entry.duration_s?).filter(|watts| watts.is_finite())
     }
 
     /// The components of a kind.
@@ -177,11 +178,7 @@ impl ExportedRun {
     /// The place in words; the zone's code if no table has it. None for the average of the world.
     fn place(&self) -> Option<String> {
         let zone = self.word("/intensity/zone").filter(|zone| *zone != "WORLD")?;
-        Some(match country(zone) {
-            Some(ZoneCountry { name, part: Some(part), .. }) => format!("{part}, {name}"),
-            Some(ZoneCountry { name, .. }) => name.to_owned(),
-            None => zone.to_owned(),
-        })
+        Some(place(zone))
     }
 
     /// How its energy was determined.

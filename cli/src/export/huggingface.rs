@@ -1,7 +1,7 @@
 //! The block `co2_eq_emissions` of a model card at Hugging Face. Pure.
 
 use super::exported_run::{EnergyOrigin, ExportedRuns, plain};
-use crate::aggregate::citation::grid;
+use crate::aggregate::citation::{grid, program};
 use carbontracker::units::times;
 
 /// The YAML block. An error: the emissions of a run are unknown, and the block requires them.
@@ -30,14 +30,13 @@ pub fn yaml(runs: &ExportedRuns, training_type: Option<&str>) -> Result<String, 
 /// Who measured, how well, and with which intensity.
 fn source(runs: &ExportedRuns) -> String {
     let totals = &runs.totals;
-    let versions: Vec<&str> = totals.versions.iter().map(String::as_str).collect();
     let origin = EnergyOrigin::of(totals).map_or("unknown", EnergyOrigin::word);
     let error = totals.co2eq_g.error();
     let error = error.map(|band| format!(", {} to {} times as much is possible", times(band.low), times(band.high)));
     let grids: Vec<String> = totals.intensities.iter().map(grid).collect();
     format!(
-        "carbontracker {} (energy {origin}{}; carbon intensity: {})",
-        versions.join(" and "),
+        "{} (energy {origin}{}; carbon intensity: {})",
+        program(totals, str::to_owned),
         error.unwrap_or_default(),
         grids.join("; ")
     )

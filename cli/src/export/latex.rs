@@ -1,7 +1,7 @@
 //! Sentences for a paper in LaTeX with siunitx: those of the Carbontracker paper, and one on the method. Pure.
 
 use super::exported_run::{EnergyOrigin, ExportedRuns, plain};
-use crate::aggregate::citation::{CITATION, grid, pue};
+use crate::aggregate::citation::{CITATION, grid, program, pue};
 use crate::report_files::{number, word};
 use carbontracker::report::equivalents;
 use carbontracker::units::ErrorBand;
@@ -44,7 +44,6 @@ fn driven(grams: f64) -> Option<(f64, String)> {
 /// The sentence on PUE, place, source and reference.
 fn method(runs: &ExportedRuns) -> String {
     let totals = &runs.totals;
-    let versions: Vec<String> = totals.versions.iter().map(|version| escaped(version)).collect();
     let places = runs.places();
     let within = if places.is_empty() { String::new() } else { format!(" in {}", escaped(&places.join(" and "))) };
     let grids: Vec<String> = totals.intensities.iter().map(|one| escaped(&grid(one))).collect();
@@ -55,9 +54,9 @@ fn method(runs: &ExportedRuns) -> String {
         Some(origin) => origin.word(),
     };
     format!(
-        "The energy was {how} with carbontracker {}~\\cite{{anthony2020carbontracker}}{within}, with a PUE of {} and \
+        "The energy was {how} with {}~\\cite{{anthony2020carbontracker}}{within}, with a PUE of {} and \
          a carbon intensity from: {intensity}.",
-        versions.join(" and "),
+        program(totals, escaped),
         escaped(&pue(totals))
     )
 }
@@ -91,6 +90,11 @@ fn escaped(text: &str) -> String {
         '\\' => r"\textbackslash{}".to_owned(),
         '~' => r"\textasciitilde{}".to_owned(),
         '^' => r"\textasciicircum{}".to_owned(),
+        // The default encoding of fonts has other signs at these places.
+        '|' => r"\textbar{}".to_owned(),
+        '<' => r"\textless{}".to_owned(),
+        '>' => r"\textgreater{}".to_owned(),
+        c if c.is_control() => " ".to_owned(),
         '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{c}"),
         c => c.to_string(),
     };
@@ -104,8 +108,8 @@ mod tests {
     #[test]
     fn text_from_outside_is_no_command() {
         assert_eq!(
-            escaped(r"a_b\input{x}%$&#~^"),
-            r"a\_b\textbackslash{}input\{x\}\%\$\&\#\textasciitilde{}\textasciicircum{}"
+            escaped("a_b\\input{x}%$&#~^|<>\n="),
+            r"a\_b\textbackslash{}input\{x\}\%\$\&\#\textasciitilde{}\textasciicircum{}\textbar{}\textless{}\textgreater{} ="
         );
     }
 }

@@ -1,11 +1,11 @@
 //! A table for the summary of a CI job or a comment, in GitHub's Markdown. Pure.
 
 use super::exported_run::{EnergyOrigin, ExportedRuns};
-use crate::aggregate::citation::{grid, pue};
+use crate::aggregate::citation::{grid, program, pue};
 use crate::aggregate::sum::Sum;
 use crate::aggregate::totals::Totals;
 use crate::table::{self, code};
-use carbontracker::units::{Amount, J_PER_KWH, duration};
+use carbontracker::units::{Amount, J_PER_KWH};
 
 /// The table, with a line on the method.
 pub fn summary(runs: &ExportedRuns) -> String {
@@ -33,16 +33,15 @@ fn row(label: String, totals: &Totals) -> [String; 5] {
         label,
         partly(energy, totals.without_energy),
         partly(mass, totals.without_energy + totals.without_co2eq),
-        duration(totals.duration_s),
+        partly(totals.time(), totals.without_duration),
         EnergyOrigin::of(totals).map_or("unknown", EnergyOrigin::word).to_owned(),
     ]
 }
 
 /// The line below the table.
 fn method(totals: &Totals) -> String {
-    let versions: Vec<String> = totals.versions.iter().map(|version| code(version)).collect();
     let grids: Vec<String> = totals.intensities.iter().map(|one| code(&grid(one))).collect();
     let intensity = if grids.is_empty() { "unknown".into() } else { grids.join("; ") };
     let pue = pue(totals);
-    format!("Energy with PUE {pue}. Carbon intensity: {intensity}. By carbontracker {}.", versions.join(" and "))
+    format!("Energy with PUE {pue}. Carbon intensity: {intensity}. By {}.", program(totals, code))
 }

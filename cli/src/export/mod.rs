@@ -2,6 +2,7 @@
 
 mod boamps;
 mod codecarbon;
+mod collector;
 mod emissions_csv;
 pub mod exported_run;
 mod huggingface;
@@ -13,8 +14,9 @@ mod tensorboard;
 
 use crate::console::{Done, complain, print, refuse};
 use crate::named_runs;
-use carbontracker::os::local_time;
+use carbontracker::os::{self, local_time};
 use carbontracker::run_files::atomic_replace::put;
+use collector::Collector;
 use exported_run::ExportedRuns;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -33,9 +35,14 @@ pub struct ExportArgs {
     /// File to write; without it standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// otlp: post the metrics to this address of a collector, such as http://localhost:4318/v1/metrics
-    #[arg(long, value_name = "URL")]
+    /// otlp: post the metrics to this address of a collector, such as http://localhost:4318/v1/metrics; without URL to
+    /// that of OTEL_EXPORTER_OTLP_ENDPOINT
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     send: Option<String>,
+    /// otlp: a header of the request, such as 'Authorization: Bearer TOKEN'; other users may see it in the list of
+    /// processes, unlike OTEL_EXPORTER_OTLP_HEADERS
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
     /// huggingface: what the run was, such as pre-training or fine-tuning
     #[arg(long, value_name = "TYPE")]
     training_type: Option<String>,
@@ -56,6 +63,7 @@ Examples:
   carbontracker export --to huggingface >> co2.yaml
   carbontracker export --to markdown >> \"$GITHUB_STEP_SUMMARY\"
   carbontracker export --to otlp --send http://localhost:4318/v1/metrics
+  carbontracker export --to otlp --send=https://otlp.example.org/v1/metrics --header 'X-Scope-OrgID: 7'
 
 Exit status: 0 done; 1 a run cannot be read, or the file cannot be written or sent; 2 wrong arguments.";
 
@@ -116,7 +124,9 @@ impl ExportArgs {
             ExportFormat::Boamps => self.boamps(runs),
             ExportFormat::Otlp => {
                 let request = otlp::request(runs);
-                self.send.as_deref().map_or(Ok(()), |url| send::send(url, &request))?;
+                if let Some(url) = &self.send {
+                    send::send(&Collector::of(url, &self.header, os::variable)?, &request)?;
+                }
                 Ok(format!("{request:#}\n"))
             }
             ExportFormat::Tensorboard => Err("an event file is no text; name a file or folder with -o".into()),
@@ -140,6 +150,7 @@ impl ExportArgs {
     /// Why the arguments do not fit the format.
     fn unfitting(&self) -> Option<String> {
         let given = [
+            (!self.header.is_empty(), "--header", ExportFormat::Otlp, "otlp"),
             (self.send.is_some(), "--send", ExportFormat::Otlp, "otlp"),
             (self.training_type.is_some(), "--training-type", ExportFormat::Huggingface, "huggingface"),
             (self.context.is_some(), "--context", ExportFormat::Boamps, "boamps"),
@@ -148,7 +159,12 @@ impl ExportArgs {
         let needs_file = self.to == ExportFormat::Tensorboard && self.output.is_none();
         let file =
             needs_file.then(|| "an event file is no text; nothing is exported; name a file or folder with -o".into());
-        wrong.map(|(_, option, _, format)| format!("{option} is for --to {format} only; nothing is exported")).or(file)
+        let lacks_send = !self.header.is_empty() && self.send.is_none();
+        let unsent = lacks_send.then(|| "--header is for --send only; nothing is exported".into());
+        wrong
+            .map(|(_, option, _, format)| format!("{option} is for --to {format} only; nothing is exported"))
+            .or(unsent)
+            .or(file)
     }
 }
 

@@ -62,7 +62,7 @@ fn metrics(run: &ExportedRun) -> Vec<Value> {
         sum("carbontracker.emissions", "g{CO2e}", "Emissions of the facility's energy", whole(entry.co2eq_g)),
         gauge("carbontracker.emissions.low", "g{CO2e}", "Lower end of an estimate's interval", whole(low)),
         gauge("carbontracker.emissions.high", "g{CO2e}", "Upper end of an estimate's interval", whole(high)),
-        sum("carbontracker.duration", "s", "Time of the run", whole(Some(entry.duration_s))),
+        sum("carbontracker.duration", "s", "Time of the run", whole(entry.duration_s)),
         sum("carbontracker.epochs", "{epoch}", "Ended epochs", whole(Some(entry.epochs as f64))),
         gauge("carbontracker.intensity", "g{CO2e}/kWh", "Mean carbon intensity", whole(intensity)),
         gauge("carbontracker.pue", "1", "Facility energy over IT energy", whole(entry.pue)),

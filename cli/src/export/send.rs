@@ -1,18 +1,21 @@
 //! Sends metrics to a collector of OpenTelemetry.
 
+use super::collector::Collector;
 use serde_json::Value;
 
-/// Posts a request to the address that the user named.
+/// Posts a request to a collector.
 #[cfg(feature = "live")]
-pub fn send(url: &str, request: &Value) -> Result<(), String> {
+pub fn send(collector: &Collector, request: &Value) -> Result<(), String> {
     use carbontracker::carbon::http::client::{HttpLimits, ask};
     use carbontracker::carbon::http::proxy::Proxies;
     use carbontracker::carbon::http::request::{HttpMethod, HttpRequest};
 
-    let post = HttpRequest { method: HttpMethod::Post, body: request.to_string(), ..HttpRequest::default() };
+    let headers = collector.headers.clone();
+    let post = HttpRequest { method: HttpMethod::Post, headers, body: request.to_string(), ..HttpRequest::default() };
     let proxies = Proxies::of(|name| carbontracker::os::variable(name)?.into_string().ok());
-    let answer = ask(url, &post, &HttpLimits::default(), &proxies).map_err(|failure| refused(url, &failure))?;
-    rejected(url, &answer)
+    let answer = ask(&collector.url, &post, &HttpLimits::default(), &proxies);
+    let answer = answer.map_err(|failure| refused(&collector.shown(), &failure))?;
+    rejected(&collector.shown(), &answer)
 }
 
 /// The message for a request without an answer.
@@ -22,7 +25,8 @@ fn refused(url: &str, failure: &carbontracker::carbon::http::failure::HttpFailur
     // The client's own words are for services of the carbon intensity.
     let why = match failure {
         HttpFailure::Status { code, .. } => format!("it answers with HTTP {code}"),
-        HttpFailure::Address => "it is no address as https://HOST:PORT/PATH".into(),
+        HttpFailure::Address => "it is no address as https://HOST:PORT/PATH, without a name or password".into(),
+        HttpFailure::Plain => "headers are sent over https only, or to this machine".into(),
         HttpFailure::Unreachable(why) => format!("no connection ({why})"),
         HttpFailure::Dns => "its name is not found".into(),
         HttpFailure::TimedOut => "no complete answer in time".into(),
@@ -49,9 +53,10 @@ fn rejected(url: &str, answer: &[u8]) -> Result<(), String> {
 
 /// Refuses, as this command is built without the network.
 #[cfg(not(feature = "live"))]
-pub fn send(url: &str, _: &Value) -> Result<(), String> {
+pub fn send(collector: &Collector, _: &Value) -> Result<(), String> {
     Err(format!(
-        "{url}: this command is built without the network; nothing was sent; build it with the feature 'live', or write \
-         the metrics to a file with -o"
+        "{}: this command is built without the network; nothing was sent; build it with the feature 'live', or write \
+         the metrics to a file with -o",
+        collector.shown()
     ))
 }

@@ -5,7 +5,7 @@ mod pdf;
 use crate::named_runs;
 use carbontracker::report::html;
 use carbontracker::run_files::atomic_replace::put;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Make a page of one or more runs: figures, charts and how they were measured
 #[derive(clap::Args)]
@@ -15,7 +15,7 @@ pub struct ReportArgs {
     #[arg(value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
     /// File to write: a name that ends in .html or .pdf; without it HTML on standard output
-    #[arg(short, long, value_name = "OUT", value_parser = named)]
+    #[arg(short, long, value_name = "OUT", value_parser = page_name)]
     output: Option<PathBuf>,
 }
 
@@ -32,8 +32,8 @@ Examples:
 
 Exit status: 0 done, 1 a report cannot be read or the page cannot be written, 2 wrong arguments.";
 
-/// Checks the name of the page.
-fn named(text: &str) -> Result<PathBuf, String> {
+/// Checks the name of a page.
+pub fn page_name(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let is_known =
         path.extension().is_some_and(|end| ["html", "pdf"].iter().any(|known| end.eq_ignore_ascii_case(known)));
@@ -45,7 +45,12 @@ pub fn run(args: &ReportArgs) -> Result<String, String> {
     let reports = named_runs::read(&args.paths)?;
     let page = html::page(&reports);
     let Some(output) = &args.output else { return Ok(page) };
+    write_page(output, page).map(|()| String::new())
+}
+
+/// Writes a page as HTML, or as PDF if the name ends so.
+pub fn write_page(output: &Path, page: String) -> Result<(), String> {
     let is_pdf = output.extension().is_some_and(|end| end.eq_ignore_ascii_case("pdf"));
     let bytes = if is_pdf { pdf::print(&page)? } else { page.into_bytes() };
-    put(output, bytes).map(|()| String::new())
+    put(output, bytes)
 }

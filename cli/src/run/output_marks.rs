@@ -1,13 +1,7 @@
-//! Passes a program's output on, byte by byte, and finds the lines that mark the begin of an epoch.
+//! Finds the lines of a program's output that mark the begin of an epoch. Pure.
 
-use carbontracker::os::child::is_readable_within;
 use memchr::{memchr, memmem};
 use regex::bytes::Regex;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// Finds the lines that are marks, in a stream that arrives in pieces.
 pub enum Marks {
@@ -110,63 +104,6 @@ impl TextMarks {
         }
         None
     }
-}
-
-/// Time between two looks whether the program has ended while it writes nothing.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// What the thread of one output and the thread that waits for the program share.
-#[derive(Default)]
-pub struct Drain {
-    /// The program has ended.
-    pub has_ended: AtomicBool,
-    /// All that the program wrote until its end has been handed on.
-    pub is_empty: AtomicBool,
-}
-
-/// Copies `from` to `to` until either is closed. Calls `each` with every piece after it was written. In the end `from`
-/// is closed, so that the next write to it fails. Once the program has ended, `drain` shows when its last output is
-/// copied.
-pub fn hand_on(
-    mut from: impl Read + AsFd,
-    to: &impl AsFd,
-    drain: &Drain,
-    mut each: impl FnMut(&[u8]),
-) -> io::Result<()> {
-    let mut to = File::from(to.as_fd().try_clone_to_owned()?);
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        // The order matters: what the program wrote before its end is readable after its end.
-        let has_ended = drain.has_ended.load(Ordering::SeqCst);
-        if !is_readable_within(&from, LOOK_INTERVAL) {
-            drain.is_empty.store(has_ended, Ordering::SeqCst);
-            continue;
-        }
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(length) => {
-                let piece = buffer.get(..length).unwrap_or_default();
-                write(&mut to, piece)?;
-                each(piece);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Writes a piece whole, even if another process made the descriptor non-blocking.
-fn write(to: &mut File, mut piece: &[u8]) -> io::Result<()> {
-    const RETRY_INTERVAL: Duration = Duration::from_millis(1);
-    while !piece.is_empty() {
-        match to.write(piece) {
-            Ok(length) => piece = piece.get(length..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY_INTERVAL),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What `run` shows while the program runs. On a terminal it is a status line in the last row, and the title. Elsewhere
 //! it is a line now and then.
 
+use super::outputs::Outputs;
 use crate::console::complain;
 use carbontracker::os::terminal;
 use console::{Term, truncate_str};
@@ -76,21 +77,21 @@ impl StatusLine {
     }
 
     /// Shows the status if that is due. `line` makes its text.
-    pub fn update(&mut self, line: impl FnOnce() -> Option<String>) {
+    pub fn update(&mut self, outputs: &Outputs, line: impl FnOnce() -> Option<String>) {
         let gone = self.began.elapsed();
         if self.due.is_none_or(|due| gone < due) {
             return;
         }
         let Some(terminal) = self.terminal.clone() else {
-            self.due = next_line(self.pace, gone);
-            return line().into_iter().for_each(|line| complain(&line));
-        };
-        self.due = gone.checked_add(if let Pace::Every(every) = self.pace { every } else { ROW_PACE });
-        if !terminal::is_shared(std::io::stderr().as_fd()) {
+            if outputs.between_lines(|| line().into_iter().for_each(|line| complain(&line))) {
+                self.due = next_line(self.pace, gone);
+            }
             return;
-        }
-        if let Some(line) = line() {
-            self.draw(&terminal, &line);
+        };
+        let is_shared = terminal::is_shared(std::io::stderr().as_fd());
+        let draw = || line().into_iter().for_each(|line| self.draw(&terminal, &line));
+        if !is_shared || outputs.between_characters(draw) {
+            self.due = gone.checked_add(if let Pace::Every(every) = self.pace { every } else { ROW_PACE });
         }
     }
 
@@ -116,20 +117,20 @@ impl StatusLine {
         let _ = terminal.write_str(&format!("{text}\x1b7\x1b[1;{scroll}r\x1b[{rows};1H\x1b[2K{shown}\x1b8"));
     }
 
-    /// Gives the last row and the title back.
-    pub fn end(&mut self) {
+    /// Gives the last row and the title back. The next update takes them again.
+    pub fn give_back(&mut self) {
+        self.titled = None;
         let is_drawn = self.rows.take().is_some() && terminal::is_shared(std::io::stderr().as_fd());
         if let Some(terminal) = self.terminal.as_ref().filter(|_| is_drawn) {
             let (rows, _) = terminal.size();
             let _ = terminal.write_str(&format!("\x1b7\x1b[r\x1b[{rows};1H\x1b[2K\x1b8\x1b[23;2t"));
         }
-        self.due = None;
     }
 }
 
 impl Drop for StatusLine {
     fn drop(&mut self) {
-        self.end();
+        self.give_back();
     }
 }
 

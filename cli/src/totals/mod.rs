@@ -9,7 +9,7 @@ use crate::table;
 use carbontracker::clock::{LocalTime, UnixS};
 use carbontracker::os::local_time;
 use carbontracker::sanitize;
-use carbontracker::units::{Amount, J_PER_KWH, duration, instant};
+use carbontracker::units::{Amount, J_PER_KWH, instant};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,7 @@ fn row(name: &str, totals: &Totals) -> [String; 5] {
     [
         name.to_owned(),
         totals.runs.to_string(),
-        duration(totals.duration_s),
+        totals.time(),
         shown(totals.facility_kwh, J_PER_KWH, Amount::Energy),
         shown(totals.co2eq_g, 1.0, Amount::Grams),
     ]
@@ -126,6 +126,7 @@ fn row(name: &str, totals: &Totals) -> [String; 5] {
 /// What the sums lack.
 fn notes(all: &Totals) -> String {
     let lacks = [
+        (all.without_duration, "time unknown, in no sum"),
         (all.without_energy, "energy unknown, in no sum"),
         (all.without_co2eq, "CO2e unknown, in no sum"),
         (all.unfinished, "killed or in progress, counted as far as the journal goes"),

@@ -142,7 +142,7 @@ fn send(asked: &HttpRequest, uri: Uri, agent: Agent) -> Result<Result<http::Resp
     for (name, Secret(value)) in &asked.headers {
         let mut value = HeaderValue::from_str(value).map_err(|_| HttpFailure::Key)?;
         value.set_sensitive(true);
-        request = request.header(*name, value);
+        request = request.header(name.as_ref(), value);
     }
     let made = |_: http::Error| HttpFailure::Key;
     Ok(match asked.method {
@@ -190,7 +190,7 @@ mod tests {
     use std::time::SystemTime;
 
     fn request(path: &str, key: Option<&str>) -> HttpRequest {
-        let headers = key.map(|key| ("auth-token", Secret(key.into()))).into_iter().collect();
+        let headers = key.map(|key| ("auth-token".into(), Secret(key.into()))).into_iter().collect();
         HttpRequest { path: path.into(), headers, ..HttpRequest::default() }
     }
 

@@ -1,6 +1,7 @@
 //! An HTTP request as a value, and the fields of a JSON answer. No I/O: it is built without the `live` feature too.
 
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A text that is never shown: a key, or a header that holds one.
 #[derive(Clone, Default)]
@@ -34,7 +35,7 @@ pub struct HttpRequest {
     /// Path and query. They begin with a slash.
     pub path: String,
     /// Headers. They may hold a key.
-    pub headers: Vec<(&'static str, Secret)>,
+    pub headers: Vec<(Cow<'static, str>, Secret)>,
     /// The JSON text that a POST sends. Other methods send none.
     pub body: String,
     /// True if the user's plan may not include it, such as a forecast. Its refusal is not a failure of the round.
@@ -51,7 +52,7 @@ impl HttpRequest {
 
     /// Adds a header.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, Secret(value.into())));
+        self.headers.push((name.into(), Secret(value.into())));
         self
     }
 

@@ -63,9 +63,18 @@ pub fn power(run: &JsonView) -> Option<Drawn> {
     stacked("Power over time by kind of component", Scale::Clock, columns, (Amount::Power, error(run)))
 }
 
-/// Energy of each epoch, and true; or, if no energy is known, time of each epoch, and false.
+/// Whether the only planned epoch has ended: the run is a program without epochs, or has just one.
+pub fn is_one_epoch(run: &JsonView) -> bool {
+    run.number("/run/epochs_planned") == Some(1.0) && run.number("/run/epochs_done") == Some(1.0)
+}
+
+/// Energy of each epoch, and true; or, if no energy is known, time of each epoch, and false. None: there
+/// is one epoch only, or none.
 pub fn epochs(run: &JsonView) -> Option<(bool, Drawn)> {
     let epochs = run.list("/epochs");
+    if is_one_epoch(run) {
+        return None; // one bar shows no course
+    }
     let of = |field: &str| epochs.iter().any(|epoch| epoch.has(field));
     if of("/energy_j") {
         let columns = epoch_columns(&epochs, |epoch| KINDS.map(|(kind, ..)| epoch.number(&format!("/{kind}_j"))));

@@ -24,16 +24,19 @@ pub fn sections(runs: &[JsonView]) -> Markup {
         h1 { (title(runs)) }
         (totals(runs))
         (overview(runs))
-        @if runs.len() > MAX_IN_FULL {
-            p.soft {
-                "The first " (MAX_IN_FULL) " runs follow in full; the other runs are only in the table."
+        // On paper, a sample of many runs would only hide the table.
+        div.screen-only[runs.len() > MAX_IN_FULL] {
+            @if runs.len() > MAX_IN_FULL {
+                p.soft {
+                    "The first " (MAX_IN_FULL) " runs follow in full; the other runs are only in the table."
+                }
             }
-        }
-        @for (n, run) in runs.iter().take(MAX_IN_FULL).enumerate() {
-            details data-report=(n) {
-                summary { (run_page::name(run)) }
-                // The id is within the details: otherwise a link does not open them.
-                div id={ "run-" (n) } { (run_page::sections(run)) }
+            @for (n, run) in runs.iter().take(MAX_IN_FULL).enumerate() {
+                details data-report=(n) {
+                    summary { (run_page::name(run)) }
+                    // The id is within the details: otherwise a link does not open them.
+                    div id={ "run-" (n) } { (run_page::sections(run)) }
+                }
             }
         }
     }
@@ -90,7 +93,7 @@ fn overview(runs: &[JsonView]) -> Markup {
     let [time, energy, emissions] =
         [("/usage/duration_s", Amount::Time), ("/usage/energy_j", Amount::Energy), ("/usage/co2eq_g", Amount::Grams)]
             .map(|(pointer, amount)| (pointer, unit(pointer, amount)));
-    let title = |words: &str, (_, unit): (&str, DisplayUnit<'static>)| format!("{words}, {}", unit.name);
+    let title = |words: &str, (_, unit): (&str, DisplayUnit<'static>)| format!("{words},\u{a0}{}", unit.name);
     let titles = [title("time", time), title("energy", energy), title("CO2e", emissions)];
     let heads = [
         TableHead::Text("run"),
@@ -120,7 +123,7 @@ fn overview(runs: &[JsonView]) -> Markup {
             }
         }
     };
-    html! { (groups(runs, energy, emissions)) (blocks(&heads, rows)) }
+    html! { (groups(runs, energy, emissions)) h2 { "Each run" } (blocks(&heads, rows)) }
 }
 
 /// A row for each name that several runs have: their number, the mean and the range.
@@ -161,5 +164,5 @@ fn groups(runs: &[JsonView], energy: (&str, DisplayUnit<'static>), emissions: (&
             }
         }
     };
-    html! { @if !several.is_empty() { (blocks(&heads, rows)) } }
+    html! { @if !several.is_empty() { h2 { "By name" } (blocks(&heads, rows)) } }
 }

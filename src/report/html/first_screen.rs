@@ -1,6 +1,6 @@
 //! What a reader sees first of a run: one sentence, four cards, where the energy went, and what would lower it.
 
-use super::charts::KINDS;
+use super::charts::{self, KINDS};
 use super::json_view::{JsonView, percent, whole, whole_percent};
 use crate::measurement::channel::MeasuringMethod;
 use crate::report::{NOTABLE_SHARE, WHOLE_SHARE, equivalents};
@@ -112,14 +112,15 @@ fn cards(run: &JsonView) -> Markup {
 
 /// The epochs in the card of the time.
 fn epochs(run: &JsonView) -> Markup {
-    let is_planned = run.number("/run/epochs_planned").is_some_and(|planned| planned > 0.0);
+    let is_one = charts::is_one_epoch(run);
+    let is_planned = !is_one && run.number("/run/epochs_planned").is_some_and(|planned| planned > 0.0);
     let of = run.number("/run/epochs_done").filter(|done| *done >= 1.0).zip(run.number("/usage/epochs/duration_s"));
     html! {
         dd {
             (run.shown("/run/epochs_done", whole))
             @if is_planned { " of " (run.shown("/run/epochs_planned", whole)) }
             @if run.is_true("/run/work/pieces") { " pieces of the work" } @else if run.number("/run/epochs_done") == Some(1.0) && !is_planned { " epoch" } @else { " epochs" }
-            @if let Some((done, seconds)) = of { ", " (duration(seconds / done)) " each" }
+            @if let Some((done, seconds)) = of.filter(|_| !is_one) { ", " (duration(seconds / done)) " each" }
         }
         @if run.has("/run/progress") { dd { "and " (run.shown("/run/progress", percent)) " of the next" } }
         @if part(run, "/usage/between/duration_s", "/usage/duration_s").is_some() {

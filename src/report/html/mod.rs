@@ -18,6 +18,7 @@ use super::ranks;
 use json_view::JsonView;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
+pub use tables::{TableHead, blocks};
 
 /// The page of JSON reports. The ranks of a job are shown as one run.
 pub fn page(reports: &[Value]) -> String {
@@ -36,7 +37,15 @@ pub fn page(reports: &[Value]) -> String {
     framed(&title, content).into_string()
 }
 
-fn framed(title: &str, content: Markup) -> Markup {
+/// On paper the footer is in the margin, where it never needs a page of its own.
+const PAPER_FOOTER: &str = concat!(
+    "@page{@bottom-left{content:\"Made by carbontracker ",
+    env!("CARGO_PKG_VERSION"),
+    ".\";font:9pt sans-serif;color:#57606a}}"
+);
+
+/// A page with this title and content.
+pub fn framed(title: &str, content: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -47,7 +56,7 @@ fn framed(title: &str, content: Markup) -> Markup {
                 // Without it a browser requests /favicon.ico.
                 link rel="icon" href="data:,";
                 title { (title) " · carbontracker" }
-                style { (PreEscaped(include_str!("style.css"))) }
+                style { (PreEscaped(include_str!("style.css"))) (PreEscaped(PAPER_FOOTER)) }
             }
             body {
                 main {

@@ -188,7 +188,7 @@ fn several_runs_can_be_compared_by_eye() {
         one
     };
     let page = page(&[of("a", "net", 3.6e3), of("b", "net", 7.2e3), of("c", "big", 3.6e6)]);
-    assert!(page.contains(">0.00150 (0.00100 to 0.00200)<") && page.contains(">energy, kWh<"), "{page}");
+    assert!(page.contains(">0.00150 (0.00100 to 0.00200)<") && page.contains(">energy,\u{a0}kWh<"), "{page}");
     assert_eq!(page.matches("<td class=\"bar\"><span style=\"width:").count(), 3);
     assert!(!page.contains(">big</th><td class=\"n\" data-label=\"runs\">"), "one run is no group");
 }

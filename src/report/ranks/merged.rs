@@ -77,7 +77,10 @@ fn epochs_done(ranks: &[&Value], counting: &[&Value]) -> u64 {
 }
 
 fn run(ranks: &[&Value], counting: &[&Value]) -> Value {
+    let found = ranks.len() as u64;
     let most = |pointer: &str| ranks.iter().filter_map(|rank| count(rank, pointer)).max();
+    // Without the size of the job, the highest number shows how many ranks there are at least.
+    let size = most("/run/ranks").or(most("/run/rank").map(|rank| rank.saturating_add(1)));
     let all = |field: &str| ranks.iter().filter_map(|rank| rank.get("run")?.get(field)).collect::<Vec<_>>();
     let mut hosts: Vec<&str> = ranks.iter().filter_map(|rank| word(rank, "/run/host")).collect();
     hosts.sort_unstable();
@@ -100,8 +103,8 @@ fn run(ranks: &[&Value], counting: &[&Value]) -> Value {
         ("host", json!(hosts.first().filter(|_| hosts.len() == 1))),
         ("hosts", json!(hosts)),
         ("rank", Value::Null),
-        ("ranks", json!(most("/run/ranks").unwrap_or(0).max(ranks.len() as u64))),
-        ("ranks_found", json!(ranks.len())),
+        ("ranks", json!(size.max(Some(found)))),
+        ("ranks_found", json!(found)),
         ("started", json!(first.and_then(|rank| word(rank, "/run/started")))),
         ("state", json!(job_phase(ranks).as_str())),
         ("epochs_planned", json!(most("/run/epochs_planned").unwrap_or(0))),

@@ -1,7 +1,7 @@
 //! Earlier runs of jobs: the ranks of each become one run. Pure.
 
 use super::PastRun;
-use crate::report::ranks::{RankReport, is_counted_elsewhere, joined, merged};
+use crate::report::ranks::{RankReport, ended, is_counted_elsewhere, joined, merged};
 use serde_json::Value;
 
 /// The runs, where one stands for all ranks of a job. `reports` are those of `runs`.
@@ -15,10 +15,11 @@ pub fn whole(runs: Vec<PastRun>, reports: &[Value]) -> Vec<PastRun> {
     rows.filter_map(row).collect()
 }
 
-/// A rank that knows no name of its job is of the job of the others.
+/// A rank that knows no name of its job is of the job of the others that ran at the same time. A rank whose end is
+/// unknown was killed, so its file's last instant is the end.
 fn rank_report(report: &Value) -> RankReport<'_> {
     let part = RankReport::of(report);
-    RankReport { job: part.job.or(part.rank.map(|_| "")), ..part }
+    RankReport { job: part.job.or(part.rank.map(|_| "")), to: part.to.or_else(|| ended(report)), ..part }
 }
 
 /// The run of a job; None: its numbers cannot be true. Without the energy of one rank, that of the job is unknown.

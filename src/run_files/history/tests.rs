@@ -72,10 +72,11 @@ fn journal(id: &str, name: Option<&str>, minute: u64) -> String {
         let done_s = 2.0 * f64::from(index + 1) + 1.0;
         let usage = json!({"duration_s": done_s + f64::from(index), "energy_j": 20.0 * f64::from(index + 1),
             "epochs": {"duration_s": done_s, "energy_j": 20.0 * f64::from(index + 1)}, "between": {"duration_s": index, "energy_j": 0.0}});
-        let power = json!({"from": 100.0 + done_s, "to": 102.0 + done_s, "cpu_j": 20.0});
+        let at = 60.0 * minute as f64 + done_s;
+        let power = json!({"from": at, "to": at + 2.0, "cpu_j": 20.0});
         lines.push(
             json!({"index": index, "count": 1, "duration_s": duration_s, "cpu_j": 20.0, "coverage": 1.0, "gap_s": 1.0,
-            "so_far": {"unix_s": 100.0 + done_s, "run": {"epochs_done": index + 1}, "usage": usage, "power": power}}),
+            "so_far": {"unix_s": at, "run": {"epochs_done": index + 1}, "usage": usage, "power": power}}),
         );
     }
     let last = lines.last().unwrap().get("so_far").unwrap().clone();
@@ -279,6 +280,34 @@ fn run_named_like_a_rank_is_found() {
     let of = |rank| HistoryRequest { name: Some("exp_r2".into()), rank: RankChoice::Of(rank), ..folder.request() };
     assert_eq!(ids(&read(&of(None), &|| false)), ["a"]);
     assert_eq!(ids(&read(&of(Some(0)), &|| false)), ["b"]);
+}
+
+/// Of one run, rank 0 was killed and rank 1 left no file. Later runs have both ranks. No rank knows the job's name.
+#[test]
+fn ranks_of_different_runs_are_not_joined() {
+    let folder = Folder::new("parts");
+    let rank = |id: &str, minute: u64, number: u64| {
+        journal(id, Some("net"), minute).replace("\"rank\":null", &format!("\"rank\":{number},\"ranks\":2"))
+    };
+    let killed = rank("a", 10, 0);
+    let last_line = killed.trim_end().rfind('\n').unwrap() + 1;
+    folder.put("net_a.jsonl", &killed[..last_line], 1);
+    for (id, minute, number) in [("b", 20, 1), ("c", 20, 0), ("d", 40, 0), ("e", 40, 1)] {
+        folder.put(&format!("net_{id}.jsonl"), &rank(id, minute, number), minute);
+    }
+    let found = read(&HistoryRequest { rank: RankChoice::All, ..folder.request() }, &|| false);
+    let ranks: Vec<_> = found.runs.iter().map(|run| (run.ranks_found, run.run.epochs[0].energy_j)).collect();
+    assert_eq!(ranks, [(1, None), (2, Some(40.0)), (2, Some(40.0))], "{:?}", ids(&found));
+}
+
+/// Rank 1 is found alone, and no rank knows how many there are.
+#[test]
+fn rank_without_those_below_it_is_no_whole_job() {
+    let folder = Folder::new("alone");
+    folder.put("net.jsonl", &journal("a", Some("net"), 1).replace("\"rank\":null", "\"rank\":1"), 1);
+    let found = read(&HistoryRequest { rank: RankChoice::All, ..folder.request() }, &|| false);
+    let run = &found.runs[0];
+    assert_eq!((run.ranks_found, run.label.ranks, run.run.epochs[0].energy_j), (1, Some(2), None));
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Sampler {
         }
         let is_requested = shared.is_forecast_requested()
             || shared.takeovers_requested() > shared.takeovers_done()
-            || shared.work.is_urgent();
+            || shared.work.is_urgent_after(self.work_number);
         if !self.marks.is_empty() || is_requested || shared.has_new_history() {
             due = due.min(soonest);
         }
@@ -73,14 +73,14 @@ impl Sampler {
     /// The run's first progress, if this is the first look, and the newest one, if its look is due. A piece of the run
     /// ends there, so the one before must have its energy.
     pub(super) fn new_work(&mut self, shared: &SharedState, now: MonoNs, is_requested: bool) -> [Option<WorkMark>; 2] {
-        let is_due = now >= self.next_work_look || is_requested || shared.work.is_urgent() || shared.is_stopping();
+        let is_urgent = shared.work.is_urgent_after(self.work_number);
+        let is_due = now >= self.next_work_look || is_requested || is_urgent || shared.is_stopping();
         let awaits = || shared.state().forecasting.run_progress.awaits().is_some();
         if shared.work.number() == self.work_number || !is_due || (awaits() && !shared.is_stopping()) {
             self.next_work_look =
                 if now >= self.next_work_look { self.work_look_after(now) } else { self.next_work_look };
             return [None; 2];
         }
-        shared.work.begin_look();
         let Some((number, newest)) = shared.work.load() else {
             self.next_work_look = self.work_look_after(now);
             return [None; 2];

@@ -106,11 +106,46 @@ static void messages(ct_tracker *tracker) {
     CHECK_STATUS(ct_message(tracker, NULL, 0, NULL), CT_ENOENT);
 }
 
+static void check_none(ct_tracker *tracker, const char *pointer, ct_status expected) {
+    double value = 42.0;
+    const ct_status status = ct_value(tracker, pointer, &value);
+    if (status != expected)
+        check_failed(__FILE__, __LINE__, "ct_value \"%s\" is %d, not %d", pointer, (int)status, (int)expected);
+    CHECK_BETWEEN(value, 42.0, 42.0);
+}
+
+/* ct_text: a text as it is, anything else as JSON, with any buffer. */
+static void texts(ct_tracker *tracker) {
+    static const char *const pointers[] = {"/run/name", "/components/0", "/epochs", "/usage/duration_s"};
+    static const char *const heads[] = {"\xc3\xa9t\xc3\xa9 \xe2\x82\xac \\ \"q\"", "{\"kind\":\"cpu\",", "[{\"index\":0,", "0."};
+    char whole[8192], got[8192];
+    size_t n, cap, needed;
+    for (n = 0; n < 4; n++) {
+        CHECK_STATUS(ct_text(tracker, pointers[n], whole, sizeof whole, &needed), CT_OK);
+        CHECK(strncmp(whole, heads[n], strlen(heads[n])) == 0);
+        for (cap = 0; cap < strlen(whole) + 3; cap += 1 + cap / 64) {
+            ct_status status;
+            memset(got, '#', sizeof got);
+            status = ct_text(tracker, pointers[n], got, cap, &needed);
+            check_cut(status, got, cap, needed, whole);
+        }
+    }
+    CHECK_STATUS(ct_text(tracker, "/run/name", got, sizeof got, NULL), CT_OK);
+    CHECK_TEXT(got, heads[0]);
+    CHECK_STATUS(ct_text(tracker, "/run/job", got, sizeof got, NULL), CT_ENOENT);
+    CHECK_TEXT(got, "");
+    CHECK_STATUS(ct_text(tracker, "/run/nane", got, sizeof got, NULL), CT_EINVAL);
+    CHECK_HAS(ct_last_error(), "did you mean /run/name?");
+}
+
 static void values(ct_tracker *tracker) {
-    static const char *const none[] = {"", "/", "nonsense", "usage/energy_j", "/run/name", "/run/state", "/usage", "/usage/energy_j/", "/usage/energy_j/x",
-                                       "/nonsense", "/epochs", "/epochs/", "/epochs/0", "/epochs/999/x", "/epochs/1/duration_s", "/epochs/-/duration_s",
-                                       "/epochs/-1/duration_s", "/epochs/00/duration_s", "/epochs/+0/duration_s", "/epochs/0/nonsense", "/epochs/0/gpu_j",
-                                       "/epochs/99999999999999999999/duration_s", "/components/7/energy_j", "/components/00/energy_j", "/~", "/~2", "\xc3\xa9"};
+    static const char *const none[] = {"", "/run/name", "/run/state", "/usage", "/epochs", "/epochs/0",
+                                       "/epochs/1/duration_s", "/epochs/0/gpu_j", "/components/7/energy_j"};
+    static const char *const impossible[] = {
+        "/", "nonsense", "usage/energy_j", "/usage/energy_j/", "/usage/energy_j/x", "/nonsense", "/epochs/",
+        "/epochs/999/x", "/epochs/-/duration_s", "/epochs/-1/duration_s", "/epochs/00/duration_s",
+        "/epochs/+0/duration_s", "/epochs/0/nonsense", "/epochs/99999999999999999999/duration_s",
+        "/components/00/energy_j", "/usage/length", "/~", "/~2", "\xc3\xa9"};
     size_t n;
     double value = 42.0;
     CHECK_BETWEEN(value_of(tracker, "/epochs/0/duration_s"), 0.02, 60.0);
@@ -118,11 +153,11 @@ static void values(ct_tracker *tracker) {
     CHECK_BETWEEN(value_of(tracker, "/components/0/energy_j"), 0.1, 600.0);
     CHECK_BETWEEN(value_of(tracker, "/forecast/energy_j/high"), 0.1, 1e6);
     CHECK_INT(value_of(tracker, "/schema"), 1);
-    for (n = 0; n < sizeof none / sizeof *none; n++) {
-        ct_status status = ct_value(tracker, none[n], &value);
-        if (status != CT_ENOENT) check_failed(__FILE__, __LINE__, "ct_value \"%s\" is %d, not CT_ENOENT", none[n], (int)status);
-        CHECK_BETWEEN(value, 42.0, 42.0);
-    }
+    CHECK_INT(value_of(tracker, "/epochs/length"), 1);
+    for (n = 0; n < sizeof none / sizeof *none; n++) check_none(tracker, none[n], CT_ENOENT);
+    for (n = 0; n < sizeof impossible / sizeof *impossible; n++) check_none(tracker, impossible[n], CT_EINVAL);
+    CHECK_STATUS(ct_value(tracker, "usage/enrgy_j", &value), CT_EINVAL);
+    CHECK_HAS(ct_last_error(), "did you mean /usage/energy_j?");
     CHECK_STATUS(ct_value(tracker, "/\xff", &value), CT_EINVAL);
     CHECK_BETWEEN(value, 42.0, 42.0);
 }
@@ -133,6 +168,7 @@ int main(void) {
     no_such_format(tracker);
     escaping(tracker);
     messages(tracker);
+    texts(tracker);
     values(tracker);
     ct_destroy(tracker);
     return 0;

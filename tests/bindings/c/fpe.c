@@ -78,7 +78,7 @@ static void everything(void) {
     QUIETLY(CHECK_STATUS(ct_value(tracker, "/components/0/mean_power_w", &value), CT_OK));
     CHECK(value > 69.999999 && value < 70.000001);
     QUIETLY(CHECK_STATUS(ct_value(tracker, "/forecast/energy_j/value", &value), CT_OK));
-    QUIETLY(CHECK_STATUS(ct_value(tracker, "/nonsense", &value), CT_ENOENT));
+    QUIETLY(CHECK_STATUS(ct_value(tracker, "/nonsense", &value), CT_EINVAL));
     for (n = 0; n < 4; n++) QUIETLY(CHECK_STATUS(ct_report(tracker, formats[n], text, sizeof text, NULL), CT_OK));
     QUIETLY(CHECK_STATUS(ct_message(tracker, text, sizeof text, NULL), CT_OK));
     QUIETLY(ct_destroy(tracker));

@@ -25,6 +25,13 @@ static void a_null_tracker_is_a_disabled_one(void) {
     needed = 77;
     CHECK_STATUS(ct_report(NULL, "text", text, 0, &needed), CT_DISABLED);
     CHECK_TEXT(text, "before");
+    CHECK_STATUS(ct_text(NULL, "/run/name", NULL, 0, NULL), CT_DISABLED);
+    CHECK_STATUS(ct_text(NULL, NULL, NULL, 100, NULL), CT_DISABLED);
+    CHECK_STATUS(ct_error(NULL, text, sizeof text, &needed), CT_ENOENT);
+    CHECK_TEXT(text, "");
+    CHECK_INT(needed, 1);
+    CHECK_STATUS(ct_error(NULL, NULL, 0, NULL), CT_ENOENT);
+    strcpy(text, "before");
     CHECK_STATUS(ct_report(NULL, NULL, NULL, 0, NULL), CT_DISABLED);
     CHECK_STATUS(ct_report(NULL, NULL, NULL, 100, NULL), CT_DISABLED);
     CHECK_STATUS(ct_message(NULL, NULL, 0, NULL), CT_DISABLED);
@@ -45,6 +52,9 @@ static void a_live_tracker_says_what_is_missing(void) {
     CHECK_STATUS(ct_value(tracker, "/pue", NULL), CT_EINVAL);
     CHECK_HAS(ct_last_error(), "out is NULL");
     CHECK_BETWEEN(value, 42.0, 42.0);
+    CHECK_STATUS(ct_text(tracker, NULL, text, sizeof text, NULL), CT_EINVAL);
+    CHECK_HAS(ct_last_error(), "pointer is NULL");
+    CHECK_STATUS(ct_text(tracker, "/run/version", NULL, 0, NULL), CT_ERANGE);
     CHECK_STATUS(ct_report(tracker, NULL, text, sizeof text, &needed), CT_EINVAL);
     CHECK_HAS(ct_last_error(), "format is NULL");
     CHECK_TEXT(text, "");

@@ -94,7 +94,13 @@ static void values_and_reports() {
     CHECK_INT(t.value(pointer), 100);
     CHECK(t.value(pointer, number) && number == 100 && t.value_or(pointer, 8) == 100);
     CHECK(!t.value("/no/such", number) && number == 100 && t.value_or("/forecast/energy_j/value", 8) == 8);
-    throws([&] { t.value("/no/such"); }, CT_ENOENT, "/no/such");
+    throws([&] { t.value("/no/such"); }, CT_EINVAL, "/no/such");
+    throws([&] { t.value("usage/energy_j"); }, CT_EINVAL, "did you mean /usage/energy_j?");
+    throws([&] { t.text("/run/nane"); }, CT_EINVAL, "did you mean /run/name?");
+    throws([&] { t.text("/run/job"); }, CT_ENOENT, "/run/job");
+    CHECK_INT(t.value("/epochs/length"), 100);
+    CHECK(t.text("/run/name") == name && t.text("/intensity/zone") == "DK" && t.text_or("/run/job", "none") == "none");
+    CHECK(t.text("/components/0").find("{\"kind\":\"cpu\"") == 0 && tracker::disabled().text("/run/name").empty());
     throws([&] { t.value("/forecast/energy_j/value"); }, CT_ENOENT, "");
     throws([&] { t.report("yaml"); }, CT_EINVAL, "yaml");
     const std::string report = t.report();

@@ -21,6 +21,12 @@ C     NO TRACKER IS STARTED YET
       CALL CHECK(2, IERR, 1)
       CALL CTREP('JSON', 'none.json', IERR)
       CALL CHECK(2, IERR, 1)
+      CALL CTVAL('/usage/energy_j', EJ, IERR)
+      CALL CHECK(2, IERR, 1)
+      CALL CHECK(2, NINT(EJ), -1)
+      CALL CTTEXT('/run/name', TEXT, IERR)
+      CALL CHECK(2, IERR, 1)
+      IF (TEXT .NE. ' ') STOP 2
       CALL CTEND(IERR)
       CALL CHECK(3, IERR, 1)
       CALL CTERR(TEXT)
@@ -55,6 +61,20 @@ C     NO TRACKER IS STARTED YET
          CALL CTEEND(IERR)
          CALL CHECK(8, IERR, 0)
    20 CONTINUE
+      CALL CTVAL('/run/epochs_done', EJ, IERR)
+      CALL CHECK(8, IERR, 0)
+      CALL CHECK(8, NINT(EJ), 3)
+      CALL CTVAL('/run/epochs_dome', EJ, IERR)
+      CALL CHECK(8, IERR, -1)
+      CALL CHECK(8, NINT(EJ), -1)
+      CALL CTTEXT('/components/0/source', TEXT, IERR)
+      CALL CHECK(8, IERR, 0)
+      IF (TEXT .NE. 'simulated') STOP 8
+      CALL CTTEXT('/components/0/source', SHORT, IERR)
+      CALL CHECK(8, IERR, -3)
+      IF (SHORT .NE. 'simu') STOP 8
+      CALL CTERR(TEXT)
+      IF (TEXT(1:7) .NE. 'CTTEXT:') STOP 8
       CALL CTEBEG(IERR)
       CALL CTPROG(2, 1, IERR)
       CALL CHECK(8, IERR, -1)

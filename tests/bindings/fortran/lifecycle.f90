@@ -19,6 +19,8 @@ program lifecycle
       call run%progress(1, 2)
       call run%progress(2_int32, 2_int32)
       call run%progress(2_int64, 2_int64)
+      call run%progress(2_int64, 2)
+      call run%progress(2, 2_int64)
       call run%run_progress(0.25_real64*epoch, 1.0_real64)
       call run%epoch_end()
    end do

@@ -36,6 +36,8 @@ program options
    call numbers('/intensity/g_per_kwh', option('intensity', 1e-300_real64), 1e-300_real64)
    call numbers('/run/epochs_planned', option('epochs', 2147483647_int32), 2147483647.0_real64)
    call numbers('/run/epochs_planned', option('epochs', 9007199254740993_int64), 9007199254740993.0_real64)
+   call that(trim(option('components', ['cpu ', 'dram'])) == " components='cpu,dram'", 'a list')
+   call that(len_trim(option('components', [character(3) ::])) == 0, 'an empty list')
    call that(option('epochs', 9007199254740993_int64) == ' epochs=9007199254740993', 'all digits')
    call that(option('epochs', -huge(1_int64) - 1) == ' epochs=-9223372036854775808', 'all digits and a sign')
 

@@ -30,6 +30,12 @@ program texts
    call that(index(text, repeat('n', len(label))//': 3000 of 4000 epochs') == 1, 'the text')
    call that(index(text, achar(0)) == 0, 'without the NUL')
 
+   text = run%text('/run/name')
+   call that(text == label, 'the name by its pointer')
+   text = run%text('/components')
+   call that(text(:2) == '[{' .and. text(len(text):) == ']', text)
+   call same(nint(run%value('/epochs/length')), epochs, 'the number of epochs in the list')
+
    count = 0
    do while (run%message(text, stat))
       call same(stat, ct_ok, 'stat')

@@ -74,6 +74,12 @@ int32_t ct_value(tracker_t *t, const char *pointer, double *out) {
     return call(t, 0, 1);
 }
 
+int32_t ct_text(tracker_t *t, const char *pointer, char *buf, size_t cap, size_t *needed) {
+    *needed = strlen(pointer) + 1;
+    if (cap >= *needed) strcpy(buf, pointer);
+    return call(t, 0, 1);
+}
+
 int32_t ct_report(tracker_t *t, const char *format, char *buf, size_t cap, size_t *needed) {
     *needed = strlen(format) + 1;
     if (cap >= *needed) strcpy(buf, format);

@@ -101,7 +101,7 @@ static void check_arguments(ct_tracker *t, MPI_Comm comm)
     want(ct_mpi_value(t, comm, NULL, &x, NULL), CT_EINVAL, "a NULL pointer");
     want(ct_mpi_value(t, comm, "/usage/energy_j", NULL, NULL), CT_EINVAL, "nowhere to put it");
     want(ct_mpi_value(t, comm, me == 0 ? "/usage/energy_j" : "/usage", &x, NULL), size > 1 ? CT_EINVAL : CT_OK, "ranks that disagree");
-    want(ct_mpi_value(t, comm, "/usage/nothing_j", &x, &missing), CT_ENOENT, "a number that is nowhere");
+    want(ct_mpi_value(t, comm, "/usage/nothing_j", &x, &missing), CT_EINVAL, "a number that is nowhere");
     want(ct_mpi_value(NULL, comm, "/usage/energy_j", &x, &missing), CT_DISABLED, "no tracker anywhere");
     want(ct_mpi_value(NULL, comm, "/run/epochs_done", &x, &missing), CT_DISABLED, "epochs of no tracker");
     if (size > 1 && (x != -1 || missing != -1))

@@ -13,6 +13,9 @@ int main(int argc, char **argv) {
         if (line == "cancel") epoch.cancel();
         if (line == "progress") epoch.progress(7, 9);
         if (line == "value") std::cout << std::setprecision(17) << tracker.value("/usage/energy_j") << " ";
+        if (line == "text") std::cout << tracker.text("/components");
+        if (line == "rest")
+            for (auto &&e : tracker.remaining(10)) std::cout << e.index() + 1 << " ";
         std::string report = line == "report" ? tracker.report("json") : "";
         std::cout << report.substr(0, report.find('\n')) << std::endl;
     }

@@ -8,7 +8,7 @@ program player
    character(:), allocatable :: text
    character(32) :: line
    real(real64) :: energy
-   integer :: ended
+   integer :: ended, epoch
    call get_command_argument(1, options)
    call run%start(trim(options))
    do
@@ -26,6 +26,13 @@ program player
       case ('value')
          energy = run%value('/usage/energy_j')
          write (*, '(es24.16e3)', advance='no') energy
+      case ('text')
+         write (*, '(a)', advance='no') run%text('/components')
+      case ('rest')
+         epoch = run%epochs_done()
+         do while (run%next_epoch(epoch, 10))
+            write (*, '(i0, 1x)', advance='no') epoch
+         end do
       case ('report')
          text = run%report('json')
          write (*, '(a)', advance='no') text(:scan(text//new_line('a'), new_line('a')) - 1)

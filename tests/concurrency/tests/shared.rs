@@ -228,3 +228,34 @@ fn progress_is_read_whole() {
 fn progress_of_a_run_is_never_half_read() {
     holds(progress_is_read_whole);
 }
+
+/// The looks of `Sampler::new_work` beside two threads that report progress. The last progress completes the run.
+fn urgent_progress_is_looked_at_once() {
+    let shared = new_shared();
+    let store = |from: u32| {
+        start(&shared, move |shared| {
+            for done in from..from + 2 {
+                shared.work.store(f64::from(done), 4.0, monotonic_ns);
+            }
+        })
+    };
+    let looks = start(&shared, |shared| {
+        let mut known = 0;
+        for _ in 0..4 {
+            if shared.work.is_urgent_after(known) {
+                known = shared.work.load().map_or(known, |(number, _)| number);
+            }
+        }
+        assert!(known <= shared.work.number());
+    });
+    end([store(1), store(3), looks]);
+    let (number, newest) = shared.work.load().expect("progress");
+    assert!(shared.work.is_urgent_after(0) && !shared.work.is_urgent_after(number), "{number}");
+    assert_eq!(newest.done, 4.0);
+}
+
+/// If a late thread asked for a look that was done already, the sampling thread would never rest again.
+#[test]
+fn a_look_ends_the_urgency_of_all_progress_before_it() {
+    holds(urgent_progress_is_looked_at_once);
+}

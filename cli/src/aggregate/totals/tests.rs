@@ -56,6 +56,24 @@ fn missing_field_is_named() {
 }
 
 #[test]
+fn unknown_time_is_no_time_of_0() {
+    let timeless = |usage: Value| {
+        let run = json!({"id": "1", "epochs_done": 0, "started": "2026-03-02T13:00:00Z"});
+        RunEntry::of(String::new(), &json!({"run": run, "usage": usage})).unwrap()
+    };
+    let unknown = timeless(json!({"duration_s": null}));
+    assert_eq!(unknown.json()["duration_s"], Value::Null);
+    let none = Totals::of([&unknown]);
+    assert_eq!((none.time().as_str(), &none.json()["duration_s"]), ("unknown", &Value::Null));
+    assert_eq!((none.wall_s(), &none.json()["to_unix_s"]), (None, &Value::Null), "its end is unknown");
+    let both = Totals::of([&unknown, &report(2, None, 0, 3, Some(1.0))]);
+    assert_eq!((both.time().as_str(), both.without_duration), ("3.00 s", 1));
+    assert_eq!((both.coverage(), both.wall_s()), (Some(0.5), None));
+    let used = timeless(json!({"duration_s": null, "energy_j": 1.0}));
+    assert_eq!(Totals::of([&used]).coverage(), None);
+}
+
+#[test]
 fn sum_without_known_values_is_unknown() {
     let totals = Totals::of(&[report(1, None, 0, 3, None)]);
     assert_eq!((totals.energy_j.value(), totals.coverage(), totals.pue.known().is_none()), (None, None, true));

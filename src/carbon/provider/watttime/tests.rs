@@ -7,7 +7,10 @@ fn round_logs_in_and_then_requests_the_forecast() {
     let mut provider = chosen(NAME, "caiso_north");
     let login = provider.next(NOW).unwrap();
     assert_eq!((login.path.as_str(), login.answer), ("/login", LOGIN));
-    assert_eq!((login.headers[0].0, login.headers[0].1.0.as_str()), ("Authorization", "Basic dXNlcjprZXktMTIz"));
+    assert_eq!(
+        (login.headers[0].0.as_ref(), login.headers[0].1.0.as_str()),
+        ("Authorization", "Basic dXNlcjprZXktMTIz")
+    );
     assert_eq!(provider.take(&login, &sample("watttime_login_200.json")), Ok(vec![]));
     let forecast = provider.next(NOW).unwrap();
     assert_eq!(forecast.path, "/v3/forecast?region=CAISO_NORTH&signal_type=co2_moer&horizon_hours=24");

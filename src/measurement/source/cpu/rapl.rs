@@ -26,8 +26,8 @@ pub const MAX_DRAM_W: f64 = 1000.0;
 /// The most power of a whole platform, W.
 const MAX_PSYS_W: f64 = 20_000.0;
 
-const CURE: &str = "allow this user to read the counters: sudo chmod a+r /sys/class/powercap/*/energy_uj, or permanently by a udev rule in \
-/etc/udev/rules.d/70-rapl.rules: SUBSYSTEM==\"powercap\", KERNEL==\"intel-rapl*:*\", ACTION==\"add\", RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"";
+const CURE: &str = "let all users read the counters until the next boot: sudo chmod a+r /sys/class/powercap/*/energy_uj; \
+'carbontracker doctor --fix' does so for ever";
 
 /// The reason if the container's runtime hides the files. Its fix is from containerd's contrib/apparmor and oci/spec.go
 /// and from podman-run(1). A mount at the same path does not help, because runtimes mask after they mount.
