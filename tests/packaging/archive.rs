@@ -16,7 +16,7 @@ fn script(name: &str) -> Command {
 }
 
 fn is_here() -> bool {
-    have(&["objdump", "strip", "python3", "sha256sum", "tar"])
+    have(&["readelf", "strip", "python3", "sha256sum", "tar"])
 }
 
 /// The folder with the archive.
