@@ -5,13 +5,13 @@
 #   packaging/install.sh install|uninstall [PART...]      prints the path of each file
 #
 # The environment sets PREFIX; LIBDIR, absolute or below PREFIX; DESTDIR, which is put before both; OUT, the folder of
-# cargo's files; BUILD, the folder of the compiler's files; and CT_COMMAND, the command that prints the man pages, that in
-# OUT by default. The functions below list all files by part. A folder `lib` means LIBDIR, all others are below PREFIX.
-# No installed file contains its own path.
+# cargo's files; BUILD, the folder of the compiler's files; and CT_COMMAND, the command that prints the man pages, by
+# default that in OUT. The functions below list all files by part. A folder `lib` means LIBDIR, all others are below
+# PREFIX. No installed file contains its own path.
 set -eu
 verb=$1
 shift
-: "${DESTDIR:=}" "${LIBDIR:=lib}" "${CT_COMMAND:=$OUT/carbontracker}"
+: "${DESTDIR:=}" "${LIBDIR:=lib}"
 case $PREFIX in /*) ;; *) echo "PREFIX must be an absolute path; use DESTDIR= to stage the files" >&2 && exit 2 ;; esac
 case $LIBDIR in /*) ;; *) LIBDIR=$PREFIX/$LIBDIR ;; esac
 case $DESTDIR in '' | /*) ;; *) DESTDIR=$PWD/$DESTDIR ;; esac
@@ -136,7 +136,7 @@ show() { # FOLDER NAME ARGUMENT...: the output of the command
     name=$2
     shift 2
     if installing "$folder" "$name"; then
-        text=$("$CT_COMMAND" "$@")
+        text=$("${CT_COMMAND:-$OUT/carbontracker}" "$@")
         printf '%s\n' "$text" | install -D -m 644 /dev/stdin "$at"
     fi
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the archive of `make dist` in a system without Rust, make and the project's files: Debian 11 (glibc 2.31), the
-# oldest that Debian's archive has. There the programs of the READMEs in C, C++, Fortran and Lua are built and run, and the
-# command measures a program. `make dist-check` calls it.
+# Installs the archive of `make dist` in a system without Rust, make and the project's files: Debian 11 (glibc 2.31),
+# the oldest in Debian's archive. There the programs of the READMEs in C, C++, Fortran and Lua are built and run, and
+# the command measures a program. `make dist-check` calls it.
 #
 #   tests/archive.sh dist/carbontracker-*-x86_64-linux.tar.gz
 #
@@ -11,7 +11,8 @@ cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 bare=$target/bare
 suite=bullseye
-packages="gcc g++ gfortran libc6-dev libc-bin pkg-config lua5.1 lua5.2 lua5.3 lua5.4 luajit dash mawk coreutils sed grep findutils tar gzip"
+packages="gcc g++ gfortran libc6-dev libc-bin pkg-config lua5.1 lua5.2 lua5.3 lua5.4 luajit
+    dash mawk coreutils sed grep findutils tar gzip"
 . tests/debian.sh
 
 absent() {

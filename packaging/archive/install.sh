@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs carbontracker out of the folder that its archive was unpacked to. It needs no Rust, no make and, for a PREFIX of
-# your own, no root.
+# Installs carbontracker out of the folder that its archive was unpacked to. It needs no Rust, no make and, for a PREFIX
+# of your own, no root.
 #
 #   ./install.sh PREFIX               such as /usr/local or ~/.local; first it compares each file with SHA256SUMS
 #   ./install.sh --uninstall PREFIX   removes the same files

@@ -8,7 +8,8 @@ shift
 too_new=
 while read -r file; do
     [[ $(head -c 4 "$file" | tr -d '\0') == $'\x7fELF' && $file != *.o ]] || continue
-    needs=$(objdump -T "$file" | sed -n 's/.*(\{0,1\}GLIBC_\([0-9.]*\)).*/\1/p' | sort -uV | tail -n 1)
+    # readelf also knows the files of other machines.
+    needs=$(readelf --wide --version-info "$file" | sed -n 's/.* Name: GLIBC_\([0-9.]*\) .*/\1/p' | sort -uV | tail -n 1)
     printf '%-6s %s\n' "${needs:-any}" "$file"
     [[ $(printf '%s\n' "${needs:-0}" "$glibc" | sort -V | tail -n 1) == "$glibc" ]] || too_new=yes
 done < <(find "$@" -type f | LC_ALL=C sort)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Packs what is built into FOLDER/carbontracker-VERSION-MACHINE-linux.tar.gz, with licences, a list of what it is made of
-# (SBOM) and checksums. Fails if a file needs a newer glibc than GLIBC.
+# Packs what is built into FOLDER/carbontracker-VERSION-MACHINE-linux.tar.gz, with licences, a list of what it is made
+# of (SBOM) and checksums. Fails if a file needs a newer glibc than GLIBC.
 #
-#   OUT=FOLDER BUILD=FOLDER packaging/archive/pack.sh MACHINE GLIBC FOLDER      OUT and BUILD: as for packaging/install.sh
+#   OUT=FOLDER BUILD=FOLDER packaging/archive/pack.sh MACHINE GLIBC FOLDER      as for packaging/install.sh
 set -euo pipefail
 machine=$1 glibc=$2
 to=$(realpath -m "$3")

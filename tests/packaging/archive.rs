@@ -1,5 +1,5 @@
-//! The archive of `make dist`: what is in it, and its install.sh. The programs here are those of `make`; `make dist-check`
-//! has those of the archive, on an old system.
+//! The archive of `make dist`: what is in it, and its install.sh. It has the programs of `make` here. `make dist-check`
+//! installs those of the archive, on an old system.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::install::below;
@@ -16,7 +16,7 @@ fn script(name: &str) -> Command {
 }
 
 fn is_here() -> bool {
-    have(&["objdump", "strip", "python3", "sha256sum", "tar"])
+    have(&["readelf", "strip", "python3", "sha256sum", "tar"])
 }
 
 /// The folder with the archive.
