@@ -319,7 +319,7 @@ impl Tracker {
             self.parts.shared.await_takeover(&self.sampler, ended, deadline);
         }
         let is_open = self.is_open.load(Ordering::Relaxed);
-        if with_forecast {
+        if with_forecast && self.parts.shared.needs_history(self.parts.settings.planned, is_open || ended > 0) {
             self.parts.shared.await_history(FIRST_FORECAST_WAIT);
         }
         if is_open && with_forecast && self.parts.settings.planned > 0 {

@@ -60,6 +60,12 @@ impl SharedState {
         }
     }
 
+    /// Whether earlier runs can give a forecast, or change it. A run of epochs has none without their number and
+    /// without progress. Before the first epoch, it may be a run that progress will measure.
+    pub fn needs_history(&self, planned: u64, has_epochs: bool) -> bool {
+        planned > 0 || !has_epochs || self.work.number() > 0
+    }
+
     /// Waits for the forecast from earlier runs, before the first epoch has ended, until the time-out. After a time-out
     /// no caller waits again.
     pub fn await_history(&self, timeout: Duration) {
