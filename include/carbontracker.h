@@ -241,8 +241,9 @@ ct_status ct_message(ct_tracker *tracker,
  * written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and
  * the files are finished afterwards.
  *
- * A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. NULL is
- * accepted. In a forked child the call does nothing. The pointer must not be used afterwards.
+ * A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. Its program
+ * may have failed, so `forecast.saved` is null then. NULL is accepted. In a forked child the call does nothing. The
+ * pointer must not be used afterwards.
  */
 void ct_destroy(ct_tracker *tracker);
 

@@ -246,8 +246,9 @@ pub unsafe extern "C" fn ct_message(tracker: *mut Tracker, buf: *mut c_char, cap
 /// written, ct_last_error() names them. In the constructor of a library that is being loaded, it waits that long, and
 /// the files are finished afterwards.
 ///
-/// A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. NULL is
-/// accepted. In a forked child the call does nothing. The pointer must not be used afterwards.
+/// A tracker that still exists when the process exits is ended as by ct_release, with up to 1 s of waiting. Its program
+/// may have failed, so `forecast.saved` is null then. NULL is accepted. In a forked child the call does nothing. The
+/// pointer must not be used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_destroy(tracker: *mut Tracker) {
     // SAFETY: the caller gives up a tracker from ct_create, or passes NULL.

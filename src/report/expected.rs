@@ -60,9 +60,9 @@ impl Report {
         self.forecast_to_end().is_some_and(|forecast| forecast.duration_s.is_some() || forecast.energy_j.is_some())
     }
 
-    /// Whether the run ended before its planned end, and its forecast covers the rest.
+    /// Whether the run ended by itself before its planned end, and its forecast covers the rest.
     pub(super) fn is_stopped_early(&self) -> bool {
-        self.is_finished && self.open_forecast().is_some_and(|forecast| forecast.after_epochs > 0)
+        self.is_finished && !self.is_cut_off && self.open_forecast().is_some_and(|forecast| forecast.after_epochs > 0)
     }
 
     /// The emissions still to come, g CO2e; None: unknown, or measuring stops before the run does.

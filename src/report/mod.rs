@@ -137,6 +137,8 @@ pub struct Report {
     is_divided: bool,
     /// Whether measuring has ended.
     is_finished: bool,
+    /// It did not end by itself.
+    is_cut_off: bool,
     /// What the forecast is based on; None: there is none.
     basis: Option<ForecastBasis>,
     epochs_done: u64,

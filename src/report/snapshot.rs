@@ -21,7 +21,7 @@ impl Report {
         let has_emissions = !matches!(detail, Detail::WithoutEmissions(_));
         let factors = EmissionFactors { curve: state.factors().curve.filter(|_| has_emissions), ..state.factors() };
         let emissions = factors.emissions(&state.attribution.ledger, now.at);
-        let forecast = if now.open.is_some() { state.forecast_at(now.at) } else { state.forecasting.forecast };
+        let forecast = state.forecast_at(now.at);
         let marginal = state.carbon.marginal.as_ref().filter(|_| has_emissions);
         let begin = state.attribution.ledger.open();
         let mut report = Report {
@@ -31,6 +31,7 @@ impl Report {
             work: state.forecasting.run_progress.work(),
             is_divided: state.attribution.is_divided,
             is_finished: state.lifecycle.finished,
+            is_cut_off: state.lifecycle.is_cut_off,
             basis: state.alert_input(now.at).basis(settings.planned).filter(|_| forecast.is_some()),
             epochs_done: state.attribution.ledger.marked_epochs(),
             resumed: (!state.attribution.carried_over.is_empty())

@@ -128,7 +128,7 @@ fn forecast(report: &Report) -> Vec<String> {
     .flatten()
     .collect();
     // At the end of the run, a note has what an early end saved.
-    if !to_come.is_empty() && !report.is_stopped_early() {
+    if !to_come.is_empty() && !report.is_finished {
         lines.push(format!("  of it {} still to come; a stop now saves it", to_come.join(", ")));
     }
     lines

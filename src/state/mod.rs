@@ -174,6 +174,8 @@ pub struct CarbonInputs {
 pub struct Lifecycle {
     /// The sampling thread has ended; nothing changes any more.
     pub finished: bool,
+    /// The run did not end by itself: its program failed, or exited without an end of its tracker.
+    pub is_cut_off: bool,
     /// The sampling thread panicked; later energy is unknown.
     pub failed: bool,
     /// Other internal faults, as notes for the report.

@@ -32,6 +32,8 @@ pub struct SharedState {
     /// The largest request that found no memory, bytes; 0: there is enough.
     missing_bytes: AtomicUsize,
     stop: AtomicBool,
+    /// The run does not end by itself.
+    cut_off: AtomicBool,
     over_budget: AtomicBool,
     /// Progress of the open epoch, as a [`PackedMark`].
     progress: AtomicU64,
@@ -80,6 +82,7 @@ impl SharedState {
             misuses: MisuseCounts::default(),
             missing_bytes: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
             over_budget: AtomicBool::new(false),
             progress: AtomicU64::default(),
             work: WorkCell::default(),
@@ -293,6 +296,18 @@ impl SharedState {
     pub fn stop(&self, sampler: &Thread) {
         self.stop.store(true, Ordering::SeqCst);
         sampler.unpark();
+    }
+
+    /// Notes that the run does not end by itself. A run whose tracker ends already does.
+    pub fn cut_off(&self) {
+        if !self.is_stopping() {
+            self.cut_off.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the run does not end by itself.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::SeqCst)
     }
 
     /// Whether the tracker ends.

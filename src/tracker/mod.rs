@@ -23,7 +23,6 @@ use crate::measurement::source::{self, Opening, Waker};
 use crate::measurement::source_name::SourceName;
 use crate::options::Options;
 use crate::options::environment;
-use crate::os::exit::ExitHook;
 use crate::os::memory;
 use crate::os::{self, ForkMark, Instant, OwnTable, terminal};
 use crate::report::{self, Detail, Now, OpenEpoch, Report};
@@ -235,8 +234,7 @@ impl Tracker {
         self.snapshot(Detail::Epochs, true, true).render(format)
     }
 
-    /// The report in one line. A program may ask for it many times, so it takes no rows of epochs, and asks no other
-    /// process.
+    /// The report in one line. A program may ask for it often, so it has no rows of epochs and asks no other process.
     fn line(&self) -> Result<String> {
         let detail = Detail::Totals(None);
         self.check_memory(detail, false)?;
@@ -296,8 +294,12 @@ impl Tracker {
         }
     }
 
-    /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written, if
-    /// any.
+    /// Notes that the program that is measured has failed: its end before the planned one saves nothing.
+    pub fn fail(&self) {
+        self.parts.shared.cut_off();
+    }
+
+    /// Ends the threads and waits for each up to its time limit. Returns which of the run's files are not written.
     pub fn destroy(self) -> Option<String> {
         let unwritten = self.threads.end();
         self.print_messages(false);
@@ -381,7 +383,7 @@ impl Tracker {
 /// A dropped tracker ends its threads without waiting for them.
 impl Drop for Tracker {
     fn drop(&mut self) {
-        self.threads.stop();
+        self.threads.ask_to_end();
     }
 }
 

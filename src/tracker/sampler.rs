@@ -170,7 +170,9 @@ impl Sampler {
             shared.queue_message(FAULT.into());
         }
         self.leases.release();
-        shared.state().lifecycle.finished = true;
+        let mut state = shared.state();
+        (state.lifecycle.finished, state.lifecycle.is_cut_off) = (true, shared.is_cut_off());
+        drop(state);
         shared.set_reviewed(u64::MAX);
         shared.notify();
         self.intake.end();
@@ -321,8 +323,11 @@ impl Sampler {
         }
     }
 
-    /// Notes what the run saved by an early end.
+    /// Notes what the run saved by an early end. A run that was cut off saved nothing: it has to be done again.
     fn report_end(&self, shared: &SharedState) {
+        if shared.is_cut_off() {
+            return;
+        }
         let state = shared.state();
         let (ledger, at) = (&state.attribution.ledger, os::monotonic_ns());
         let raised = |forecast: Forecast| forecast.after_use(ledger.run_ns() as f64 * 1e-9, ledger.energy_j());

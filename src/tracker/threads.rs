@@ -49,10 +49,8 @@ pub struct Threads {
 
 impl ExitHook for Threads {
     fn stop(&self) {
-        self.parts.shared.stop(self.sampler.thread());
-        self.feeds.stop();
-        self.history.iter().for_each(Worker::stop);
-        self.files.iter().for_each(RunFiles::stop);
+        self.parts.shared.cut_off();
+        self.ask_to_end();
     }
 
     fn settle(&self, patience: Duration) {
@@ -91,10 +89,18 @@ impl Threads {
         Ok(Threads { sampler, feeds, history, files, parts })
     }
 
+    /// Asks all threads to end.
+    pub fn ask_to_end(&self) {
+        self.parts.shared.stop(self.sampler.thread());
+        self.feeds.stop();
+        self.history.iter().for_each(Worker::stop);
+        self.files.iter().for_each(RunFiles::stop);
+    }
+
     /// Ends all threads and waits for each up to its time limit. Returns which of the run's files are not written, if
     /// any.
     pub fn end(&self) -> Option<String> {
-        self.stop();
+        self.ask_to_end();
         self.sampler.end_within(SAMPLER_WAIT);
         self.feeds.end_within(FEEDS_WAIT);
         if let Some(reader) = &self.history {

@@ -81,16 +81,25 @@ fn forecast(run: &JsonView) -> Markup {
             "."
             @if error.is_some() { " The intervals of energy and CO2e include the error of estimates." }
         }
-        @if !known(&rest).is_empty() {
+        @if let (false, Some(rest_is)) = (known(&rest).is_empty(), rest_in_words(run)) {
             p {
-                @if total.has("/saved") { "Saved by the early end, as an estimate: " }
-                @else { "Still to come, and saved by a stop now: " }
+                (rest_is)
                 @for (n, (field, words, amount)) in known(&rest).into_iter().enumerate() {
                     @if n > 0 { ", " } (words) " " (value(&format!("/{field}/value"), amount))
                 }
                 "."
             }
         }
+    }
+}
+
+/// What the rest of the forecast is; None: the run ended, and whether that saved anything is unknown.
+fn rest_in_words(run: &JsonView) -> Option<&'static str> {
+    match run.phase() {
+        _ if run.has("/forecast/saved") => Some("Saved by the early end, as an estimate: "),
+        Some(RunPhase::Done) => None,
+        Some(RunPhase::Unfinished) => Some("Still to come, if the run continues: "),
+        _ => Some("Still to come, and saved by a stop now: "),
     }
 }
 

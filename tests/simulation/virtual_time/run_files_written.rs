@@ -245,3 +245,23 @@ fn kill_and_resume(at: &Simulation) {
 fn kills_lose_no_epoch() {
     virtually(|at| (0..2).for_each(|_| kill_and_resume(at)));
 }
+
+/// A program that exits without an end of its tracker may have failed. So nothing is known to be saved.
+#[test]
+fn exit_in_the_middle_of_a_run_saves_nothing() {
+    virtually(|simulation| {
+        let folder = Folder::new("exits");
+        let of_process = folder.shown();
+        let process = simulation.start(move || {
+            let tracker = make(&format!("epochs=10 sim_cpu=A:50 log_dir={of_process}"));
+            epochs(&tracker, 4, Duration::from_secs(1));
+            carbontracker::os::exit::end_process();
+            std::mem::forget(tracker);
+        });
+        simulation.join(process);
+        let report = json(&folder.files(".json")[0]);
+        assert_eq!((&report["run"]["state"], &report["run"]["epochs_done"]), (&"done".into(), &4.into()));
+        assert!(report["forecast"]["saved"].is_null() && report["forecast"]["remaining"].is_object(), "{report}");
+        assert!(!report["notes"].to_string().contains("saved"), "{report}");
+    });
+}
