@@ -119,7 +119,12 @@ impl Estimate {
     /// The estimate after more was used. No total is below `used`.
     pub fn after_use(self, used: f64) -> Estimate {
         let used = used.max(self.used);
-        Estimate { used, value: self.value.max(used), low: self.low.max(used), high: self.high.max(used) }
+        Estimate { used, ..self.at_least(used) }
+    }
+
+    /// The same estimate, where no total is below `used`.
+    fn at_least(self, used: f64) -> Estimate {
+        Estimate { value: self.value.max(used), low: self.low.max(used), high: self.high.max(used), ..self }
     }
 
     /// The part that is still to come.
@@ -155,12 +160,18 @@ impl Forecast {
 
     /// The forecast after more was used: `duration_s` and `energy_j`.
     pub fn after_use(self, duration_s: f64, energy_j: Option<f64>) -> Forecast {
-        let energy = |e: Estimate| energy_j.map_or(e, |joules| e.after_use(joules));
-        Forecast {
-            duration_s: self.duration_s.map(|e| e.after_use(duration_s)),
-            energy_j: self.energy_j.map(energy),
-            ..self
-        }
+        self.raised(Estimate::after_use, duration_s, energy_j)
+    }
+
+    /// The same forecast, where no total is below this time and energy.
+    pub fn at_least(self, duration_s: f64, energy_j: Option<f64>) -> Forecast {
+        self.raised(Estimate::at_least, duration_s, energy_j)
+    }
+
+    fn raised(self, raise: fn(Estimate, f64) -> Estimate, duration_s: f64, energy_j: Option<f64>) -> Forecast {
+        let energy = |e: Estimate| energy_j.map_or(e, |joules| raise(e, joules));
+        let duration_s = self.duration_s.map(|e| raise(e, duration_s));
+        Forecast { duration_s, energy_j: self.energy_j.map(energy), ..self }
     }
 }
 

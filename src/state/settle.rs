@@ -29,16 +29,19 @@ impl RunState {
         (self.attribution.settled, first_epoch.share(), run_progress.share(), run_progress.complete_until())
     }
 
-    /// The forecast at `now`. Inside the first epoch it was made at a mark; a total is at least the use since then.
+    /// The forecast at `now`. It was made at a mark; in an open epoch or piece no total is below the use since then.
     pub fn forecast_at(&self, now: MonoNs) -> Option<Forecast> {
-        let ledger = &self.attribution.ledger;
+        let (forecast, ledger) = (self.forecasting.forecast?, &self.attribution.ledger);
+        if !ledger.is_open() || self.lifecycle.finished {
+            return Some(forecast);
+        }
         let is_in_first = ledger.is_in_first() && !self.attribution.is_divided;
         let Some(begin) = ledger.first_begin().filter(|_| is_in_first) else {
-            return self.forecasting.forecast;
+            return Some(forecast.at_least(ledger.time_s(now), ledger.energy_until(now)));
         };
         let cancelled = ledger.between_first(0).energy_j;
         let energy_j = ledger.open_j(now).map(|joules| joules + cancelled.unwrap_or(0.0));
-        Some(self.forecasting.forecast?.after_use(now.s_since(begin), energy_j))
+        Some(forecast.after_use(now.s_since(begin), energy_j))
     }
 
     /// Whether one of these channels should be read soon: the reading completes a mark's energy, or confirms a doubtful

@@ -420,6 +420,25 @@ fn early_stop_reports_what_was_saved() {
     });
 }
 
+/// After half of the work the application does something else. All that was used counts for the budget of 180 s, and no
+/// forecast is below it.
+#[test]
+fn use_after_the_last_progress_raises_the_forecast() {
+    virtually(|_| {
+        let (_tree, tracker) = counted("budget_h=0.05");
+        for step in 0..=50 {
+            tracker.run_progress(f64::from(step), 100.0).unwrap();
+            pause(Duration::from_secs(1));
+        }
+        pause(Duration::from_secs(200));
+        let low = |name: &str| tracker.value(&format!("/forecast/{name}/low")).unwrap();
+        assert!(low("duration_s") >= 250.9 && low("energy_j") >= 0.99 * 250.9 * WATTS, "{}", low("energy_j"));
+        let all = messages(&tracker);
+        assert!(all.iter().any(|text| text.starts_with("budget_h=0.05 is passed: the use is")), "{all:?}");
+        tracker.destroy();
+    });
+}
+
 /// Measuring ends before the run does. What the end of the run saves is unknown.
 #[test]
 fn end_of_measuring_saves_nothing() {
