@@ -105,6 +105,43 @@ fn the_newest_run_is_the_one_that_began_last() {
     assert!(printed(&of_logs).starts_with("third: "));
 }
 
+/// File names have whole seconds. The order of the names is not that of the runs.
+#[test]
+fn of_two_runs_in_one_second_the_later_one_is_newest() {
+    let home = Home::new("second");
+    for name in ["zeta", "alpha", "mu"] {
+        let known = home.kept();
+        assert!(home.run(&["--name", name], "true").status.success());
+        for file in home.kept().into_iter().filter(|file| !known.contains(file)) {
+            let at = file.find("Z_").unwrap();
+            let renamed = file.replace(&file[at - 17..at], "2026-01-01T000000");
+            fs::rename(home.runs().join(&file), home.runs().join(renamed)).unwrap();
+        }
+        assert!(printed(&home.call(&["last"])).starts_with(&format!("{name}: ")), "{:?}", home.kept());
+    }
+}
+
+/// A program that ends after three of nine epochs. What an early stop saves, a failure does not.
+#[test]
+fn only_a_program_that_succeeds_saves_by_its_early_end() {
+    let home = Home::new("early");
+    for (status, has_saved) in [(0, true), (3, false)] {
+        let script = format!("for i in 1 2 3; do echo epoch; sleep 0.1; done; exit {status}");
+        let output = home.run(&["--name", &status.to_string(), "--mark", "epoch", "--epochs", "9"], &script);
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        let last = printed(&home.call(&["last", "--json"]));
+        let last: Value = serde_json::from_str(&last).unwrap();
+        assert_eq!((&last["run"]["name"], &last["run"]["epochs_done"]), (&json!(status.to_string()), &json!(3)));
+        assert_eq!(last["forecast"]["saved"].is_object(), has_saved, "{last:#}");
+        for words in [text(&output.stderr), last["notes"].to_string()] {
+            assert_eq!(words.contains("saved"), has_saved, "{words}");
+        }
+        let page = printed(&home.call(&["report"]));
+        assert_eq!(page.contains("Saved by the early end"), has_saved);
+        assert!(!page.contains("Still to come"), "the run has ended");
+    }
+}
+
 /// On a busy machine the epochs of the run may differ too much for an estimate, which names the run, too.
 #[test]
 fn a_kept_run_is_the_basis_of_an_estimate() {

@@ -1,6 +1,7 @@
 //! Measures any program: starts it, passes on its signals and output, and ends with its exit status.
 
 mod epochs;
+mod kept;
 mod output_marks;
 mod process_tree;
 mod program_name;
@@ -9,14 +10,14 @@ pub mod summary;
 
 use crate::console::{Done, complain, refuse};
 use crate::option_args::OptionArgs;
-use carbontracker::coordination::job::{self, Job};
+use carbontracker::coordination::job::Job;
 use carbontracker::error::Status;
 use carbontracker::options::{Options, environment};
 use carbontracker::os;
 use carbontracker::os::child::{self, HeldSignals};
-use carbontracker::run_files::state_folder;
 use carbontracker::tracker::Tracker;
 use epochs::Epochs;
+use kept::Removal;
 use output_marks::{Drain, Marks, PatternMarks, TextMarks};
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
@@ -148,11 +149,11 @@ impl RunArgs {
             Err(message) => return refuse(&message),
         };
         let of_files: Vec<&str> = FILE_VARIABLES.into_iter().filter(|name| is_of_file(&options, name)).collect();
-        let (tracker, keeps) = match self.tracker(options) {
+        let (tracker, kept) = match self.tracker(options) {
             Err(error) if error.status == Status::CT_EINVAL => return refuse(&error.message),
             Err(error) => {
                 complain(&format!("the program is not measured: {error}"));
-                (None, false)
+                (None, None)
             }
             Ok(begun) => begun,
         };
@@ -164,6 +165,8 @@ impl RunArgs {
             Ok(child) => child,
             Err(error) => return Ok(self.not_run(&error)),
         };
+        let is_kept = kept.is_some();
+        let removal = kept.and_then(Removal::start);
         let drains = [Drain::default(), Drain::default()];
         let status = std::thread::scope(|scope| {
             let watching = self.watch(scope, &mut child, &epochs, &drains);
@@ -179,13 +182,15 @@ impl RunArgs {
             }
             epochs.end();
             let has_succeeded = status.as_ref().is_ok_and(|status| status.success());
+            epochs.tracker.iter().filter(|_| !has_succeeded).for_each(Tracker::fail);
             self.write_report(&epochs, to, has_succeeded);
             held.release(); // processes that outlive the program may keep the outputs open for ever
             status
         });
         let unwritten = epochs.tracker.and_then(Tracker::destroy);
         // A folder that the user did not name has one message, from the start of the run.
-        unwritten.filter(|_| !keeps).into_iter().for_each(|what| complain(&what));
+        unwritten.filter(|_| !is_kept).into_iter().for_each(|what| complain(&what));
+        removal.into_iter().for_each(Removal::end);
         status.map(end_as).map_err(|error| format!("waiting for the program failed: {error}"))
     }
 
@@ -193,33 +198,18 @@ impl RunArgs {
         self.program.first().map_or(Path::new(""), Path::new)
     }
 
-    /// The tracker, and whether its files go to the folder of the newest runs; None: the library is disabled.
-    fn tracker(&self, mut options: Options) -> carbontracker::error::Result<(Option<Tracker>, bool)> {
+    /// The tracker, and the folder of the newest runs if its files go there. No tracker: the library is disabled.
+    fn tracker(&self, mut options: Options) -> carbontracker::error::Result<(Option<Tracker>, Option<PathBuf>)> {
         if environment::is_disabled(os::variable) {
-            return Ok((None, false));
+            return Ok((None, None));
         }
-        let keeps = self.keep(&mut options);
-        Ok((Some(Tracker::start(options)?), keeps))
-    }
-
-    /// Chooses the folder of the newest runs, unless the user has chosen where the files go. Whether it was chosen.
-    fn keep(&self, options: &mut Options) -> bool {
-        let files = &mut options.files;
-        if files.log_dir.is_some() || files.is_log_off || files.resume.is_some() {
-            return false;
-        }
-        match state_folder::prepare(files.state_folder.as_deref()) {
-            Ok(folder) => {
-                // One process of a job is enough.
-                if job::rank(&os::variable).number.unwrap_or(0) == 0 {
-                    state_folder::remove_old(folder, state_folder::KEPT_RUNS - 1);
-                }
-                (files.log_dir, files.is_brief) = (Some(folder.to_owned()), true);
+        let kept = kept::choose(&mut options.files).unwrap_or_else(|why| {
+            if !self.quiet {
+                complain(&why);
             }
-            Err(why) if !self.quiet => complain(&why),
-            Err(_) => (),
-        }
-        files.is_brief
+            None
+        });
+        Ok((Some(Tracker::start(options)?), kept))
     }
 
     /// The library's options, with the name, epochs and job of this command.
@@ -371,13 +361,14 @@ fn empty(file: &File) -> io::Result<()> {
     if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
 }
 
-/// The notes and reasons that the report holds from the start.
+/// The notes and reasons that the report holds from the start. They need no earlier run, whose disk may be slow.
 fn in_report(epochs: &Epochs) -> Vec<String> {
-    let report = epochs.tracker.as_ref().and_then(|tracker| tracker.report("json").ok());
-    let report: Value = report.and_then(|report| serde_json::from_str(&report).ok()).unwrap_or_default();
-    let list = |name: &str| report.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let reasons = list("unavailable").into_iter().filter_map(|one| one.get("reason").cloned());
-    list("notes").into_iter().chain(reasons).filter_map(|one| one.as_str().map(str::to_owned)).collect()
+    let list = |pointer: &str| -> Vec<Value> {
+        let text = epochs.tracker.as_ref().and_then(|tracker| tracker.text(pointer).ok());
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    };
+    let reasons = list("/unavailable").into_iter().filter_map(|one| one.get("reason").cloned());
+    list("/notes").into_iter().chain(reasons).filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
 /// The job whose `run` commands on one node count each device once, if a launcher named it. It differs from the job of

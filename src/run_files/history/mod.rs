@@ -156,7 +156,17 @@ pub fn read(request: &HistoryRequest, is_stopping: &dyn Fn() -> bool) -> PastRun
 pub fn label_of(path: &Path) -> Option<RunLabel> {
     let there = std::fs::symlink_metadata(path).ok().filter(|there| !AppendFile::is_ours(there))?;
     check_kind(&there).ok()?;
-    beginning::any_label(&mut open_unlinked(path).ok()?, is_journal(path)).ok()?
+    let mut file = open_unlinked(path).ok()?;
+    let label = beginning::any_label(&mut file, is_journal(path));
+    release(file, &there);
+    label.ok()?
+}
+
+/// Closes a file, unless a tracker of this process has begun to write it: that would release the journal's lock.
+fn release(file: File, there: &Metadata) {
+    if AppendFile::is_ours(there) {
+        std::mem::forget(file);
+    }
 }
 
 fn is_journal(path: &Path) -> bool {
@@ -289,7 +299,6 @@ impl<'a> Search<'a> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             there => there.map_err(|error| unreadable(&error))?,
         };
-        // Closing a second descriptor would release the lock that this process has on a journal of its own.
         if AppendFile::is_ours(&there) {
             return Ok(None);
         }
@@ -298,9 +307,7 @@ impl<'a> Search<'a> {
         let there = file.metadata().map_err(|error| unreadable(&error))?;
         check_kind(&there)?;
         let read = self.opened(&found.path, &mut file, there.len());
-        if AppendFile::is_ours(&there) {
-            std::mem::forget(file); // another tracker of this process has begun to write it
-        }
+        release(file, &there);
         read
     }
 
@@ -368,10 +375,8 @@ fn damaged() -> Flaw {
 }
 
 fn unreadable(error: &io::Error) -> Flaw {
-    let fix = match error.kind() {
-        ErrorKind::PermissionDenied => "let this user read it",
-        _ => "remove it, or copy it again",
-    };
+    let is_refused = error.kind() == ErrorKind::PermissionDenied;
+    let fix = if is_refused { "let this user read it" } else { "remove it, or copy it again" };
     Flaw::new(error.to_string(), fix)
 }
 
