@@ -21,9 +21,10 @@ pub struct LastArgs {
 }
 
 const HELP: &str = "\
-The newest run is the one that began last, also if it still runs or was killed. The ranks of a job are one run. It is
-looked for in the folder of CARBONTRACKER_LOG_DIR; without this variable, in the folder where 'run' keeps its newest 100
-runs. 'carbontracker watch' and 'carbontracker report' without an argument take the newest run too.
+The newest run is the one that began last, also if it still runs or was killed. Of two that began in the same second, it
+is the one that was written to later. The ranks of a job are one run. It is looked for in the folder of
+CARBONTRACKER_LOG_DIR; without this variable, in the folder where 'run' keeps its newest 100 runs. 'carbontracker watch'
+and 'carbontracker report' without an argument take the newest run too.
 
 Exit status: 0 done; 1 there is no run; 2 wrong arguments.";
 
@@ -31,7 +32,7 @@ impl LastArgs {
     /// Prints the report.
     pub fn call(self) -> Done {
         let run = newest(&report_files::default_folder()?)?;
-        // Whether the program succeeded is in no report. A program that fails saves nothing by its early end.
+        // If the program ended early by itself, a note of the report has what that saved.
         print(&if self.json { format!("{}\n", run.report) } else { brief(&run.report, false) })
     }
 }
@@ -52,7 +53,7 @@ pub fn newest(folder: &Path) -> Result<NewestRun, String> {
         return Err(none("there is no such folder"));
     }
     let mut files = report_files::of_folder(folder)?;
-    files.sort_by_cached_key(|file| Reverse(started(file)));
+    files.sort_by_cached_key(|file| Reverse(age(file)));
     let (mut known, mut broken) = (WatchedFiles::default(), None);
     for file in files {
         match known.load(&file) {
@@ -70,8 +71,10 @@ pub fn newest(folder: &Path) -> Result<NewestRun, String> {
     Err(broken.unwrap_or_else(|| none("no run is in it")))
 }
 
-/// When a run began, by its file's name, or else when the file was changed.
-fn started(file: &Path) -> SystemTime {
+/// What orders runs by their age: when a run began, by its file's name, or else when the file was changed. Names have
+/// whole seconds. Of two runs of one second, the one that was written to later is newer.
+fn age(file: &Path) -> (SystemTime, SystemTime, PathBuf) {
     let by_name = file.file_stem().and_then(|stem| started_in(&stem.to_string_lossy()));
-    by_name.or_else(|| file.metadata().ok()?.modified().ok()).unwrap_or(SystemTime::UNIX_EPOCH)
+    let changed = file.metadata().and_then(|there| there.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    (by_name.unwrap_or(changed), changed, file.to_owned())
 }
