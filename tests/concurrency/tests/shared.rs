@@ -259,3 +259,15 @@ fn urgent_progress_is_looked_at_once() {
 fn a_look_ends_the_urgency_of_all_progress_before_it() {
     holds(urgent_progress_is_looked_at_once);
 }
+
+fn needs_of_a_run() {
+    let shared = new_shared();
+    assert!(shared.needs_history(3, true) && shared.needs_history(0, false) && !shared.needs_history(0, true));
+    shared.work.store(1.0, 4.0, monotonic_ns);
+    assert!(shared.needs_history(0, true), "progress may be forecast");
+}
+
+#[test]
+fn only_a_run_that_can_be_forecast_waits_for_earlier_ones() {
+    holds(needs_of_a_run);
+}
