@@ -187,8 +187,8 @@ ct_status ct_run_progress(ct_tracker *tracker,
  *
  * A list's pointer with "/length" after it is the number of its entries: "/epochs/length", "/components/length".
  *
- * CT_ENOENT: there is no such number yet, or it is null (unknown); `*out` is unchanged. CT_EINVAL: no report has a value
- * at this pointer; ct_last_error() suggests another. CT_EIO: malloc reports too little memory.
+ * CT_ENOENT: there is no such number yet, or it is null (unknown); `*out` is unchanged. CT_EINVAL: no report has a
+ * value at this pointer; ct_last_error() suggests another. CT_EIO: malloc reports too little memory.
  */
 ct_status ct_value(ct_tracker *tracker,
                    const char *pointer,
@@ -196,8 +196,8 @@ ct_status ct_value(ct_tracker *tracker,
 
 /**
  * Writes one value of the JSON report by its JSON Pointer: a text without quotes, such as "/intensity/zone" or
- * "/notes/0"; anything else as JSON, such as "/components" or "/usage". The pointer "" is the whole report. It waits as
- * ct_value does. The buffer works as in ct_report.
+ * "/notes/0"; anything else as JSON, such as "/components" or "/usage". The pointer "" is the whole report. It waits
+ * as ct_value does. The buffer works as in ct_report.
  *
  * CT_ENOENT: there is no such value yet, or it is null (unknown). CT_EINVAL: no report has a value at this pointer.
  * CT_ERANGE: the text did not fit. CT_EIO: malloc reports too little memory.

@@ -23,9 +23,9 @@
 //! IERR is the `ct_status` of the C function. `CTMGET`, which sums over MPI ranks, is in bindings/mpi; it gets the
 //! tracker from `ct_fortran_tracker`.
 
+use super::guard::{guard, set_last_error, with_tracker};
 use super::{
     ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_run_progress, ct_value,
-    guard, set_last_error, with_tracker,
 };
 use carbontracker::error::{Error, Status};
 use carbontracker::os::Undisturbed;

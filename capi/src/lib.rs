@@ -13,15 +13,20 @@
 
 /// cbindgen:ignore
 mod fortran77;
+/// cbindgen:ignore
+mod guard;
+/// cbindgen:ignore
+mod text;
 
-use carbontracker::error::{Error, Result, Status};
+use carbontracker::error::{Error, Status};
 use carbontracker::os::Undisturbed;
 use carbontracker::os::memory::{self, Allocator};
-use carbontracker::tracker::{Failures, Tracker};
-use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_char};
+use carbontracker::tracker::Tracker;
+use guard::{WITHOUT_TRACKER, give_up, guard, last_error_text, set_last_error, with_tracker};
+use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+use text::{text_from, write_empty, write_text};
 
 /// Keeps a reserve of memory for the time when the system has none left.
 #[global_allocator]
@@ -141,8 +146,8 @@ pub unsafe extern "C" fn ct_run_progress(tracker: *mut Tracker, done: f64, total
 ///
 /// A list's pointer with "/length" after it is the number of its entries: "/epochs/length", "/components/length".
 ///
-/// CT_ENOENT: there is no such number yet, or it is null (unknown); `*out` is unchanged. CT_EINVAL: no report has a value
-/// at this pointer; ct_last_error() suggests another. CT_EIO: malloc reports too little memory.
+/// CT_ENOENT: there is no such number yet, or it is null (unknown); `*out` is unchanged. CT_EINVAL: no report has a
+/// value at this pointer; ct_last_error() suggests another. CT_EIO: malloc reports too little memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char, out: *mut f64) -> Status {
     let read = |tracker: &Tracker| {
@@ -163,8 +168,8 @@ pub unsafe extern "C" fn ct_value(tracker: *mut Tracker, pointer: *const c_char,
 }
 
 /// Writes one value of the JSON report by its JSON Pointer: a text without quotes, such as "/intensity/zone" or
-/// "/notes/0"; anything else as JSON, such as "/components" or "/usage". The pointer "" is the whole report. It waits as
-/// ct_value does. The buffer works as in ct_report.
+/// "/notes/0"; anything else as JSON, such as "/components" or "/usage". The pointer "" is the whole report. It waits
+/// as ct_value does. The buffer works as in ct_report.
 ///
 /// CT_ENOENT: there is no such value yet, or it is null (unknown). CT_EINVAL: no report has a value at this pointer.
 /// CT_ERANGE: the text did not fit. CT_EIO: malloc reports too little memory.
@@ -316,153 +321,3 @@ pub extern "C" fn ct_abi_version() -> u32 {
 
 /// The number in the SONAME.
 const ABI_VERSION: u32 = 0;
-
-const LAST_ERROR_BYTES: usize = 1024;
-
-/// Failures of calls that have no tracker.
-static WITHOUT_TRACKER: Failures = Failures::new();
-
-thread_local! {
-    // A fixed array without a destructor: the returned pointer stays valid while the thread lives.
-    static LAST_ERROR: UnsafeCell<[u8; LAST_ERROR_BYTES]> = const { UnsafeCell::new([0; LAST_ERROR_BYTES]) };
-}
-
-fn set_last_error(message: &str) {
-    if memory::has_thread_locals() {
-        store_last_error(message);
-    }
-}
-
-// The next two functions are not inlined: the compiler would compute the variable's address before the check of
-// `has_thread_locals`, and glibc ends a program that has no memory for it.
-
-#[inline(never)]
-fn last_error_text() -> *const c_char {
-    LAST_ERROR.with(|text| text.get() as *const c_char)
-}
-
-#[inline(never)]
-fn store_last_error(message: &str) {
-    // An exiting thread may have destroyed its storage already.
-    let _ = LAST_ERROR.try_with(|text| {
-        // SAFETY: only this thread uses the cell, it holds LAST_ERROR_BYTES, and no reference into it is kept.
-        let _ = unsafe { write_text(message, text.get() as *mut c_char, LAST_ERROR_BYTES, std::ptr::null_mut()) };
-    });
-}
-
-/// Runs a call that has no tracker.
-fn guard(call: impl FnOnce() -> Result<Status>) -> Status {
-    guarded(&WITHOUT_TRACKER, call)
-}
-
-/// Runs a call. A failure is stored; a panic becomes CT_EPANIC.
-fn guarded(failures: &Failures, call: impl FnOnce() -> Result<Status>) -> Status {
-    // The closure returns only a status: a whole Result would go through memory and make begin and end 15 % slower.
-    let status = || call().unwrap_or_else(|error| fail(failures, error));
-    catch_unwind(AssertUnwindSafe(status)).unwrap_or_else(|_| panicked(failures))
-}
-
-/// Stores a caught panic for ct_error. The panic hook has stored it for ct_last_error.
-#[cold]
-fn panicked(failures: &Failures) -> Status {
-    failures.keep("internal error; it was caught, and the tracker stays usable; please report this bug".into());
-    Status::CT_EPANIC
-}
-
-/// Stores a failure for ct_last_error and ct_error.
-#[cold]
-fn fail(failures: &Failures, error: Error) -> Status {
-    set_last_error(&error.message);
-    failures.keep(error.message);
-    error.status
-}
-
-/// Runs a call on a tracker, which may be NULL or belong to the parent process.
-///
-/// # Safety
-/// `tracker` is NULL or from ct_create and not yet destroyed.
-unsafe fn with_tracker(tracker: *mut Tracker, call: impl FnOnce(&Tracker) -> Result<Status>) -> Status {
-    // SAFETY: the caller keeps this function's contract.
-    let Some(tracker) = (unsafe { tracker.as_ref() }) else {
-        return Status::CT_DISABLED;
-    };
-    guarded(tracker.failures(), || {
-        if tracker.is_forked() {
-            return Err(Error::new(
-                Status::CT_EFORK,
-                "this tracker belongs to the parent process and cannot measure after fork; call ct_create in the child",
-            ));
-        }
-        call(tracker)
-    })
-}
-
-/// Takes a tracker back and ends it. In a forked child it does nothing: the sampling thread does not exist there.
-///
-/// # Safety
-/// `tracker` is NULL or from ct_create and not yet destroyed; it is not used again.
-unsafe fn give_up(tracker: *mut Tracker, end: impl FnOnce(Tracker) -> Option<String>) {
-    // SAFETY: the caller keeps this function's contract.
-    if unsafe { tracker.as_ref() }.is_none_or(Tracker::is_forked) {
-        return;
-    }
-    guard(|| {
-        let _undisturbed = Undisturbed::enter();
-        // SAFETY: ct_create made it with Box::into_raw, and the caller does not use it again.
-        let unwritten = end(*unsafe { Box::from_raw(tracker) });
-        unwritten.map_or(Ok(Status::CT_OK), |what| Err(Error::new(Status::CT_EIO, what)))
-    });
-}
-
-/// The text that the caller passed; None for NULL.
-///
-/// # Safety
-/// `text` is NULL or NUL-terminated, and outlives the result.
-unsafe fn text_from<'a>(text: *const c_char, what: &str) -> Result<Option<&'a str>> {
-    if text.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: the caller keeps this function's contract.
-    let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map(Some).map_err(|_| Error::invalid(format!("{what} is not valid UTF-8; pass UTF-8 text")))
-}
-
-/// Writes an empty text, which stays if the call fails or the tracker is NULL.
-///
-/// # Safety
-/// `buf` holds `cap` bytes, or is NULL; `needed` is NULL or points to a size_t.
-unsafe fn write_empty(tracker: *const Tracker, buf: *mut c_char, cap: usize, needed: *mut usize) {
-    let needed = if tracker.is_null() { needed } else { std::ptr::null_mut() };
-    // SAFETY: the caller keeps this function's contract.
-    let _ = unsafe { write_text("", buf, cap, needed) };
-}
-
-/// Writes text as snprintf does: as much as fits, a NUL if cap > 0, and the size of the whole text into `needed`.
-///
-/// # Safety
-/// `buf` holds `cap` bytes, or is NULL; `needed` is NULL or points to a size_t.
-unsafe fn write_text(text: &str, buf: *mut c_char, cap: usize, needed: *mut usize) -> Result<()> {
-    if !needed.is_null() {
-        // SAFETY: not NULL, so it points to a size_t of the caller.
-        unsafe { needed.write(text.len() + 1) };
-    }
-    if !buf.is_null() && cap > 0 {
-        let mut fits = text.len().min(cap - 1);
-        while !text.is_char_boundary(fits) {
-            fits -= 1;
-        }
-        // SAFETY: fits < cap bytes and the NUL lie inside `buf`; `text` holds `fits` bytes.
-        unsafe {
-            std::ptr::copy_nonoverlapping(text.as_ptr() as *const c_char, buf, fits);
-            buf.add(fits).write(0);
-        }
-    }
-    if buf.is_null() || text.len() >= cap {
-        let message = format!(
-            "the text takes {} bytes, but the buffer holds {cap}; call again with a larger buffer",
-            text.len() + 1
-        );
-        return Err(Error::new(Status::CT_ERANGE, message));
-    }
-    Ok(())
-}

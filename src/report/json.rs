@@ -55,8 +55,8 @@ pub fn whole(report: &Report) -> Value {
     Value::Object(sections.collect::<Map<String, Value>>())
 }
 
-/// The value at a JSON Pointer (RFC 6901), or the number of a list's entries at `/length` after the list's pointer. Only
-/// its section is built.
+/// The value at a JSON Pointer (RFC 6901), or the number of a list's entries at `/length` after the list's pointer.
+/// Only its section is built.
 pub fn at(report: &Report, pointer: &str) -> Option<Value> {
     if pointer.is_empty() {
         return Some(whole(report));

@@ -11,7 +11,7 @@ pub const LENGTH: &str = "length";
 /// The most edits from a pointer to the one that is suggested, and the most of them per character.
 const MAX_EDITS: usize = 3;
 const MAX_EDITED_SHARE: f64 = 0.25;
-/// No known pointer is longer, by far. The comparison of two texts takes time and memory by the product of their lengths.
+/// No known pointer is longer, by far. A comparison of two texts takes time and memory by the product of their lengths.
 const MAX_POINTER_BYTES: usize = 128;
 
 /// Whether a report may have a value at this pointer.

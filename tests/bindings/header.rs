@@ -92,7 +92,8 @@ fn loading_header_declares_what_the_header_declares() {
     let mut defined: Vec<String> = loading.split("\nCT_DL_FUNCTION ").skip(1).map(function).collect();
     defined.retain(|text| text.contains('(') && !text.contains("ct_dl"));
     let mut declared = declarations(&header);
-    (defined.sort(), declared.sort());
+    defined.sort();
+    declared.sort();
     assert_eq!(defined, declared);
     let of = |text: &str, is_wanted: fn(&str) -> bool| -> Vec<String> {
         let lines = text.lines().map(|line| line.trim().trim_end_matches(',').to_owned());

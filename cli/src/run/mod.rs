@@ -274,8 +274,8 @@ impl RunArgs {
         )
     }
 
-    /// Waits for the program. Passes on signals and prints the library's messages; `pending` are those for which no line
-    /// has ended.
+    /// Waits for the program. Passes on signals and prints the library's messages; `pending` are those for which no
+    /// line has ended.
     fn wait(
         &self,
         held: &HeldSignals,
