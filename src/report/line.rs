@@ -72,8 +72,13 @@ fn forecast(report: &Report) -> Option<Forecast> {
     report.open_forecast().filter(|_| report.phase != RunPhase::Done && !report.is_finished)
 }
 
-/// The energy so far with that of the open epoch, J.
+/// The energy so far with that of the open epoch, J. Without a power, a run that goes on has too few readings: their
+/// energy is that of less time than the line shows.
 fn used_j(report: &Report) -> Option<f64> {
+    let goes_on = report.phase != RunPhase::Done && !report.is_finished;
+    if goes_on && crate::units::sum(report.power_now).is_none() {
+        return None;
+    }
     let open = report.open_epoch.and_then(|(_, joules)| joules);
     crate::units::sum([report.energy_j(), open])
 }

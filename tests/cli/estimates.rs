@@ -152,7 +152,7 @@ fn page_marks_an_estimate() {
         "≈ 0.052 EUR (0.045 to 0.065)",
         "0.88 to 1.25 times these masses",
         "two digits are shown",
-        "It is partly estimated",
+        "It has estimates in it",
     ] {
         assert!(words.contains(expected), "{expected}: {words}");
     }

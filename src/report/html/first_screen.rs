@@ -207,6 +207,9 @@ fn what_would_lower_it(run: &JsonView) -> Markup {
                     " saves " (whole_percent(share)) ", by a forecast with an error of some 20 %. "
                 }
                 @if let Some((zone, saves)) = best {
+                    @if run.text("/intensity/zone") == Some("WORLD") {
+                        "The place of this run is not known: set location= first. "
+                    }
                     "The same run in " (zone.text("/name").unwrap_or(zone.words("/zone"))) " would emit "
                     (zone.amount("/co2eq_g", Amount::Grams, what_if.error("/error")))
                     @if let Some(times) = ratio(1.0 - saves, 1.0) { " (" (times) ")" }

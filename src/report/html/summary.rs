@@ -64,7 +64,7 @@ fn unended(run: &JsonView) -> &'static str {
 fn estimated(run: &JsonView) -> String {
     run.error("/usage/error").map_or(String::new(), |band| {
         let [low, high] = [band.low, band.high].map(times);
-        format!(" It is partly estimated: in nine cases of ten the truth is {low} to {high} times the total.")
+        format!(" It has estimates in it: in nine cases of ten the truth is {low} to {high} times the total.")
     })
 }
 

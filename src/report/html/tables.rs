@@ -165,7 +165,7 @@ pub fn epochs(run: &JsonView) -> Markup {
                 p.soft { "Older epochs of a long run are kept in groups: a row is the sum of its epochs." }
             }
             @if run.has("/usage/error") {
-                p.soft { "Energy and CO2e are partly estimated, with the error of the devices above: two digits are shown." }
+                p.soft { "Energy and CO2e have estimates in them, with the error of the devices above: two digits are shown." }
             }
             (epochs_table(run, &epochs, &rows, are_merged))
         }

@@ -24,7 +24,7 @@ pub fn section(run: &JsonView) -> Markup {
         p.soft { (explained) }
         @if let Some(band) = what_if.error("/error") {
             p.soft {
-                "The energy is partly estimated: in nine cases of ten the truth is " (times(band.low)) " to "
+                "The energy has estimates in it: in nine cases of ten the truth is " (times(band.low)) " to "
                 (times(band.high)) " times these masses. The changes do not depend on it."
             }
         }
