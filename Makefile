@@ -187,7 +187,7 @@ dist:
 	CARGO='$(CARGO)' packaging/dist.sh
 
 dist-check: dist
-	tests/archive.sh dist/carbontracker-*-x86_64-linux.tar.gz
+	tests/archive.sh dist/carbontracker-$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)-x86_64-linux.tar.gz
 
 clean:
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the archive that installs without Rust and make: dist/carbontracker-VERSION-MACHINE-linux.tar.gz. `make dist`
-# calls it. Zig links all of it against the symbols of an old glibc, so it runs with that one and all later ones.
+# Builds the archive that installs without Rust and make, dist/carbontracker-VERSION-MACHINE-linux.tar.gz, and the wheel
+# for Python, dist/libcarbontracker-VERSION-py3-none-manylinux2014_MACHINE.whl. `make dist` calls it. Zig links all of it against the symbols of an old glibc, so it runs with that one and all later ones.
 #
 #   packaging/dist.sh [MACHINE]      x86_64; or aarch64, after x86_64, if Rust's library for it is installed
 #
@@ -21,9 +21,10 @@ build=$target/dist/$machine-connectors
 tools() {
     [[ $("$tools/bin/cargo-zigbuild" --version 2>/dev/null) == *" $zigbuild" ]] ||
         "$CARGO" install --quiet --locked --root "$tools" --version $zigbuild cargo-zigbuild
-    [[ $("$tools/zig/bin/python" -m ziglang version 2>/dev/null) == "$zig" ]] || {
+    "$tools/zig/bin/python" -c "import ziglang, setuptools, wheel" 2>/dev/null &&
+        [[ $("$tools/zig/bin/python" -m ziglang version) == "$zig" ]] || {
         python3 -m venv "$tools/zig"
-        "$tools/zig/bin/pip" install --quiet ziglang==$zig
+        "$tools/zig/bin/pip" install --quiet ziglang==$zig setuptools wheel
     }
     mkdir -p "$build"
     # Debian's headers of Lua include one from a second folder, which also has those of a newer glibc.
@@ -58,3 +59,4 @@ packaging/archive/newest_glibc.sh $glibc "$build/static"
 command=$out/carbontracker
 [[ $machine == "$(uname -m)" ]] || command=$target/dist/$(uname -m)-unknown-linux-gnu/release/carbontracker
 OUT=$out CT_COMMAND=$command BUILD=$build packaging/archive/pack.sh "$machine" $glibc dist
+[[ $machine != "$(uname -m)" ]] || PATH=$tools/zig/bin:$PATH packaging/wheel.sh "$out" dist

@@ -105,5 +105,7 @@ if [[ ${#lines[@]} -gt 0 ]]; then
     echo "to run them, on Debian or Ubuntu: sudo apt-get install ${packages[*]}"
     [[ ${CI:-} != true ]] || { echo "tests: with CI=true nothing may be skipped" >&2; exit 1; }
 fi
-./julia.sh
+./julia.sh &
+julia=$!
 ./carbontracker.sh
+wait $julia

@@ -21,6 +21,8 @@ cd "$(dirname "$0")"
 machine=$(sed -n 's/^machine: //p' README)
 
 if [ $verb = uninstall ]; then
+    [ -e "$prefix/include/carbontracker.h" ] ||
+        fail "carbontracker is not installed in $prefix; nothing was removed; give the folder that it was installed to"
     find bin include lib share ! -type d | while read -r file; do rm -f "$prefix/$file"; done
     find bin include lib share -mindepth 1 -depth -type d | while read -r folder; do
         rmdir "$prefix/$folder" 2>/dev/null || true # others may have files there
