@@ -115,10 +115,8 @@ tools:
 fmt:
 	$(CARGO) fmt --all --check
 
-# Also without live services: select.rs has the tests of both.
 clippy:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p carbontracker -p carbontracker-capi -p carbontracker-cli --no-default-features -- -D warnings
 
 lint: fmt clippy test-house
 

@@ -19,7 +19,7 @@ const SOURCES: [(&str, &[&str]); 8] = [
     ("Fortran", &["bindings/fortran/src/carbontracker.f90"]),
     ("FORTRAN 77", &["capi/src/fortran77.rs"]),
     ("Python", &["bindings/python/libcarbontracker/__init__.py", "bindings/python/libcarbontracker/keras.py"]),
-    ("Rust", &["src/tracker/mod.rs", "src/error.rs", "src/options/mod.rs"]),
+    ("Rust", &["src/tracker/mod.rs", "src/tracker/reports.rs", "src/error.rs", "src/options/mod.rs"]),
 ];
 
 /// Whether the text has this name as a whole word.
