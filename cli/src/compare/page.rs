@@ -18,6 +18,8 @@ const WITH_BARS: [(usize, &str); 3] = [(0, "Energy"), (2, "Time"), (3, "Energy a
 struct Column {
     /// "energy, Wh".
     title: String,
+    /// A time is measured, also where the energy is estimated.
+    is_time: bool,
     unit: DisplayUnit<'static>,
     spreads: Vec<Option<Spread>>,
 }
@@ -68,7 +70,7 @@ fn columns(sides: &[ComparedSide], grid: CommonGrid) -> Vec<Column> {
         let most = spreads.iter().flatten().map(|spread| spread.mean).fold(0.0, f64::max);
         let unit = DisplayUnit::of(amount, most);
         let head = if head == "an epoch" { "energy an epoch" } else { head };
-        Column { title: format!("{head}, {}", unit.name), unit, spreads }
+        Column { title: format!("{head}, {}", unit.name), is_time: matches!(amount, Amount::Time), unit, spreads }
     };
     QUANTITIES.into_iter().enumerate().zip(AMOUNTS).map(column).collect()
 }
@@ -111,7 +113,8 @@ fn origins(sides: &[ComparedSide]) -> Vec<&'static str> {
 }
 
 /// A bar for each side, with its noise.
-fn bars(sides: &[ComparedSide], Column { title, unit, spreads }: &Column) -> Markup {
+fn bars(sides: &[ComparedSide], column: &Column) -> Markup {
+    let Column { title, spreads, .. } = column;
     let upper = |spread: &Spread| spread.mean + spread.deviation.unwrap_or_default();
     let most = spreads.iter().flatten().map(upper).fold(f64::MIN_POSITIVE, f64::max);
     let percent = |part: f64| (part / most * 100.0).clamp(0.0, 100.0);
@@ -120,7 +123,7 @@ fn bars(sides: &[ComparedSide], Column { title, unit, spreads }: &Column) -> Mar
         @for (side, spread) in sides.iter().zip(spreads) {
             tr {
                 th.long scope="row" { (side.label) }
-                td.n data-label=(title) { (shown(side, *unit, *spread, title)) }
+                td.n data-label=(title) { (shown(side, column, *spread)) }
                 td.bar {
                     @if let Some(spread) = spread {
                         span style=(format!("width:{:.1}%", percent(spread.mean))) {}
@@ -137,8 +140,8 @@ fn bars(sides: &[ComparedSide], Column { title, unit, spreads }: &Column) -> Mar
 }
 
 /// The mean with its deviation, in the unit of the column.
-fn shown(side: &ComparedSide, unit: DisplayUnit<'_>, spread: Option<Spread>, title: &str) -> Markup {
-    let is_estimated = side.error().is_some() && !title.starts_with("time");
+fn shown(side: &ComparedSide, Column { is_time, unit, .. }: &Column, spread: Option<Spread>) -> Markup {
+    let is_estimated = side.error().is_some() && !is_time;
     let (about, written) = if is_estimated { ("≈ ", two_digits as fn(f64) -> String) } else { ("", digits as _) };
     html! {
         @match spread {
@@ -160,8 +163,8 @@ fn values(sides: &[ComparedSide], columns: &[Column]) -> Markup {
             tr {
                 th.long scope="row" { (side.label) }
                 td.n data-label="runs" { (side.runs.len()) }
-                @for Column { title, unit, spreads } in columns {
-                    td.n data-label=(title) { (shown(side, *unit, spreads.get(place).copied().flatten(), title)) }
+                @for column in columns {
+                    td.n data-label=(column.title) { (shown(side, column, column.spreads.get(place).copied().flatten())) }
                 }
             }
         }
