@@ -4,7 +4,7 @@
 #
 #   packaging/wheel.sh [OUT [FOLDER]]      OUT: the folder of cargo's files; FOLDER: where the wheel goes
 #
-# It needs python3 with pip, setuptools and wheel, and objdump.
+# It needs python3 with pip, setuptools and wheel, and readelf.
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:-target/release}
@@ -20,10 +20,9 @@ cp "$out/libcarbontracker.so" "$package/lib/libcarbontracker.so.0"
 cp "$out/carbontracker" "$package/bin/carbontracker"
 cp include/carbontracker.h include/carbontracker_dl.h bindings/cpp/carbontracker.hpp "$package/include"
 
-highest() { # FILE...: the minor version of the highest GLIBC symbol
-    objdump -T "$@" | sed -n 's/.*GLIBC_2\.\([0-9]*\).*/\1/p' | sort -n | tail -n 1
-}
-minor=$(highest "$package/lib/libcarbontracker.so.0" "$package/bin/carbontracker")
+newest=$(packaging/archive/newest_glibc.sh 9.99 "$package/lib" "$package/bin" | sed -n 's/^\([0-9.]*\) .*/\1/p' |
+    sort -V | tail -n 1)
+minor=${newest#2.}
 platform=manylinux_2_${minor}_$(uname -m)
 [ "$minor" -gt 17 ] || platform=manylinux2014_$(uname -m)
 printf '[bdist_wheel]\npython_tag = py3\nplat_name = %s\n' "$platform" >"$stage/setup.cfg"

@@ -287,7 +287,8 @@ function Tracker:run_progress(done, total)
   return STATUS[status]
 end
 
-local function is_pointer(pointer) return type(pointer) == "string" and not pointer:find "%z" end
+-- Whether C takes this as a whole text.
+local function is_text(value) return type(value) == "string" and not value:find "%z" end
 
 --- One number of the JSON report, by its JSON Pointer: "/usage/energy_j", "/forecast/energy_j/high",
 -- "/epochs/3/duration_s" (counted from 0), "/epochs/length" (their number). It may wait up to 1 s for the last epoch's
@@ -297,7 +298,7 @@ local function is_pointer(pointer) return type(pointer) == "string" and not poin
 -- @raise no report has a value at this pointer
 function Tracker:value(pointer)
   local handle = live(self, 2)
-  if not is_pointer(pointer) then error('carbontracker: value() takes a pointer such as "/usage/energy_j"', 2) end
+  if not is_text(pointer) then error('carbontracker: value() takes a pointer such as "/usage/energy_j"', 2) end
   local value, status = backend.value(handle, pointer)
   if not value and status ~= ENOENT and status ~= DISABLED then fail(2) end
   return value
@@ -310,7 +311,7 @@ end
 -- @raise no report has a value at this pointer
 function Tracker:text(pointer)
   local handle = live(self, 2)
-  if not is_pointer(pointer) then error('carbontracker: text() takes a pointer such as "/intensity/zone"', 2) end
+  if not is_text(pointer) then error('carbontracker: text() takes a pointer such as "/intensity/zone"', 2) end
   local text, status = backend.text(handle, pointer)
   if not text and status ~= ENOENT and status ~= DISABLED then fail(2) end
   return text
@@ -323,7 +324,7 @@ end
 function Tracker:report(format)
   local handle = live(self, 2)
   if format == nil then format = "text" end
-  if type(format) ~= "string" or format:find("%z") then error('carbontracker: report() takes a format such as "json"', 2) end
+  if not is_text(format) then error('carbontracker: report() takes a format such as "json"', 2) end
   local text, status = backend.report(handle, format)
   if not text and status ~= DISABLED then fail(2) end
   return text or ""

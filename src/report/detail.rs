@@ -11,6 +11,8 @@ pub enum Detail {
     WithoutEmissions(Option<usize>),
     /// Totals and the epochs' row at this index.
     Totals(Option<usize>),
+    /// Totals, and the number of rows of epochs. It takes a walk over all epochs.
+    EpochCount,
     /// Totals, and the run in other places and at other times.
     WhatIf,
     /// Totals, and the settled epochs after the ones that this epoch sums up.
@@ -27,7 +29,7 @@ impl Detail {
             Detail::Epochs => (1 << 20, 32 << 10, 6 << 10),
             Detail::Since(_) => (64 << 10, 8 << 10, 0),
             Detail::WhatIf => (16 << 10, 4 << 10, 6 << 10),
-            Detail::Totals(_) | Detail::WithoutEmissions(_) => (16 << 10, 4 << 10, 0),
+            Detail::Totals(_) | Detail::WithoutEmissions(_) | Detail::EpochCount => (16 << 10, 4 << 10, 0),
         };
         let row = if is_json { 4 << 10 } else { 1 << 10 };
         let rows = if matches!(self, Detail::Since(_) | Detail::Epochs) { epochs } else { 0 };
@@ -48,7 +50,10 @@ impl Detail {
         let mut tokens = pointer.split('/').skip(1);
         let section = tokens.next().unwrap_or_default();
         let epoch = tokens.next().filter(|_| section == "epochs").and_then(index);
-        let has_all_epochs = section == "epochs" && epoch.is_none() && pointer != "/epochs/length";
+        if pointer == "/epochs/length" {
+            return Detail::EpochCount;
+        }
+        let has_all_epochs = section == "epochs" && epoch.is_none();
         let needs_all = ["", "power", "forecasts"].contains(&section) || has_all_epochs;
         if needs_all || pointer == "/intensity" || pointer.starts_with("/intensity/hours") {
             return Detail::Epochs;

@@ -61,8 +61,8 @@ pub fn at(report: &Report, pointer: &str) -> Option<Value> {
     if pointer.is_empty() {
         return Some(whole(report));
     }
-    if pointer == "/epochs/length" {
-        return Some(json!(report.epoch_rows));
+    if let Some(count) = report.epoch_count {
+        return Some(json!(count));
     }
     let rest = pointer.strip_prefix('/')?;
     let (name, _) = rest.split_once('/').unwrap_or((rest, ""));

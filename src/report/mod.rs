@@ -160,8 +160,8 @@ pub struct Report {
     earlier: Option<EarlierRuns>,
     components: Vec<ComponentReport>,
     epochs: Vec<EpochRow>,
-    /// The number of rows of all epochs, also of those that this detail leaves out.
-    epoch_rows: usize,
+    /// The number of rows of all epochs; None: it was not requested.
+    epoch_count: Option<usize>,
     /// Time since the open epoch's begin, s, and its energy, J.
     open_epoch: Option<(f64, Option<f64>)>,
     unavailable: Vec<Unavailable>,

@@ -46,7 +46,7 @@ impl Report {
             earlier: state.forecasting.earlier.clone(),
             components: components(state),
             epochs: epoch_rows(state, detail, &emissions),
-            epoch_rows: state.attribution.ledger.marked().count(),
+            epoch_count: (detail == Detail::EpochCount).then(|| state.attribution.ledger.marked().count()),
             open_epoch: begin.map(|begin| (now.at.s_since(begin), state.attribution.ledger.open_j(now.at))),
             unavailable: state.metering.unavailable.iter().chain(&state.metering.opening).cloned().collect(),
             counted_elsewhere: state.elsewhere().collect(),
@@ -169,7 +169,7 @@ fn chosen_epochs(state: &RunState, detail: Detail) -> Vec<(u64, Epoch)> {
     });
     match detail {
         Detail::WithoutEmissions(Some(row)) | Detail::Totals(Some(row)) => numbered.skip(row).take(1).collect(),
-        Detail::WithoutEmissions(None) | Detail::Totals(None) | Detail::WhatIf => Vec::new(),
+        Detail::WithoutEmissions(None) | Detail::Totals(None) | Detail::WhatIf | Detail::EpochCount => Vec::new(),
         Detail::Since(written) => {
             ledger.epochs_after(&written, if state.lifecycle.finished { u64::MAX } else { state.attribution.settled })
         }

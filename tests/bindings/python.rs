@@ -57,7 +57,7 @@ fn environment(folder: &Path) -> Option<()> {
 
 #[test]
 fn wheel_installs_the_package_the_library_and_the_command() {
-    if !have(&["python3", "objdump"]) {
+    if !have(&["python3", "readelf"]) {
         return;
     }
     let lab = scratch("wheel");

@@ -69,7 +69,7 @@ module carbontracker
       procedure :: epoch_cancel
       procedure :: next_epoch
       procedure :: epochs_done
-      generic :: progress => progress_int32, progress_int64, progress_mixed, progress_mixed_too
+      generic :: progress => progress_int32, progress_int64, progress_int64_int32, progress_int32_int64
       procedure :: run_progress
       procedure :: value => value_of
       procedure :: text => text_of
@@ -78,7 +78,7 @@ module carbontracker
       procedure :: stop => stop_run
       procedure :: handle => handle_of
       generic :: assignment(=) => share
-      procedure, private :: progress_int32, progress_int64, progress_mixed, progress_mixed_too, share
+      procedure, private :: progress_int32, progress_int64, progress_int64_int32, progress_int32_int64, share
       final :: release
    end type tracker
 
@@ -289,23 +289,23 @@ contains
    end subroutine progress_int32
 
    ! A 64-bit counter of a loop and a literal are the usual pair.
-   subroutine progress_mixed(self, done, total, stat, errmsg)
+   subroutine progress_int64_int32(self, done, total, stat, errmsg)
       class(tracker), intent(in) :: self
       integer(int64), intent(in) :: done
       integer(int32), intent(in) :: total
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
       call self%progress(done, int(total, int64), stat, errmsg)
-   end subroutine progress_mixed
+   end subroutine progress_int64_int32
 
-   subroutine progress_mixed_too(self, done, total, stat, errmsg)
+   subroutine progress_int32_int64(self, done, total, stat, errmsg)
       class(tracker), intent(in) :: self
       integer(int32), intent(in) :: done
       integer(int64), intent(in) :: total
       integer, intent(out), optional :: stat
       character(*), intent(inout), optional :: errmsg
       call self%progress(int(done, int64), total, stat, errmsg)
-   end subroutine progress_mixed_too
+   end subroutine progress_int32_int64
 
    !> Sets the progress of the open epoch: `done` of `total` batches or time steps. It costs as little as a store; call
    !> it as often as you like. If `epochs` is set, a forecast is available from 5 % of the first epoch on.

@@ -40,15 +40,14 @@ def _candidates():
     if named:
         return [named]
     prefix = os.path.normpath(os.path.join(_HERE, "..", "..", "..", ".."))  # of share/carbontracker/python
-    return [os.path.join(_HERE, "lib", _SONAME), os.path.join(prefix, "lib", _SONAME), _SONAME]
+    own = [os.path.join(folder, "lib", _SONAME) for folder in (_HERE, prefix)]
+    return [path for path in own if os.path.exists(path)] + [_SONAME]
 
 
 def load():
     """The library with its functions; None, after a warning, if there is none that fits."""
     problems = []
     for path in _candidates():
-        if os.sep in path and not os.path.exists(path) and path != os.environ.get("CARBONTRACKER_LIB"):
-            continue
         try:
             library = ctypes.CDLL(path)
             for name, (result, arguments) in FUNCTIONS.items():
@@ -59,13 +58,12 @@ def load():
             continue
         abi = library.ct_abi_version()
         if abi == ABI_VERSION:
-            library.path = path
             return library
         found = library.ct_version().decode()
         problems.append(f"{path} has version {found} and ABI {abi}, this module needs ABI {ABI_VERSION}")
     warnings.warn(
         "libcarbontracker: the C library cannot be loaded, so nothing is tracked: "
-        + ("; ".join(problems) or f"there is no {_SONAME}")
+        + "; ".join(problems)
         + ". Install it, or set CARBONTRACKER_LIB to its path before the import",
         RuntimeWarning,
         stacklevel=3,
