@@ -1,10 +1,10 @@
 //! Threads that neither disturb the application nor are disturbed by it.
 
 use super::instant::nanos;
-use super::{Instant, monotonic_ns, world};
+use super::{Instant, Promise, monotonic_ns, world};
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 /// The most by which one look at a thread shortens the wait for its end.
@@ -136,7 +136,8 @@ impl Drop for Undisturbed {
     }
 }
 
-/// Starts a thread with all signals blocked, so that it never receives one of the application.
+/// Starts a thread with all signals blocked, so that it never receives one of the application. It returns when the
+/// thread has its thread-local variables: glibc ends the program if the application has used up the memory for them.
 pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
     if world::is_entered() {
         let task = world::ask(|world| world.spawn(name, Box::new(body))).unwrap_or(Err(io::ErrorKind::Other.into()))?;
@@ -149,13 +150,19 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
     }
+    let begun = Arc::new(Promise::default());
+    let keeps = Arc::clone(&begun);
     let thread = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(move || {
         let _undisturbed = Undisturbed::enter();
+        drop(std::thread::current()); // registers the destructor of its handle
+        keeps.keep(());
         body();
     });
     // SAFETY: pthread_sigmask filled `before` above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    Ok(JoinHandle(Handle::Real(thread?)))
+    let thread = thread?;
+    begun.take();
+    Ok(JoinHandle(Handle::Real(thread)))
 }
 
 /// Waits at most `patience` for a thread to end. Returns whether it has ended; otherwise the thread is detached. A stop
