@@ -7,4 +7,5 @@ pub mod account;
 pub mod carried_over;
 pub mod epochs;
 pub mod ledger;
+pub mod phases;
 pub mod timeline;

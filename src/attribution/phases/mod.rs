@@ -1,0 +1,150 @@
+//! Named phases of a run: their time, and their part of the energy.
+//!
+//! In: slices of time from the application's marks, and each channel's intervals of energy. Out: time, entries and
+//! energy of each phase, with an interval. Never: it reads no clock and no device.
+
+mod cholesky;
+mod stack;
+mod sums;
+mod timeline;
+mod tree;
+
+pub use stack::{PhaseMark, PhaseStack};
+pub use sums::{PhaseShares, PhaseSums};
+pub use tree::{IN_EPOCH, MAX_PHASES, OTHER, OUTSIDE, PhaseTree};
+
+use crate::clock::MonoNs;
+use crate::measurement::meter::{EnergyInterval, join_most_alike};
+use std::collections::VecDeque;
+use timeline::PhaseTimeline;
+
+/// Most intervals of a channel that wait for the phases of their time. If there are more, two neighbours are joined.
+const MAX_WAITING: usize = 64;
+
+/// Time and entries of one phase, without those of the phases within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PhaseTime {
+    /// Time in it, ns.
+    pub ns: u64,
+    /// How often it began.
+    pub entries: u64,
+}
+
+/// All phases of a run so far.
+#[derive(Clone, Debug, Default)]
+pub struct PhaseBook {
+    times: Vec<PhaseTime>,
+    timeline: PhaseTimeline,
+    /// Parts of the slice that is being read.
+    parts: Vec<(usize, u64)>,
+    /// Begin of the first phase; None: none has begun.
+    first: Option<MonoNs>,
+    channels: Vec<ChannelPhases>,
+    /// The newest slice with several phases.
+    mixed_until: Option<MonoNs>,
+}
+
+/// The phases of one channel.
+#[derive(Clone, Debug, Default)]
+struct ChannelPhases {
+    sums: PhaseSums,
+    /// Intervals whose phases are not known yet.
+    waiting: VecDeque<EnergyInterval>,
+    known_until: Option<MonoNs>,
+}
+
+impl PhaseBook {
+    /// Whether no phase has begun.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// The end of the newest slice in which phases were too short for a reading each.
+    pub fn mixed_until(&self) -> Option<MonoNs> {
+        self.mixed_until
+    }
+
+    /// Enters a mark of the application.
+    pub fn mark(&mut self, mark: PhaseMark) {
+        match mark {
+            PhaseMark::Start(at) => self.first = self.first.or(Some(at)),
+            PhaseMark::Part { phase, entries, ns } => {
+                let phase = usize::from(phase);
+                if phase >= self.times.len() {
+                    self.times.resize(phase + 1, PhaseTime::default());
+                }
+                if let Some(time) = self.times.get_mut(phase) {
+                    time.ns += ns;
+                    time.entries += u64::from(entries);
+                }
+                if ns > 0 {
+                    self.parts.push((phase, ns));
+                }
+            }
+            PhaseMark::End(to) => {
+                let parts = std::mem::take(&mut self.parts);
+                if parts.len() > 1 {
+                    self.mixed_until = Some(to);
+                }
+                self.timeline.push(self.first.unwrap_or(to), to, parts);
+            }
+        }
+    }
+
+    /// Time and entries of a phase, without those of the phases within it.
+    pub fn time(&self, phase: usize) -> PhaseTime {
+        self.times.get(phase).copied().unwrap_or_default()
+    }
+
+    /// The first and the last instant whose phases are known; None: no phase has begun.
+    pub fn span(&self) -> Option<(MonoNs, MonoNs)> {
+        self.first.zip(self.timeline.until())
+    }
+
+    /// Enters a channel's energy. Energy from before the first phase does not count.
+    pub fn credit(&mut self, channel: usize, interval: EnergyInterval) {
+        let Some(interval) = self.first.and_then(|first| interval.split(first).1) else { return };
+        if channel >= self.channels.len() {
+            self.channels.resize_with(channel + 1, ChannelPhases::default);
+        }
+        let Some(one) = self.channels.get_mut(channel) else { return };
+        let place = one.waiting.partition_point(|waiting| waiting.from <= interval.from);
+        one.waiting.insert(place, interval);
+        if one.waiting.len() > MAX_WAITING {
+            join_most_alike(&mut one.waiting);
+        }
+    }
+
+    /// Divides the energy of the intervals whose phases are known.
+    pub fn settle(&mut self) {
+        let Some(until) = self.timeline.until() else { return };
+        let PhaseBook { channels, timeline, .. } = self;
+        for channel in channels.iter_mut() {
+            while let Some(interval) = channel.waiting.front().copied().filter(|interval| interval.to <= until) {
+                channel.waiting.pop_front();
+                channel.add(interval, timeline);
+            }
+        }
+        let oldest = channels.iter().map(|channel| channel.known_until.unwrap_or_default()).min();
+        timeline.forget_until(oldest.unwrap_or(until));
+    }
+
+    /// The sums of each channel up to the last known phase. An interval that lasts longer is cut there.
+    pub fn sums(&self) -> Vec<PhaseSums> {
+        let until = self.timeline.until().unwrap_or_default();
+        let of_channel = |channel: &ChannelPhases| {
+            let mut cut = ChannelPhases { sums: channel.sums.clone(), ..ChannelPhases::default() };
+            let known = channel.waiting.iter().filter_map(|interval| interval.split(until).0);
+            known.for_each(|interval| cut.add(interval, &self.timeline));
+            cut.sums
+        };
+        self.channels.iter().map(of_channel).collect()
+    }
+}
+
+impl ChannelPhases {
+    fn add(&mut self, interval: EnergyInterval, timeline: &PhaseTimeline) {
+        self.sums.add(&timeline.mix(interval), interval.joules, interval.measured);
+        self.known_until = self.known_until.max(Some(interval.to));
+    }
+}
