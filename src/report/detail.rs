@@ -36,6 +36,11 @@ impl Detail {
         whole + components * component + zones * zone + rows * row
     }
 
+    /// Whether the report has the phases.
+    pub fn has_phases(self) -> bool {
+        !matches!(self, Detail::WithoutEmissions(_) | Detail::EpochCount)
+    }
+
     /// The detail for the text at a JSON Pointer, which may be a whole section.
     pub fn of_text(pointer: &str) -> Detail {
         match Detail::of(pointer) {

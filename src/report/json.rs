@@ -1,5 +1,6 @@
 //! The report as JSON, section by section: a single number needs one section only.
 
+use super::phases::{self, PhaseReport, PhaseRow, PhaseUse};
 use super::time_series::{PowerPoint, thinned_power};
 use super::{ComponentReport, EpochRow, Report, equivalents, pointers};
 use crate::attribution::carried_over::CarriedInterval;
@@ -22,7 +23,7 @@ use serde_json::{Map, Value, json};
 /// Version of the layout. It grows when a name or a meaning changes, not when a field is added.
 pub const SCHEMA: u64 = 1;
 
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     "schema",
     "run",
     "usage",
@@ -34,6 +35,7 @@ const SECTIONS: [&str; 17] = [
     "unavailable",
     "job",
     "epochs",
+    "phases",
     "power",
     "forecasts",
     "equivalents",
@@ -73,6 +75,9 @@ pub fn at(report: &Report, pointer: &str) -> Option<Value> {
         // The report has only the requested epoch, as the first of its list.
         return section.get(0)?.pointer(fields).cloned();
     }
+    if let Some((row, rest)) = within.strip_prefix(pointers::PHASE_ROWS).and_then(|row| named_phase(&section, row)) {
+        return row.pointer(rest).cloned();
+    }
     section.pointer(within).cloned().or_else(|| {
         let list = within.strip_suffix(pointers::LENGTH)?.strip_suffix('/')?;
         Some(json!(section.pointer(list)?.as_array()?.len()))
@@ -97,6 +102,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         }
         "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
         "epochs" => report.epochs.iter().map(EpochRow::json).collect(),
+        "phases" => report.phases.as_ref().map_or(Value::Null, |phases| phases_json(report, phases)),
         "power" => power_columns(&report.time_series.power),
         "forecasts" => {
             let forecasts = report.time_series.forecasts.iter();
@@ -119,6 +125,55 @@ fn unavailable(one: &Unavailable, counted_by: Option<Option<u32>>) -> Value {
         "cure": one.cure,
         "counted_elsewhere": counted_by.is_some(),
         "counted_by_pid": counted_by.flatten(),
+    })
+}
+
+/// The row of a phase that a pointer names in place of its index, and the rest of the pointer.
+fn named_phase<'a, 'b>(section: &'a Value, pointer: &'b str) -> Option<(&'a Value, &'b str)> {
+    let (token, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+    let path = token.replace("~1", "/").replace("~0", "~");
+    let rows = section.get("rows")?.as_array()?;
+    let row = rows.iter().find(|row| row.get("path").and_then(Value::as_str) == Some(&path))?;
+    (!path.is_empty()).then_some((row, rest))
+}
+
+/// The named phases.
+fn phases_json(report: &Report, phases: &PhaseReport) -> Value {
+    let total = phases.total();
+    let used = |used: PhaseUse| {
+        let [value, low, high] = used.joules.map_or([None; 3], |joules| joules.map(Some));
+        json!({"duration_s": used.seconds, "energy_j": value, "energy_low_j": low, "energy_high_j": high})
+    };
+    let row = |row: PhaseRow| {
+        let joules = row.whole.energy_j();
+        let mut fields = json!({
+            "path": row.names.join("/"),
+            "name": row.names.last(),
+            "depth": row.names.len(),
+            "entries": row.entries,
+        });
+        let more = json!({
+            "mean_power_w": row.whole.watts(),
+            "share": joules.zip(total.energy_j()).filter(|(_, all)| *all > 0.0).map(|(part, all)| part / all),
+            "co2eq_g": joules.map(|joules| report.emissions.facility_kwh(joules) * report.intensity.g_per_kwh),
+            "own": used(row.own),
+            "epochs": used(row.in_epochs),
+            "each_epoch_j": row.each_epoch_j,
+        });
+        let objects = [used(row.whole), more];
+        for object in objects {
+            fields
+                .as_object_mut()
+                .into_iter()
+                .for_each(|fields| fields.extend(object.as_object().cloned().unwrap_or_default()));
+        }
+        fields
+    };
+    json!({
+        "duration_s": total.seconds,
+        "energy_j": total.energy_j(),
+        "level": phases::LEVEL,
+        "rows": phases.rows().into_iter().map(row).collect::<Value>(),
     })
 }
 

@@ -16,6 +16,7 @@ pub mod html;
 mod job;
 mod json;
 mod line;
+mod phases;
 mod pointers;
 mod prometheus;
 pub mod ranks;
@@ -53,6 +54,7 @@ use crate::state::config::Budgets;
 use crate::state::{CountedElsewhere, EarlierRuns, RunState};
 use crate::units::{self, J_PER_KWH};
 use carbon_section::Marginal;
+use phases::PhaseReport;
 use serde_json::Value;
 use std::sync::Arc;
 use time_series::TimeSeries;
@@ -169,6 +171,8 @@ pub struct Report {
     job: Option<job::JobReport>,
     notes: Vec<String>,
     what_if: Option<WhatIf>,
+    /// The named phases; None: the application marks none.
+    phases: Option<PhaseReport>,
     time_series: TimeSeries,
     /// Whether a budget is passed.
     is_over_budget: bool,

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 const POINTERS: &str = include_str!("pointers.txt");
 /// The last token of a pointer to the number of entries of a list.
 pub const LENGTH: &str = "length";
+/// The pointer of the rows of phases within their section. After it a phase's path may stand for its index.
+pub const PHASE_ROWS: &str = "/rows/";
 /// The most edits from a pointer to the one that is suggested, and the most of them per character.
 const MAX_EDITS: usize = 3;
 const MAX_EDITED_SHARE: f64 = 0.25;
@@ -48,11 +50,12 @@ fn meant(pointer: &str) -> Option<String> {
 /// Whether the pointer is this one of the schema.
 fn matches(known: &str, pointer: &str) -> bool {
     let mut tokens = pointer.split('/').peekable();
+    let is_of_phases = known.starts_with("/phases/rows/");
     let has_same = known.split('/').all(|name| {
         let token = tokens.next();
         let is_last = tokens.peek().is_none();
         token.is_some_and(|token| match name {
-            "*" => index(token).is_some() || is_last && token == LENGTH,
+            "*" => index(token).is_some() || is_last && token == LENGTH || is_of_phases && !token.is_empty(),
             name => name == token,
         })
     });

@@ -33,6 +33,7 @@ impl RunState {
         for reading in readings {
             self.read(reading, &mut report);
         }
+        self.attribution.phases.settle();
     }
 
     /// Enters the run's progress, before the marks of the same moment. If the application marks no epochs, a piece of
@@ -59,10 +60,16 @@ impl RunState {
         true
     }
 
+    /// Whether this process counts the channel's energy now.
+    fn counts(&self, channel: usize) -> bool {
+        self.metering.channels.get(channel).is_some_and(|metered| self.lease_state(metered).is_ours)
+    }
+
     /// Enters one reading: its energy goes to the run, or to standby if another process counts the device.
     fn read(&mut self, reading: &Reading, report: &mut impl FnMut(String)) {
+        let is_counted = self.counts(reading.channel);
         let Metering { channels, standby, .. } = &mut self.metering;
-        let ledger = &mut self.attribution.ledger;
+        let Attribution { ledger, phases, .. } = &mut self.attribution;
         let Some(metered) = channels.get_mut(reading.channel) else { return };
         let Metered { channel, meter, lease, replaced_by, events, .. } = metered;
         if replaced_by.is_some() {
@@ -71,9 +78,14 @@ impl RunState {
             return;
         }
         let mut standby = lease.and_then(|lease| standby.get_mut(lease));
-        let credit = |interval: EnergyInterval| match &mut standby {
-            Some(standby) => standby.credit(reading.channel, interval, ledger),
-            None => ledger.credit(reading.channel, interval),
+        let credit = |interval: EnergyInterval| {
+            if is_counted {
+                phases.credit(reading.channel, interval);
+            }
+            match &mut standby {
+                Some(standby) => standby.credit(reading.channel, interval, ledger),
+                None => ledger.credit(reading.channel, interval),
+            }
         };
         let event = meter.push(reading.at, reading.value, credit);
         if let Some(event) = event.filter(|_| *events <= MAX_EVENTS) {
@@ -107,15 +119,22 @@ impl RunState {
 
     /// Ends the readings: energy that a counter has withheld until its next reading is entered.
     pub fn finish(&mut self) {
+        let counted: Vec<bool> = (0..self.metering.channels.len()).map(|channel| self.counts(channel)).collect();
         let Metering { channels, standby, .. } = &mut self.metering;
-        let ledger = &mut self.attribution.ledger;
-        for (number, Metered { meter, lease, .. }) in channels.iter_mut().enumerate() {
+        let Attribution { ledger, phases, .. } = &mut self.attribution;
+        for ((number, Metered { meter, lease, .. }), is_counted) in channels.iter_mut().enumerate().zip(counted) {
             let mut standby = lease.and_then(|lease| standby.get_mut(lease));
-            meter.finish(|interval| match &mut standby {
-                Some(standby) => standby.credit(number, interval, ledger),
-                None => ledger.credit(number, interval),
+            meter.finish(|interval| {
+                if is_counted {
+                    phases.credit(number, interval);
+                }
+                match &mut standby {
+                    Some(standby) => standby.credit(number, interval, ledger),
+                    None => ledger.credit(number, interval),
+                }
             });
         }
         ledger.release_all();
+        phases.settle();
     }
 }

@@ -21,11 +21,24 @@ pub enum Misuse {
     Work,
     /// ct_run_progress with less done than before.
     WorkBack,
+    /// ct_phase_end while no phase is open.
+    PhaseEnd,
+    /// ct_phase_begin while too many phases are open.
+    PhaseDepth,
 }
 
 impl Misuse {
-    const ALL: [Misuse; 7] =
-        [Misuse::Begin, Misuse::End, Misuse::Cancel, Misuse::Progress, Misuse::Share, Misuse::Work, Misuse::WorkBack];
+    const ALL: [Misuse; 9] = [
+        Misuse::Begin,
+        Misuse::End,
+        Misuse::Cancel,
+        Misuse::Progress,
+        Misuse::Share,
+        Misuse::Work,
+        Misuse::WorkBack,
+        Misuse::PhaseEnd,
+        Misuse::PhaseDepth,
+    ];
 
     /// The message for calls that were refused `times` times. `open_s`: time since the open epoch began, s.
     pub fn in_words(self, times: u64, open_s: Option<f64>) -> String {
@@ -61,6 +74,14 @@ impl Misuse {
                 "ct_run_progress",
                 "done was less than before".into(),
                 "pass the work done since the start of the run; the highest value so far is kept",
+            ),
+            Misuse::PhaseEnd => {
+                ("ct_phase_end", "no phase was open".into(), "call it once for each ct_phase_begin, on each way out")
+            }
+            Misuse::PhaseDepth => (
+                "ct_phase_begin",
+                "too many phases were open".into(),
+                "call ct_phase_end once for each ct_phase_begin, on each way out",
             ),
         };
         let times = if times == 1 { "once".into() } else { format!("{times} times") };

@@ -20,6 +20,7 @@ pub mod work_cell;
 use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
 use crate::attribution::ledger::{EnergySplit, Ledger};
+use crate::attribution::phases::PhaseBook;
 use crate::carbon::emissions::{CarriedEmissions, EmissionFactors};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{GridIntensity, Hourly};
@@ -81,6 +82,8 @@ pub struct Metering {
 pub struct Attribution {
     /// Epochs, the time between them, and their energy.
     pub ledger: Ledger,
+    /// Named phases, and their part of the energy.
+    pub phases: PhaseBook,
     /// What earlier attempts of the run left.
     pub carried_over: CarriedOver,
     /// Number of ended epochs, and pieces of the run's progress, whose readings have all arrived.

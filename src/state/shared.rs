@@ -1,6 +1,7 @@
 //! What the application's threads and the sampling thread share: the state under a lock that is held briefly, messages,
 //! and atomic flags.
 
+mod requests;
 mod waits;
 
 use super::misuse::{Misuse, MisuseCounts};
@@ -14,6 +15,7 @@ use crate::os::memory;
 use crate::os::{self, Condvar, Instant, LOCK_WAIT, Thread, lock_within};
 use crate::sanitize;
 use crate::units;
+use requests::Requests;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -49,10 +51,10 @@ pub struct SharedState {
     forecast_requested: AtomicBool,
     /// How far the earlier runs are: one of the constants `HISTORY_…`.
     history: AtomicU64,
-    /// Number of requests to take over energy that idle processes have counted.
-    takeovers_requested: AtomicU64,
-    /// Number of these requests that are done.
-    takeovers_done: AtomicU64,
+    /// Requests for a reading of all devices.
+    pub readings: Requests,
+    /// Requests to take over energy that idle processes have counted.
+    pub takeovers: Requests,
     /// When the last of them was done, ns.
     taken_over_at: AtomicU64,
 }
@@ -91,8 +93,8 @@ impl SharedState {
             is_review_late: AtomicBool::new(false),
             forecast_requested: AtomicBool::new(false),
             history: AtomicU64::new(HISTORY_KNOWN),
-            takeovers_requested: AtomicU64::new(0),
-            takeovers_done: AtomicU64::new(0),
+            readings: Requests::default(),
+            takeovers: Requests::default(),
             taken_over_at: AtomicU64::new(0),
         }
     }
@@ -269,22 +271,18 @@ impl SharedState {
         self.messages.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Number of requests to take over energy that idle processes have counted.
-    pub fn takeovers_requested(&self) -> u64 {
-        self.takeovers_requested.load(Ordering::SeqCst)
-    }
-
-    /// Number of takeover requests that are done.
-    pub fn takeovers_done(&self) -> u64 {
-        self.takeovers_done.load(Ordering::SeqCst)
-    }
-
-    /// Marks the first `requests` takeover requests as done at `now`. The caller must hold the state's lock; otherwise
-    /// a waiting thread may miss it.
+    /// Marks the first `requests` takeover requests as done at `now`. The caller must hold the state's lock.
     pub fn finish_takeovers(&self, requests: u64, now: MonoNs) {
-        self.takeovers_done.store(requests, Ordering::SeqCst);
         self.taken_over_at.store(now.0, Ordering::Relaxed);
+        self.takeovers.finish(requests);
         self.notify();
+    }
+
+    /// Marks the first `requests` for a reading as done. The caller must hold the state's lock.
+    pub fn finish_readings(&self, requests: u64) {
+        if self.readings.finish(requests) {
+            self.notify();
+        }
     }
 
     /// Whether the forecast, or the use, passes a budget.

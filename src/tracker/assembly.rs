@@ -9,6 +9,7 @@ use super::sampler::{Sampler, SamplerParts};
 use super::threads::{RunParts, Threads};
 use super::{RunStart, Tracker};
 use crate::attribution::carried_over::CarriedOver;
+use crate::attribution::phases::PhaseStack;
 use crate::carbon::select::{self, Feed, IntensityChoice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::LeaseManager;
@@ -31,7 +32,7 @@ use rtrb::RingBuffer;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// Capacity of the ring, marks. Marks that find it full are merged.
+/// Capacity of the rings of epochs and of phases, marks. Marks that find it full are merged.
 const RING_MARKS: usize = 1 << 13;
 
 /// Makes a tracker from checked options.
@@ -103,10 +104,12 @@ impl RunPlan {
         shared: &SharedState,
     ) -> (Sampler, Arc<Mutex<Marker>>) {
         let (producer, consumer) = RingBuffer::new(RING_MARKS);
+        let (phase_producer, phase_consumer) = RingBuffer::new(RING_MARKS);
         let parts = SamplerParts {
             intake,
             waker,
             marks: consumer,
+            phase_marks: phase_consumer,
             alerts,
             leases: LeaseManager::new(self.job.clone(), self.rank, &self.options.measurement.sysroot),
             interval: self.options.interval,
@@ -117,6 +120,7 @@ impl RunPlan {
         let counter = run.plan.as_ref().and_then(|files| files.crash_counter.clone());
         let marker = Marker {
             marks: producer,
+            phases: PhaseStack::new(Arc::clone(&shared.state().attribution.phases.tree), phase_producer),
             open: None,
             backlog: None,
             ended: epochs_before,

@@ -1,6 +1,7 @@
 //! The application's side of the marks: the open epoch, the ended ones, and those that wait for room in the ring.
 
 use crate::attribution::ledger::Mark;
+use crate::attribution::phases::PhaseStack;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::EpochState;
 use crate::error::{Error, Result, Status};
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub struct Marker {
     /// The writing end of the ring.
     pub marks: Producer<Mark>,
+    /// The open phases.
+    pub phases: PhaseStack,
     /// The open epoch.
     pub open: Option<Begun>,
     /// Epochs that found the ring full. They are queued later as one mark.
@@ -128,11 +131,16 @@ impl Marker {
         is_queued
     }
 
-    /// Queues the backlog for the last time. From now on no begin or end is published: the entry in the job's record
-    /// may soon belong to another process. Returns whether the backlog was queued.
-    pub fn leave(&mut self) -> bool {
+    /// Queues the backlog and the phases for the last time, up to `now`. From now on no begin or end is published: the
+    /// entry in the job's record may soon belong to another process. Returns whether anything was queued.
+    pub fn leave(&mut self, now: MonoNs) -> bool {
         self.state = None;
-        self.flush()
+        let has_phases = self.phases.is_used();
+        if has_phases {
+            self.phases.elapse(now);
+            self.phases.flush();
+        }
+        self.flush() || has_phases
     }
 
     /// Queues a mark. Returns whether the ring had room.

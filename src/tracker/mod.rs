@@ -12,6 +12,7 @@ mod earlier_runs;
 mod failures;
 pub mod intensity_feed;
 mod marker;
+mod phases;
 mod reports;
 pub mod sampler;
 mod threads;
@@ -122,6 +123,7 @@ impl Tracker {
         }
         let begin = os::monotonic_ns();
         marker.state.iter().for_each(|state| state.begin(begin));
+        marker.phases.set_in_epoch(true, begin);
         let queued = marker.ended < marker.monitor_epochs && marker.begin(begin);
         marker.open = Some(Begun { begin, queued });
         self.parts.shared.set_progress(PackedMark::NONE);
@@ -136,7 +138,9 @@ impl Tracker {
         let mut marker = self.marker();
         let open =
             marker.take_open("ct_epoch_end").inspect_err(|_| self.parts.shared.count_misuse(Misuse::End, None))?;
-        marker.end(open, os::monotonic_ns());
+        let end = os::monotonic_ns();
+        marker.phases.set_in_epoch(false, end);
+        marker.end(open, end);
         self.is_open.store(false, Ordering::Relaxed);
         drop(marker);
         self.wake();
@@ -154,6 +158,7 @@ impl Tracker {
             .take_open("ct_epoch_cancel")
             .inspect_err(|_| self.parts.shared.count_misuse(Misuse::Cancel, None))?;
         marker.state.iter().for_each(|state| state.end(marker.last_end));
+        marker.phases.set_in_epoch(false, os::monotonic_ns());
         if open.queued {
             marker.push(Mark::Cancel(os::monotonic_ns()));
         }

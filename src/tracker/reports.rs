@@ -74,6 +74,9 @@ impl Tracker {
         if is_open && with_forecast && self.parts.settings.planned > 0 {
             self.parts.shared.await_first_forecast(&self.sampler, FIRST_FORECAST_WAIT);
         }
+        if detail.has_phases() {
+            self.settle_phases();
+        }
         if self.depends_on_work(with_forecast, with_energy) {
             self.parts.shared.await_work(&self.sampler, FIRST_FORECAST_WAIT);
         }

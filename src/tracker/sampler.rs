@@ -9,6 +9,7 @@ mod source_slot;
 mod stand_in;
 
 use crate::attribution::ledger::Mark;
+use crate::attribution::phases::PhaseMark;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll, LeaseState};
 use crate::forecast::Forecast;
@@ -44,8 +45,10 @@ pub struct SamplerParts {
     pub intake: Intake,
     /// Wakes the sampling thread when an asynchronous reading has come.
     pub waker: Waker,
-    /// The reading end of the ring.
+    /// The reading end of the ring of epochs.
     pub marks: Consumer<Mark>,
+    /// The reading end of the ring of phases.
+    pub phase_marks: Consumer<PhaseMark>,
     /// Forecast message and budgets.
     pub alerts: Alerts,
     /// Leases of devices that one process of the job counts.
@@ -65,6 +68,9 @@ pub struct Sampler {
     /// The instant from which each lease's devices have been read; None: not read yet.
     read_since: Vec<Option<MonoNs>>,
     marks: Consumer<Mark>,
+    phase_marks: Consumer<PhaseMark>,
+    /// When to read for phases that are too short for a reading each; [`MonoNs::NEVER`] without any.
+    next_phase_read: MonoNs,
     alerts: Alerts,
     intake: Intake,
     waker: Waker,
@@ -100,13 +106,15 @@ impl Sampler {
     /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a
     /// moment.
     pub fn new(parts: SamplerParts, shared: &SharedState) -> Sampler {
-        let SamplerParts { intake, waker, marks, alerts, leases, interval, monitor_epochs } = parts;
+        let SamplerParts { intake, waker, marks, phase_marks, alerts, leases, interval, monitor_epochs } = parts;
         let mut sampler = Sampler {
             slots: Vec::new(),
             leases,
             last_end: None,
             read_since: Vec::new(),
             marks,
+            phase_marks,
+            next_phase_read: MonoNs::NEVER,
             alerts,
             intake,
             waker,
@@ -195,15 +203,17 @@ impl Sampler {
         let progress = if is_look_due { self.new_progress(shared) } else { None };
         let is_mark_waiting = !self.marks.is_empty();
         let [first_work, work] = self.new_work(shared, start, is_forecast_requested || is_mark_waiting);
-        let is_marked = is_mark_waiting || progress.is_some() || work.is_some();
+        let readings_requested = shared.readings.requested();
+        let is_reading_due = start >= self.next_phase_read || shared.readings.is_any_open();
+        let is_marked = is_mark_waiting || progress.is_some() || work.is_some() || is_reading_due;
         self.read_sources(start, is_marked);
         // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
         // attributed.
-        let takeovers = shared.takeovers_requested();
+        let takeovers = shared.takeovers.requested();
         let marks = self.marks.read_chunk(self.marks.slots());
         let has_marks = marks.iter().any(|marks| !marks.is_empty());
         let ended = marks.iter().flat_map(newest_end).max().max(self.last_end);
-        let is_takeover = takeovers > shared.takeovers_done() || shared.is_stopping();
+        let is_takeover = shared.takeovers.is_any_open() || shared.is_stopping();
         let poll = LeasePoll { now: os::monotonic_ns(), ended, is_requested: is_takeover, read_since: None };
         let leases = self.leases.poll(poll, &self.read_since);
         let mut state = shared.state();
@@ -211,6 +221,9 @@ impl Sampler {
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.forecasting.work_number = self.work_number;
+        while let Ok(mark) = self.phase_marks.pop() {
+            state.attribution.phases.mark(mark);
+        }
         enter_works(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {
@@ -232,7 +245,7 @@ impl Sampler {
         if is_forecast_requested {
             shared.finish_forecast_request();
         }
-        if takeovers > shared.takeovers_done() {
+        if takeovers > shared.takeovers.done() {
             shared.finish_takeovers(takeovers, start);
         }
         let next_look = self.progress_look_after(&state, start);
@@ -240,6 +253,7 @@ impl Sampler {
         self.next_progress_look = if is_sooner { next_look } else { self.next_progress_look };
         drop(state);
         self.report_lost_descriptors(shared);
+        shared.finish_readings(readings_requested);
         self.last_pass = start;
         self.passes += 1;
     }
@@ -256,6 +270,7 @@ impl Sampler {
     /// Updates what the next pass needs from the state.
     fn follow_state(&mut self, state: &mut RunState, start: MonoNs) {
         self.last_end = state.attribution.ledger.last_end();
+        self.next_phase_read = self.phase_read_after(&state.attribution.phases, start);
         self.read_since = state.read_since();
         let is_judged = self.alerts.has_budgets() && state.attribution.ledger.is_open();
         self.next_judgement = if is_judged { self.next_judgement.min(start + JUDGE_NS) } else { MonoNs::NEVER };

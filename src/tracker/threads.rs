@@ -10,7 +10,7 @@ use crate::coordination::device_lease::JournalReach;
 use crate::error::{Result, THREAD_FIX};
 use crate::os::exit::ExitHook;
 use crate::os::worker::{Worker, WorkerExit};
-use crate::os::{LOCK_WAIT, OwnTable, lock_within};
+use crate::os::{self, LOCK_WAIT, OwnTable, lock_within};
 use crate::report::ReportSettings;
 use crate::run_files::RunFiles;
 use crate::run_files::history::HistoryRequest;
@@ -73,7 +73,9 @@ impl Threads {
         let journal_reach = sampler.journal_reach();
         let RunParts { marker, shared, table, .. } = parts.clone();
         let sample = move |_| {
-            sampler.run(&shared, || lock_within(&marker, LOCK_WAIT).is_some_and(|mut marker| marker.leave()));
+            sampler.run(&shared, || {
+                lock_within(&marker, LOCK_WAIT).is_some_and(|mut marker| marker.leave(os::monotonic_ns()))
+            });
             drop(table);
         };
         // The sampler reports its own faults.

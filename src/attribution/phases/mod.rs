@@ -16,6 +16,7 @@ pub use tree::{IN_EPOCH, MAX_PHASES, OTHER, OUTSIDE, PhaseTree};
 use crate::clock::MonoNs;
 use crate::measurement::meter::{EnergyInterval, join_most_alike};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use timeline::PhaseTimeline;
 
 /// Most intervals of a channel that wait for the phases of their time. If there are more, two neighbours are joined.
@@ -33,6 +34,8 @@ pub struct PhaseTime {
 /// All phases of a run so far.
 #[derive(Clone, Debug, Default)]
 pub struct PhaseBook {
+    /// The phases by name and place. The application's thread adds to it.
+    pub tree: Arc<PhaseTree>,
     times: Vec<PhaseTime>,
     timeline: PhaseTimeline,
     /// Parts of the slice that is being read.

@@ -24,6 +24,7 @@ pub struct Phase {
 }
 
 /// All phases of a run.
+#[derive(Debug)]
 pub struct PhaseTree {
     phases: Box<[OnceLock<Phase>]>,
     count: AtomicUsize,

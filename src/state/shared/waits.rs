@@ -96,6 +96,14 @@ impl SharedState {
         }
     }
 
+    /// Requests a reading of all devices, and waits for it until the time-out.
+    pub fn await_reading(&self, sampler: &Thread, timeout: Duration) {
+        let number = self.readings.ask();
+        sampler.unpark();
+        let is_coming = |state: &mut RunState| !state.lifecycle.finished && self.readings.done() < number;
+        drop(self.changed.wait_timeout_while(&self.state, self.state(), timeout, is_coming));
+    }
+
     /// Requests that energy counted by idle processes is taken over, and waits for it until the deadline. It does
     /// nothing if no other process can count a device, or shortly after another takeover. A device of this process may
     /// have another owner since the last poll.
@@ -107,11 +115,11 @@ impl SharedState {
         if state.lifecycle.finished || !is_shared || is_known {
             return;
         }
-        let number = self.takeovers_requested.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.takeovers.ask();
         sampler.unpark();
         let patience = deadline.left();
         drop(self.changed.wait_timeout_while(&self.state, state, patience, |state| {
-            !state.lifecycle.finished && self.takeovers_done() < number
+            !state.lifecycle.finished && self.takeovers.done() < number
         }));
     }
 }

@@ -1,6 +1,7 @@
 //! When the sampling thread reads again, and how it sleeps until then.
 
 use super::{APPLICATION_CHECK_NS, Sampler};
+use crate::attribution::phases::PhaseBook;
 use crate::clock::MonoNs;
 use crate::forecast::first_epoch::{PackedMark, ProgressPoint};
 use crate::forecast::run_progress::WorkMark;
@@ -8,12 +9,17 @@ use crate::measurement::source::MIN_GAP_NS;
 use crate::os;
 use crate::state::RunState;
 use crate::state::shared::SharedState;
+use crate::units;
 use std::time::Duration;
 
 /// Looks at the first epoch's progress in the time that the epoch has taken.
 const PROGRESS_LOOKS: u64 = 32;
 /// Longest time between two polls of the device leases, ns.
 const LEASE_POLL_NS: u64 = 1_000_000_000;
+/// Mean time between two readings while phases are short, ns.
+const PHASE_READ_NS: u64 = 25_000_000;
+/// For this long after a short phase the readings go on, ns.
+const MIXED_RECENT_NS: u64 = 1_000_000_000;
 
 impl Sampler {
     /// Longest time between two readings, ns. A GPU whose counter turns out not to exist shortens it.
@@ -33,14 +39,15 @@ impl Sampler {
     /// When the next pass is due.
     pub(super) fn due(&self, shared: &SharedState) -> MonoNs {
         let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
-        let looks = self.next_progress_look.min(self.next_work_look).min(self.next_judgement);
+        let looks = self.next_progress_look.min(self.next_work_look).min(self.next_judgement).min(self.next_phase_read);
         let looks = if self.is_forecast_left { looks.min(self.rests_until) } else { looks };
         let mut due = looks.max(soonest).min(self.last_pass + interval_ns);
         if self.leases.is_shared() {
             due = due.min(self.last_pass + LEASE_POLL_NS);
         }
         let is_requested = shared.is_forecast_requested()
-            || shared.takeovers_requested() > shared.takeovers_done()
+            || shared.readings.is_any_open()
+            || shared.takeovers.is_any_open()
             || shared.work.is_urgent_after(self.work_number);
         if !self.marks.is_empty() || is_requested || shared.has_new_history() {
             due = due.min(soonest);
@@ -49,6 +56,14 @@ impl Sampler {
             due = due.min(soonest.max(slot.next_read(interval_ns, false)));
         }
         if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
+    }
+
+    /// When to read for phases that are too short for a reading each. The times are irregular: at regular ones, a
+    /// program in step with them would show each reading the same mix of phases.
+    pub(super) fn phase_read_after(&self, phases: &PhaseBook, now: MonoNs) -> MonoNs {
+        let is_recent = phases.mixed_until().is_some_and(|until| now.ns_since(until) < MIXED_RECENT_NS);
+        let irregular = units::mixed(now.0) % PHASE_READ_NS;
+        if is_recent { now + PHASE_READ_NS / 2 + irregular } else { MonoNs::NEVER }
     }
 
     /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next

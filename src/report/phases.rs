@@ -1,0 +1,145 @@
+//! The named phases of a run: a row for each, with what is in it alone and with the phases within it.
+
+use crate::attribution::phases::{IN_EPOCH, OUTSIDE, PhaseShares, PhaseSums, PhaseTime, PhaseTree};
+use crate::clock::S_PER_NS;
+use crate::state::RunState;
+use crate::units::{self, ErrorBand};
+use std::sync::Arc;
+
+/// The share of cases in which the truth is in a phase's interval.
+pub const LEVEL: f64 = 0.9;
+
+/// The phases up to the last mark of one.
+pub struct PhaseReport {
+    tree: Arc<PhaseTree>,
+    times: Vec<PhaseTime>,
+    /// The sums of each channel, and the error interval of its energy.
+    channels: Vec<(PhaseSums, Option<ErrorBand>)>,
+    /// Ended epochs of this process.
+    epochs: u64,
+}
+
+/// A phase, with all its places: in epochs and outside.
+pub struct PhaseRow {
+    /// The names from the outermost phase to this one; empty: the time in no phase.
+    pub names: Vec<String>,
+    /// How often it began.
+    pub entries: u64,
+    /// With the phases within it.
+    pub whole: PhaseUse,
+    /// Without them.
+    pub own: PhaseUse,
+    /// The part of `whole` in epochs.
+    pub in_epochs: PhaseUse,
+    /// Energy in an epoch on the mean, J; None: unknown, or no epoch has ended.
+    pub each_epoch_j: Option<f64>,
+}
+
+/// Time and energy.
+#[derive(Clone, Copy, Default)]
+pub struct PhaseUse {
+    /// Time, s.
+    pub seconds: f64,
+    /// Energy and the ends of its interval, J; None: unknown.
+    pub joules: Option<[f64; 3]>,
+}
+
+impl PhaseUse {
+    /// Energy, J; None: unknown.
+    pub fn energy_j(self) -> Option<f64> {
+        self.joules.map(|[joules, ..]| joules)
+    }
+
+    /// Mean power, W; None: unknown.
+    pub fn watts(self) -> Option<f64> {
+        self.energy_j().filter(|_| self.seconds > 0.0).map(|joules| joules / self.seconds)
+    }
+}
+
+impl PhaseReport {
+    /// Copies what the report needs; None: the application marks no phases.
+    pub fn new(state: &RunState) -> Option<PhaseReport> {
+        let book = &state.attribution.phases;
+        let bands = state.metering.channels.iter().map(|metered| metered.channel.error);
+        let phases = 0..book.tree.len();
+        (!book.is_empty()).then(|| PhaseReport {
+            tree: Arc::clone(&book.tree),
+            times: phases.map(|phase| book.time(phase)).collect(),
+            channels: book.sums().into_iter().zip(bands).filter(|(sums, _)| !sums.is_empty()).collect(),
+            epochs: state.attribution.ledger.epochs() - state.attribution.carried_over.epochs_done(),
+        })
+    }
+
+    /// The rows, each after the phase around it. The last one is the time in no phase.
+    pub fn rows(&self) -> Vec<PhaseRow> {
+        let shares: Vec<(PhaseShares<'_>, Option<ErrorBand>)> =
+            self.channels.iter().map(|(sums, band)| (sums.fit(), *band)).collect();
+        let has_begun = |phase: &usize| self.time(*phase).ns > 0 || self.time(*phase).entries > 0;
+        let mut paths: Vec<Vec<&str>> = Vec::new();
+        for phase in (IN_EPOCH + 1..self.times.len()).filter(has_begun) {
+            let (path, _) = self.tree.path(phase);
+            // A phase comes after those that began before it in the same phase.
+            if !paths.contains(&path) {
+                let parent = path.split_last().map_or(&[][..], |(_, parent)| parent);
+                let last = paths.iter().rposition(|other| !parent.is_empty() && other.starts_with(parent));
+                paths.insert(last.map_or(paths.len(), |last| last + 1), path);
+            }
+        }
+        paths.push(Vec::new());
+        paths.into_iter().map(|path| self.row(&path, &shares)).collect()
+    }
+
+    /// Time and energy of all phases, and of the time in none between them.
+    pub fn total(&self) -> PhaseUse {
+        let ns: u64 = self.times.iter().map(|time| time.ns).sum();
+        let joules = units::sum(self.channels.iter().map(|(sums, _)| Some(sums.total_j())));
+        PhaseUse { seconds: ns as f64 * S_PER_NS, joules: joules.map(|joules| [joules; 3]) }
+    }
+
+    fn time(&self, phase: usize) -> PhaseTime {
+        self.times.get(phase).copied().unwrap_or_default()
+    }
+
+    fn row(&self, path: &[&str], shares: &[(PhaseShares<'_>, Option<ErrorBand>)]) -> PhaseRow {
+        let chosen = |is_chosen: &dyn Fn(&[&str], bool) -> bool| -> Vec<usize> {
+            let phases = 0..self.times.len();
+            phases
+                .filter(|phase| {
+                    let (names, is_in_epoch) = self.tree.path(*phase);
+                    is_chosen(&names, is_in_epoch)
+                })
+                .collect()
+        };
+        let own = if path.is_empty() { vec![OUTSIDE, IN_EPOCH] } else { chosen(&|names, _| names == path) };
+        let within = if path.is_empty() { own.clone() } else { chosen(&|names, _| names.starts_with(path)) };
+        let in_epochs: Vec<usize> = within.iter().copied().filter(|phase| self.is_in_epoch(*phase)).collect();
+        let in_epochs = self.used(&in_epochs, shares);
+        PhaseRow {
+            names: path.iter().map(|name| (*name).to_owned()).collect(),
+            entries: own.iter().map(|phase| self.time(*phase).entries).sum(),
+            whole: self.used(&within, shares),
+            own: self.used(&own, shares),
+            in_epochs,
+            each_epoch_j: in_epochs.energy_j().filter(|_| self.epochs > 0).map(|joules| joules / self.epochs as f64),
+        }
+    }
+
+    fn is_in_epoch(&self, phase: usize) -> bool {
+        phase == IN_EPOCH || self.tree.path(phase).1
+    }
+
+    /// Time and energy of some phases together. The errors of two channels are independent.
+    fn used(&self, phases: &[usize], shares: &[(PhaseShares<'_>, Option<ErrorBand>)]) -> PhaseUse {
+        let ns: u64 = phases.iter().map(|phase| self.time(*phase).ns).sum();
+        let (mut joules, mut variances) = ([0.0; 3], [0.0; 2]);
+        for (shares, band) in shares {
+            let (used, half) = shares.of(phases);
+            let ends = band.map_or([1.0; 2], |band| [band.low, band.high]);
+            joules = [joules[0] + used, joules[1] + used * ends[0], joules[2] + used * ends[1]];
+            variances = [variances[0] + (half * ends[0]).powi(2), variances[1] + (half * ends[1]).powi(2)];
+        }
+        let [value, low, high] = joules;
+        let ends = [value, (low - variances[0].sqrt()).max(0.0), high + variances[1].sqrt()];
+        PhaseUse { seconds: ns as f64 * S_PER_NS, joules: (!shares.is_empty()).then_some(ends) }
+    }
+}
