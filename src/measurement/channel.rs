@@ -145,6 +145,20 @@ impl Channel {
             note: None,
         }
     }
+
+    /// The usual time between two updates of the device's figure, ns: a reading may be that old. 0: it is no older than
+    /// the reading. RAPL updates its counters each millisecond (Hähnel and others: Measuring energy consumption for
+    /// short code paths using RAPL, 2012), NVIDIA's driver and Cray's node ten times a second, Linux a processor's load
+    /// at each tick.
+    pub fn step_ns(&self) -> u64 {
+        const MS: u64 = 1_000_000;
+        match self.source {
+            SourceName::Rapl | SourceName::PerfRapl => MS,
+            SourceName::CpuModel => 10 * MS,
+            SourceName::Nvml | SourceName::PmCounters => 100 * MS,
+            _ => 0,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -77,10 +77,10 @@ impl RunState {
             meter.push(reading.at, reading.value, |_| ());
             return;
         }
-        let mut standby = lease.and_then(|lease| standby.get_mut(lease));
+        let (mut standby, step_ns) = (lease.and_then(|lease| standby.get_mut(lease)), channel.step_ns());
         let credit = |interval: EnergyInterval| {
             if is_counted {
-                phases.credit(reading.channel, interval);
+                phases.credit((reading.channel, step_ns), interval);
             }
             match &mut standby {
                 Some(standby) => standby.credit(reading.channel, interval, ledger),
@@ -122,11 +122,13 @@ impl RunState {
         let counted: Vec<bool> = (0..self.metering.channels.len()).map(|channel| self.counts(channel)).collect();
         let Metering { channels, standby, .. } = &mut self.metering;
         let Attribution { ledger, phases, .. } = &mut self.attribution;
-        for ((number, Metered { meter, lease, .. }), is_counted) in channels.iter_mut().enumerate().zip(counted) {
+        for ((number, Metered { channel, meter, lease, .. }), is_counted) in
+            channels.iter_mut().enumerate().zip(counted)
+        {
             let mut standby = lease.and_then(|lease| standby.get_mut(lease));
             meter.finish(|interval| {
                 if is_counted {
-                    phases.credit(number, interval);
+                    phases.credit((number, channel.step_ns()), interval);
                 }
                 match &mut standby {
                     Some(standby) => standby.credit(number, interval, ledger),

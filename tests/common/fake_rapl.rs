@@ -53,8 +53,16 @@ impl Counter {
         }
     }
 
+    /// A counter whose power the test sets by [`set_watts`].
+    pub fn set_by_test() -> Counter {
+        Counter { wave: (f64::NAN, f64::NAN, 1.0), ..Counter::constant(0.0) }
+    }
+
     /// Energy up to the instant `ns` on the monotonic clock, J.
     pub fn joules(&self, ns: u64) -> f64 {
+        if self.wave.0.is_nan() {
+            return stepped_joules(ns);
+        }
         let (high, low, period) = self.wave;
         let t = ns as f64 * 1e-9;
         let rounds = (t / period).floor();
@@ -70,6 +78,22 @@ impl Counter {
         let used = ((self.joules(ns) - self.joules(since)) * 1e6) as i128;
         (i128::from(self.start_uj) + used + i128::from(self.shift_uj)).rem_euclid(i128::from(self.range_uj)) as u64
     }
+}
+
+/// The powers that a test has set: from which instant, W, and the energy up to it, J.
+static STEPS: Mutex<Vec<(u64, f64, f64)>> = Mutex::new(Vec::new());
+
+/// Sets the power of [`Counter::set_by_test`] from now on, W.
+pub fn set_watts(watts: f64) {
+    let now = now();
+    let joules = stepped_joules(now);
+    lock(&STEPS).push((now, watts, joules));
+}
+
+fn stepped_joules(ns: u64) -> f64 {
+    let steps = lock(&STEPS);
+    let later = steps.iter().rposition(|(from, ..)| *from <= ns);
+    later.map_or(0.0, |index| steps[index].2 + steps[index].1 * (ns - steps[index].0) as f64 * 1e-9)
 }
 
 /// The time between two updates of a counter, ns, as in RAPL.
@@ -111,6 +135,7 @@ impl Tree {
         BORN.store(now(), Ordering::Relaxed);
         DELAY_US.store(0, Ordering::Relaxed);
         *counters() = zones.iter().map(|zone| zone.2).collect();
+        lock(&STEPS).clear();
         let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         for (number, (zone, name, counter)) in zones.iter().enumerate() {

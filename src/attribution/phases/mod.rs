@@ -9,14 +9,15 @@ mod sums;
 mod timeline;
 mod tree;
 
-pub use stack::{PhaseMark, PhaseStack};
+pub use stack::{LONG_NS, PhaseMark, PhaseStack};
 pub use sums::{PhaseShares, PhaseSums};
 pub use tree::{IN_EPOCH, MAX_PHASES, OTHER, OUTSIDE, PhaseTree};
 
-use crate::clock::MonoNs;
+use crate::clock::{MonoNs, S_PER_NS};
 use crate::measurement::meter::{EnergyInterval, join_most_alike};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use sums::Portion;
 use timeline::PhaseTimeline;
 
 /// Most intervals of a channel that wait for the phases of their time. If there are more, two neighbours are joined.
@@ -43,7 +44,7 @@ pub struct PhaseBook {
     /// Begin of the first phase; None: none has begun.
     first: Option<MonoNs>,
     channels: Vec<ChannelPhases>,
-    /// The newest slice with several phases.
+    /// The end of the newest slice in which a phase was too short for a reading of its own.
     mixed_until: Option<MonoNs>,
 }
 
@@ -51,6 +52,8 @@ pub struct PhaseBook {
 #[derive(Clone, Debug, Default)]
 struct ChannelPhases {
     sums: PhaseSums,
+    /// Time between two updates of the device's figure, s.
+    step_s: f64,
     /// Intervals whose phases are not known yet.
     waiting: VecDeque<EnergyInterval>,
     known_until: Option<MonoNs>,
@@ -62,7 +65,7 @@ impl PhaseBook {
         self.first.is_none()
     }
 
-    /// The end of the newest slice in which phases were too short for a reading each.
+    /// The end of the newest slice in which a phase was too short for a reading of its own.
     pub fn mixed_until(&self) -> Option<MonoNs> {
         self.mixed_until
     }
@@ -86,7 +89,7 @@ impl PhaseBook {
             }
             PhaseMark::End(to) => {
                 let parts = std::mem::take(&mut self.parts);
-                if parts.len() > 1 {
+                if to.ns_since(self.timeline.until().unwrap_or(to)) < LONG_NS {
                     self.mixed_until = Some(to);
                 }
                 self.timeline.push(self.first.unwrap_or(to), to, parts);
@@ -104,13 +107,17 @@ impl PhaseBook {
         self.first.zip(self.timeline.until())
     }
 
-    /// Enters a channel's energy. Energy from before the first phase does not count.
-    pub fn credit(&mut self, channel: usize, interval: EnergyInterval) {
+    /// Enters the energy of a channel, by its number. Its device updates the figure each `step_ns`, so on the mean a
+    /// reading is half as old. Energy from before the first phase does not count.
+    pub fn credit(&mut self, (channel, step_ns): (usize, u64), interval: EnergyInterval) {
+        let age_ns = step_ns / 2;
+        let interval = EnergyInterval { from: interval.from - age_ns, to: interval.to - age_ns, ..interval };
         let Some(interval) = self.first.and_then(|first| interval.split(first).1) else { return };
         if channel >= self.channels.len() {
             self.channels.resize_with(channel + 1, ChannelPhases::default);
         }
         let Some(one) = self.channels.get_mut(channel) else { return };
+        one.step_s = step_ns as f64 * S_PER_NS;
         let place = one.waiting.partition_point(|waiting| waiting.from <= interval.from);
         one.waiting.insert(place, interval);
         if one.waiting.len() > MAX_WAITING {
@@ -136,7 +143,7 @@ impl PhaseBook {
     pub fn sums(&self) -> Vec<PhaseSums> {
         let until = self.timeline.until().unwrap_or_default();
         let of_channel = |channel: &ChannelPhases| {
-            let mut cut = ChannelPhases { sums: channel.sums.clone(), ..ChannelPhases::default() };
+            let mut cut = ChannelPhases { waiting: VecDeque::new(), ..channel.clone() };
             let known = channel.waiting.iter().filter_map(|interval| interval.split(until).0);
             known.for_each(|interval| cut.add(interval, &self.timeline));
             cut.sums
@@ -147,7 +154,9 @@ impl PhaseBook {
 
 impl ChannelPhases {
     fn add(&mut self, interval: EnergyInterval, timeline: &PhaseTimeline) {
-        self.sums.add(&timeline.mix(interval), interval.joules, interval.measured);
+        let follows = self.known_until == Some(interval.from);
+        let (mix, step_s) = (timeline.mix(interval), self.step_s);
+        self.sums.add(&Portion { mix: &mix, joules: interval.joules, is_measured: interval.measured, follows, step_s });
         self.known_until = self.known_until.max(Some(interval.to));
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Shortest slice, ns: about a step of a processor's energy counter.
 const SLICE_NS: u64 = 1_000_000;
 /// A phase of this length gets readings of its own, ns.
-const LONG_NS: u64 = 20_000_000;
+pub const LONG_NS: u64 = 20_000_000;
 /// Most phases that are open at a time.
 pub const MAX_DEPTH: usize = 64;
 

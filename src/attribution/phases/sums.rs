@@ -48,6 +48,24 @@ pub struct PhaseSums {
     intervals: f64,
     /// The highest mean power of an interval, W.
     highest_w: f64,
+    /// Variance and covariance by the age of readings, J², as `gram`.
+    by_age: Vec<f64>,
+    /// The last interval: the share of each phase, and its mean power, W.
+    last: (Vec<(usize, f64)>, f64),
+}
+
+/// An interval between two readings of a channel.
+pub struct Portion<'a> {
+    /// The seconds of each phase in it, by number.
+    pub mix: &'a [(usize, f64)],
+    /// Its energy, J.
+    pub joules: f64,
+    /// Whether readings confirm it.
+    pub is_measured: bool,
+    /// Whether it begins where the last one ended.
+    pub follows: bool,
+    /// Time between two updates of the device's figure, s.
+    pub step_s: f64,
 }
 
 /// Place of an entry in the lower triangle.
@@ -57,8 +75,9 @@ fn place(one: usize, other: usize) -> usize {
 }
 
 impl PhaseSums {
-    /// Adds an interval. `mix` has the seconds of each phase in it, by number.
-    pub fn add(&mut self, mix: &[(usize, f64)], joules: f64, is_measured: bool) {
+    /// Adds an interval.
+    pub fn add(&mut self, portion: &Portion<'_>) {
+        let &Portion { mix, joules, is_measured, .. } = portion;
         let whole: f64 = mix.iter().map(|(_, seconds)| seconds).sum();
         let Some(highest) = mix.iter().map(|(phase, _)| *phase).max().filter(|_| whole > 0.0) else { return };
         self.grow(highest + 1);
@@ -74,10 +93,35 @@ impl PhaseSums {
             }
         }
         if is_measured {
+            self.add_age(portion, whole);
             self.joules += joules;
             self.squares += joules * joules / whole;
             self.intervals += 1.0;
             self.highest_w = self.highest_w.max(joules / whole);
+        }
+    }
+
+    /// A reading's age is even between 0 and a step, so its energy may belong to the interval before or after it. That
+    /// moves energy between their phases.
+    fn add_age(&mut self, portion: &Portion<'_>, whole: f64) {
+        let shares: Vec<(usize, f64)> = portion.mix.iter().map(|(phase, seconds)| (*phase, seconds / whole)).collect();
+        let watts = portion.joules / whole;
+        let (before, watts_before) = std::mem::replace(&mut self.last, (shares.clone(), watts));
+        if !portion.follows || portion.step_s <= 0.0 {
+            return;
+        }
+        let variance = (watts.max(watts_before) * portion.step_s).powi(2) / 12.0;
+        let mut change = shares;
+        for (phase, share) in before {
+            match change.iter_mut().find(|(known, _)| *known == phase) {
+                Some((_, more)) => *more -= share,
+                None => change.push((phase, -share)),
+            }
+        }
+        for &(phase, one) in &change {
+            for &(other, more) in change.iter().filter(|(other, _)| *other <= phase) {
+                add_at(&mut self.by_age, place(phase, other), variance * one * more);
+            }
         }
     }
 
@@ -97,11 +141,16 @@ impl PhaseSums {
                 column.resize(phases, 0.0);
             }
             self.gram.resize(place(phases, 0), 0.0);
+            self.by_age.resize(place(phases, 0), 0.0);
         }
     }
 
     fn gram(&self, one: usize, other: usize) -> f64 {
         self.gram.get(place(one, other)).copied().unwrap_or(0.0)
+    }
+
+    fn by_age(&self, one: usize, other: usize) -> f64 {
+        self.by_age.get(place(one, other)).copied().unwrap_or(0.0)
     }
 
     /// G v.
@@ -184,7 +233,9 @@ impl PhaseShares<'_> {
         let of_powers = self.factor.as_ref().map_or(0.0, |factor| {
             factor.solve(&spread).iter().zip(&spread).map(|(solved, spread)| solved * spread).sum()
         });
-        let variance = self.noise * (within.max(0.0) + of_powers.max(0.0));
+        let by_age: f64 =
+            phases.iter().flat_map(|one| phases.iter().map(move |other| self.sums.by_age(*one, *other))).sum();
+        let variance = self.noise * (within.max(0.0) + of_powers.max(0.0)) + by_age.max(0.0);
         (joules, quantile_95(self.freedom) * variance.sqrt())
     }
 }

@@ -22,6 +22,7 @@ mod grid;
 mod long_run;
 mod meter_faults;
 mod meters;
+mod phases;
 mod ranks;
 mod run_files_faults;
 mod run_files_manners;

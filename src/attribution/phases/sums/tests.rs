@@ -15,12 +15,16 @@ impl Random {
     }
 }
 
+fn add(sums: &mut PhaseSums, mix: &[(usize, f64)], joules: f64, is_measured: bool) {
+    sums.add(&Portion { mix, joules, is_measured, follows: true, step_s: 0.0 });
+}
+
 #[test]
 fn interval_in_one_phase_is_exact() {
     let mut sums = PhaseSums::default();
-    sums.add(&[(3, 2.0)], 100.0, true);
-    sums.add(&[(5, 1.0)], 7.0, true);
-    sums.add(&[(3, 1.0)], 80.0, true);
+    add(&mut sums, &[(3, 2.0)], 100.0, true);
+    add(&mut sums, &[(5, 1.0)], 7.0, true);
+    add(&mut sums, &[(3, 1.0)], 80.0, true);
     let shares = sums.fit();
     for (phase, joules) in [(3, 180.0), (5, 7.0), (0, 0.0)] {
         let (used, half) = shares.of(&[phase]);
@@ -31,7 +35,7 @@ fn interval_in_one_phase_is_exact() {
 #[test]
 fn phases_that_no_interval_separates_are_shared_by_time_and_wide() {
     let mut sums = PhaseSums::default();
-    (0..50).for_each(|_| sums.add(&[(0, 0.75), (1, 0.25)], 100.0, true));
+    (0..50).for_each(|_| add(&mut sums, &[(0, 0.75), (1, 0.25)], 100.0, true));
     let shares = sums.fit();
     let (used, half) = shares.of(&[1]);
     assert!((used - 1_250.0).abs() < 1.0 && half > 900.0, "{used} ± {half}");
@@ -50,7 +54,7 @@ fn short_phases_are_separated_by_many_intervals() {
         used = [used[0] + joules[0], used[1] + joules[1]];
         let noise = 0.02 * random.normal();
         whole += joules[0] + joules[1] + noise;
-        sums.add(&mix, joules[0] + joules[1] + noise, true);
+        add(&mut sums, &mix, joules[0] + joules[1] + noise, true);
     }
     let shares = sums.fit();
     let found = [shares.of(&[0]), shares.of(&[1])];
@@ -74,7 +78,7 @@ fn interval_holds_the_truth_in_nine_cases_of_ten() {
             let energies: Vec<(usize, f64)> =
                 mix.iter().map(|(phase, s)| (*phase, watts[*phase] * s + noise * s.sqrt() * random.normal())).collect();
             energies.iter().for_each(|(phase, joules)| used[*phase] += joules);
-            sums.add(&mix, energies.iter().map(|(_, joules)| joules).sum(), true);
+            add(&mut sums, &mix, energies.iter().map(|(_, joules)| joules).sum(), true);
         }
         let shares = sums.fit();
         for (phase, truth) in used.into_iter().enumerate() {
@@ -90,8 +94,8 @@ fn interval_holds_the_truth_in_nine_cases_of_ten() {
 #[test]
 fn filled_energy_is_shared_by_time() {
     let mut sums = PhaseSums::default();
-    sums.add(&[(0, 1.0)], 10.0, true);
-    sums.add(&[(0, 1.0), (1, 3.0)], 40.0, false);
+    add(&mut sums, &[(0, 1.0)], 10.0, true);
+    add(&mut sums, &[(0, 1.0), (1, 3.0)], 40.0, false);
     let shares = sums.fit();
     assert!((shares.of(&[0]).0 - 20.0).abs() < 1e-9 && (shares.of(&[1]).0 - 30.0).abs() < 1e-9);
     assert_eq!(sums.total_j(), 50.0);
@@ -104,7 +108,7 @@ proptest! {
     ) {
         let mut sums = PhaseSums::default();
         for (mix, joules, is_measured) in &intervals {
-            sums.add(mix, *joules, *is_measured);
+            add(&mut sums, mix, *joules, *is_measured);
         }
         let shares = sums.fit();
         let each: Vec<f64> = (0..8).map(|phase| shares.of(&[phase]).0).collect();
