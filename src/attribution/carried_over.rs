@@ -5,6 +5,7 @@ use super::epochs::{Epoch, PerKind, RecordedFigures};
 use super::ledger::EnergySplit;
 use crate::measurement::channel::{Channel, DeviceKind};
 use crate::units::{self, ErrorBand};
+use serde_json::Value;
 
 /// The part of a run that earlier attempts measured.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,8 @@ pub struct CarriedOver {
     pub lost: LostEnergy,
     /// Energy by time.
     pub power: Vec<CarriedInterval>,
+    /// The phases, as the journal has them; null: there are none.
+    pub phases: Value,
 }
 
 /// A component that earlier attempts measured.

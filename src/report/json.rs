@@ -1,9 +1,7 @@
 //! The report as JSON, section by section: a single number needs one section only.
 
-use super::phases::{self, PhaseReport, PhaseRow, PhaseUse};
-use super::time_series::{PowerPoint, thinned_power};
-use super::{ComponentReport, EpochRow, Report, equivalents, pointers};
-use crate::attribution::carried_over::CarriedInterval;
+use super::time_series::power_columns;
+use super::{ComponentReport, EpochRow, Report, equivalents, phases, pointers};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
 use crate::carbon::intensity::zones::RegionFacility;
@@ -11,7 +9,6 @@ use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{OwnYearly, RunPart, WhatIf, WhatIfStart, WhatIfZone};
 use crate::forecast::uncertainty::{Uncertainty, ends};
 use crate::forecast::{Estimate, Forecast};
-use crate::measurement::channel::DeviceKind;
 use crate::measurement::unavailable::Unavailable;
 use crate::state::EarlierRuns;
 use crate::state::alerts::ForecastBasis;
@@ -75,7 +72,11 @@ pub fn at(report: &Report, pointer: &str) -> Option<Value> {
         // The report has only the requested epoch, as the first of its list.
         return section.get(0)?.pointer(fields).cloned();
     }
-    if let Some((row, rest)) = within.strip_prefix(pointers::PHASE_ROWS).and_then(|row| named_phase(&section, row)) {
+    if let Some((row, rest)) = within
+        .strip_prefix(pointers::PHASE_ROWS)
+        .filter(|_| name == "phases")
+        .and_then(|row| phases::named(&section, row))
+    {
         return row.pointer(rest).cloned();
     }
     section.pointer(within).cloned().or_else(|| {
@@ -102,7 +103,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         }
         "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
         "epochs" => report.epochs.iter().map(EpochRow::json).collect(),
-        "phases" => report.phases.as_ref().map_or(Value::Null, |phases| phases_json(report, phases)),
+        "phases" => report.phases.as_ref().map_or(Value::Null, |phases| phases.section(report)),
         "power" => power_columns(&report.time_series.power),
         "forecasts" => {
             let forecasts = report.time_series.forecasts.iter();
@@ -125,55 +126,6 @@ fn unavailable(one: &Unavailable, counted_by: Option<Option<u32>>) -> Value {
         "cure": one.cure,
         "counted_elsewhere": counted_by.is_some(),
         "counted_by_pid": counted_by.flatten(),
-    })
-}
-
-/// The row of a phase that a pointer names in place of its index, and the rest of the pointer.
-fn named_phase<'a, 'b>(section: &'a Value, pointer: &'b str) -> Option<(&'a Value, &'b str)> {
-    let (token, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
-    let path = token.replace("~1", "/").replace("~0", "~");
-    let rows = section.get("rows")?.as_array()?;
-    let row = rows.iter().find(|row| row.get("path").and_then(Value::as_str) == Some(&path))?;
-    (!path.is_empty()).then_some((row, rest))
-}
-
-/// The named phases.
-fn phases_json(report: &Report, phases: &PhaseReport) -> Value {
-    let total = phases.total();
-    let used = |used: PhaseUse| {
-        let [value, low, high] = used.joules.map_or([None; 3], |joules| joules.map(Some));
-        json!({"duration_s": used.seconds, "energy_j": value, "energy_low_j": low, "energy_high_j": high})
-    };
-    let row = |row: PhaseRow| {
-        let joules = row.whole.energy_j();
-        let mut fields = json!({
-            "path": row.names.join("/"),
-            "name": row.names.last(),
-            "depth": row.names.len(),
-            "entries": row.entries,
-        });
-        let more = json!({
-            "mean_power_w": row.whole.watts(),
-            "share": joules.zip(total.energy_j()).filter(|(_, all)| *all > 0.0).map(|(part, all)| part / all),
-            "co2eq_g": joules.map(|joules| report.emissions.facility_kwh(joules) * report.intensity.g_per_kwh),
-            "own": used(row.own),
-            "epochs": used(row.in_epochs),
-            "each_epoch_j": row.each_epoch_j,
-        });
-        let objects = [used(row.whole), more];
-        for object in objects {
-            fields
-                .as_object_mut()
-                .into_iter()
-                .for_each(|fields| fields.extend(object.as_object().cloned().unwrap_or_default()));
-        }
-        fields
-    };
-    json!({
-        "duration_s": total.seconds,
-        "energy_j": total.energy_j(),
-        "level": phases::LEVEL,
-        "rows": phases.rows().into_iter().map(row).collect::<Value>(),
     })
 }
 
@@ -281,32 +233,6 @@ fn earlier_forecast(forecast: &Forecast, uncertainty: Uncertainty) -> Value {
         "after_epochs": forecast.after_epochs,
         "duration_s": forecast.duration_s.map(estimate),
         "energy_j": forecast.energy_j.map(|energy| estimate(uncertainty.of_total(energy))),
-    })
-}
-
-/// Mean power by time, from the energy of these intervals.
-pub fn power(intervals: &[CarriedInterval]) -> Value {
-    power_columns(&thinned_power(intervals))
-}
-
-/// Mean power by time, with a column for each kind of device. Null: no kind is measured.
-fn power_columns(points: &[PowerPoint]) -> Value {
-    let column = |kind: DeviceKind| {
-        let watts = || points.iter().map(|power| power.watts.get(kind as usize).copied().flatten());
-        watts().any(|watts| watts.is_some()).then(|| watts().collect::<Vec<_>>())
-    };
-    let [cpu_w, gpu_w, dram_w, node_w] = DeviceKind::ALL.map(column);
-    if [&cpu_w, &gpu_w, &dram_w, &node_w].iter().all(|column| column.is_none()) {
-        return Value::Null;
-    }
-    let times = |of: fn(&PowerPoint) -> f64| points.iter().map(of).collect::<Vec<_>>();
-    json!({
-        "from": times(|power| power.from),
-        "to": times(|power| power.to),
-        "cpu_w": cpu_w,
-        "gpu_w": gpu_w,
-        "dram_w": dram_w,
-        "node_w": node_w,
     })
 }
 

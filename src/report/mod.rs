@@ -31,7 +31,7 @@ pub use component::{ComponentReport, named};
 pub use detail::Detail;
 pub use epoch_row::EpochRow;
 pub use equivalents::equivalents;
-pub use json::{SCHEMA, figures, power};
+pub use json::{SCHEMA, figures};
 pub use status::{ComponentStatus, RunPhase};
 
 use crate::attribution::carried_over::LostEnergy;
@@ -58,6 +58,7 @@ use phases::PhaseReport;
 use serde_json::Value;
 use std::sync::Arc;
 use time_series::TimeSeries;
+pub use time_series::power;
 
 /// A smaller share of a total is not shown by itself.
 const NOTABLE_SHARE: f64 = 0.01;

@@ -4,7 +4,7 @@
 //! folder, where a second type of a metric is an error. A metric that may fall is a gauge, because Prometheus takes a
 //! counter that falls for a new one, and adds it again.
 
-use super::{ComponentReport, Report, RunPhase};
+use super::{ComponentReport, Report, RunPhase, phases};
 use crate::forecast::Estimate;
 use crate::measurement::channel::DeviceKind;
 use crate::units::ErrorBand;
@@ -37,6 +37,13 @@ const DURATION: Metric =
 const EPOCHS: Metric = counter("carbontracker_epochs_total", "Epochs ended.");
 const PROGRESS: Metric =
     gauge("carbontracker_progress_ratio", "Share of the run that is done, by its planned epochs or its progress.");
+const PHASE_ENERGY: Metric = gauge(
+    "carbontracker_phase_energy_joules",
+    "Energy of a named phase without the phases within it; empty name: in no phase.",
+);
+const PHASE_DURATION: Metric =
+    counter("carbontracker_phase_duration_seconds_total", "Time in a named phase without the phases within it.");
+const PHASE_ENTRIES: Metric = counter("carbontracker_phase_entries_total", "How often a named phase began.");
 const STATE: Metric =
     gauge("carbontracker_state", "1 for the state of the run when this was written, 0 for the other states.");
 const UPDATED: Metric =
@@ -119,6 +126,10 @@ pub fn render(report: &Report) -> String {
     page.one(&UPDATED, report.taken_unix_s);
     page.one(&COVERAGE, report.totals.coverage);
     page.one(&INTENSITY, Some(report.intensity.g_per_kwh));
+    let phases = report.section("phases");
+    page.add(&PHASE_ENERGY, phases::samples(&phases, "/own/energy_j"));
+    page.add(&PHASE_DURATION, phases::samples(&phases, "/own/duration_s"));
+    page.add(&PHASE_ENTRIES, phases::samples(&phases, "/entries"));
     forecast(report, &mut page);
     extras(report, &mut page);
     errors(report, &mut page);

@@ -1,6 +1,6 @@
 //! The formats of a report, and single numbers of it.
 
-use super::{Report, csv, html, json, line, pointers, prometheus, text};
+use super::{Report, csv, html, json, line, phases, pointers, prometheus, text};
 use crate::error::{Error, Result, Status};
 use serde_json::Value;
 
@@ -15,18 +15,19 @@ impl Report {
         json::section(self, name).unwrap_or_default()
     }
 
-    /// Renders the report as "text", "line", "json", "csv", "prometheus" or "html". Another format is `CT_EINVAL`.
+    /// Renders the report as "text", "line", "json", "csv", "phases", "prometheus" or "html". Another format is `CT_EINVAL`.
     pub fn render(&self, format: &str) -> Result<String> {
         match format {
             "text" => Ok(text::render(self)),
             "line" => Ok(line::render(self)),
             "json" => Ok(json::render(self)),
             "csv" => Ok(csv::render(self)),
+            "phases" => Ok(phases::csv(&self.section("phases"))),
             "prometheus" => Ok(prometheus::render(self)),
             "html" => Ok(html::page(&[json::whole(self)])),
-            other => {
-                Err(Error::invalid(format!("format '{other}': allowed are text, line, json, csv, prometheus and html")))
-            }
+            other => Err(Error::invalid(format!(
+                "format '{other}': allowed are text, line, json, csv, phases, prometheus and html"
+            ))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The report as text for people.
 
-use super::{NOTABLE_SHARE, Report, WHOLE_SHARE, equivalents};
+use super::{NOTABLE_SHARE, Report, WHOLE_SHARE, equivalents, phases};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
@@ -16,6 +16,7 @@ pub fn render(report: &Report) -> String {
     lines.extend(impacts(report));
     lines.extend(report.what_if.iter().flat_map(|shown| what_if(report, shown)));
     lines.extend(components(report));
+    lines.extend(report.phases.as_ref().map(|phases| phases::lines(&phases.section(report))).unwrap_or_default());
     lines.extend(unavailable(report));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n") + "\n"

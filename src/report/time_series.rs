@@ -12,6 +12,7 @@ use crate::forecast::history::History;
 use crate::forecast::{self, Forecast};
 use crate::measurement::channel::DeviceKind;
 use crate::state::RunState;
+use serde_json::{Value, json};
 
 /// Most entries of mean power in a report.
 const MAX_POWER: usize = 512;
@@ -195,6 +196,32 @@ fn between_first(ledger: &Ledger, epochs: u64) -> InterEpoch {
     let all_s = ledger.between_ns() as f64 * 1e-9;
     let share = if all_s > 0.0 { between.duration_s / all_s } else { 0.0 };
     InterEpoch { energy_j: between.energy_j.map(|joules| joules * share), ..between }
+}
+
+/// Mean power by time, from the energy of these intervals.
+pub fn power(intervals: &[CarriedInterval]) -> Value {
+    power_columns(&thinned_power(intervals))
+}
+
+/// Mean power by time, with a column for each kind of device. Null: no kind is measured.
+pub fn power_columns(points: &[PowerPoint]) -> Value {
+    let column = |kind: DeviceKind| {
+        let watts = || points.iter().map(|power| power.watts.get(kind as usize).copied().flatten());
+        watts().any(|watts| watts.is_some()).then(|| watts().collect::<Vec<_>>())
+    };
+    let [cpu_w, gpu_w, dram_w, node_w] = DeviceKind::ALL.map(column);
+    if [&cpu_w, &gpu_w, &dram_w, &node_w].iter().all(|column| column.is_none()) {
+        return Value::Null;
+    }
+    let times = |of: fn(&PowerPoint) -> f64| points.iter().map(of).collect::<Vec<_>>();
+    json!({
+        "from": times(|power| power.from),
+        "to": times(|power| power.to),
+        "cpu_w": cpu_w,
+        "gpu_w": gpu_w,
+        "dram_w": dram_w,
+        "node_w": node_w,
+    })
 }
 
 #[cfg(test)]

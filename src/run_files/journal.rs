@@ -5,6 +5,7 @@
 //! - `"index"`: an epoch, as in the report, with the time before it.
 //! - `"so_far"`: the report's numbers at this moment, from which the next attempt continues. The last of several epoch
 //!   lines carries it. While an epoch lasts, it is a line of its own.
+//! - `"phases"`: the named phases, as in the report.
 //! - `"end"`: the attempt ended in order.
 
 mod read;

@@ -81,6 +81,7 @@ pub(super) fn report_of(journal: &Journal) -> Value {
         "unavailable": journal.unavailable,
         "job": journal.job,
         "epochs": epochs(journal),
+        "phases": journal.phases,
         "equivalents": report::equivalents(grams, error),
         "power": report::power(&journal.power),
         "what_if": null,

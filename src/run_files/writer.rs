@@ -32,6 +32,8 @@ mod mend;
 const OWN_LINE_EPOCHS: u64 = 4096;
 /// Longest time between two journal lines of epochs.
 const MAX_LINE_GAP: Duration = Duration::from_secs(10);
+/// Time between two journal lines of phases.
+const PHASES_INTERVAL: Duration = Duration::from_secs(30);
 /// Time between two syncs of the journal.
 const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 /// Time until a failed creation of a file is tried again.
@@ -95,6 +97,8 @@ pub struct Writer {
     reported: ReportedEnergy,
     /// Time of the last line with numbers.
     reported_at: MonoNs,
+    /// Time of the last line of phases.
+    phases_at: Instant,
     /// Time of the last failed creation of the journal.
     tried: Option<Instant>,
     /// The files beside the journal.
@@ -158,6 +162,7 @@ impl Writer {
             last_end: None,
             reported: ReportedEnergy::default(),
             reported_at: os::monotonic_ns(),
+            phases_at: Instant::now(),
             tried: None,
             synced: Instant::now(),
             is_short: false,
@@ -276,6 +281,9 @@ impl Writer {
         let is_written = written.is_ok();
         if is_written {
             self.components = components;
+            if lines.iter().any(|line| line.get("phases").is_some()) {
+                self.phases_at = Instant::now();
+            }
             self.after_append(&epochs, power.map(|(_, used)| used));
         }
         self.note(&path, written);
@@ -312,6 +320,12 @@ impl Writer {
             let mut line = line.clone();
             set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
             lines.push(line);
+        }
+        let are_phases_due = is_end || self.phases_at.elapsed() >= PHASES_INTERVAL;
+        let phases = if are_phases_due { report.section("phases") } else { Value::Null };
+        if !phases.is_null() {
+            // The numbers are on the last line.
+            lines.insert(lines.len() - usize::from(!epochs.is_empty()), json!({"phases": phases}));
         }
         if is_end {
             let run = report.section("run");

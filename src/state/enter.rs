@@ -60,9 +60,12 @@ impl RunState {
         true
     }
 
-    /// Whether this process counts the channel's energy now.
+    /// Whether the channel's energy belongs to the phases of this process now. Outside epochs no process may count it.
     fn counts(&self, channel: usize) -> bool {
-        self.metering.channels.get(channel).is_some_and(|metered| self.lease_state(metered).is_ours)
+        self.metering.channels.get(channel).is_some_and(|metered| {
+            let lease = self.lease_state(metered);
+            lease.is_ours || self.metering.is_first_rank && !lease.is_elsewhere()
+        })
     }
 
     /// Enters one reading: its energy goes to the run, or to standby if another process counts the device.

@@ -73,6 +73,8 @@ pub struct Metering {
     pub unavailable: Vec<Unavailable>,
     /// Sources that are still being opened.
     pub opening: Vec<Unavailable>,
+    /// Whether phases have the energy of devices that no process counts yet: in a job, those of the first rank do.
+    pub is_first_rank: bool,
     /// Whether one of these will soon add energy of the time before it opened. No epoch is settled until then.
     pub waits_for_opening: bool,
 }

@@ -115,6 +115,7 @@ impl RunPlan {
             interval: self.options.interval,
             monitor_epochs: self.options.monitor_epochs,
         };
+        shared.state().metering.is_first_rank = self.rank.number.unwrap_or(0) == 0;
         let sampler = Sampler::new(parts, shared);
         let epochs_before = shared.state().attribution.carried_over.epochs_done();
         let counter = run.plan.as_ref().and_then(|files| files.crash_counter.clone());

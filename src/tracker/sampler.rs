@@ -7,14 +7,14 @@ mod admission;
 mod schedule;
 mod source_slot;
 mod stand_in;
+mod work;
 
 use crate::attribution::ledger::Mark;
 use crate::attribution::phases::PhaseMark;
 use crate::clock::MonoNs;
-use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll, LeaseState};
+use crate::coordination::device_lease::{EpochState, JournalReach, LeaseManager, LeasePoll};
 use crate::forecast::Forecast;
 use crate::forecast::first_epoch::PackedMark;
-use crate::forecast::run_progress::WorkMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Waker;
@@ -224,7 +224,7 @@ impl Sampler {
         while let Ok(mark) = self.phase_marks.pop() {
             state.attribution.phases.mark(mark);
         }
-        enter_works(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
+        work::enter(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {
             state.apply_lease(number, lease, report);
@@ -371,31 +371,6 @@ impl Sampler {
             shared.queue_message(CLOSED_DESCRIPTORS.into());
         }
         self.lost_descriptors = lost;
-    }
-}
-
-/// Enters the run's first progress, if this is the first look, and its newest one. A piece that ends or begins there is
-/// published.
-fn enter_works(
-    state: &mut RunState,
-    [first, newest]: [Option<WorkMark>; 2],
-    has_marks: bool,
-    (leases, manager): (&[LeaseState], &LeaseManager),
-) {
-    if first.is_some() {
-        state.enter_work(first, has_marks, leases);
-    }
-    if state.enter_work(newest, has_marks, leases) {
-        publish_piece(manager, newest);
-    }
-}
-
-/// Shows other processes of the job that this one works, although it marks no epochs.
-fn publish_piece(leases: &LeaseManager, work: Option<WorkMark>) {
-    let Some((published, work)) = leases.state().zip(work) else { return };
-    published.end(Some(work.at));
-    if work.done < work.total {
-        published.begin(work.at);
     }
 }
 

@@ -134,6 +134,11 @@ impl PhaseSums {
         self.joules + self.filled_j.iter().sum::<f64>()
     }
 
+    /// Time of a phase whose energy is known by readings, s.
+    pub fn seconds(&self, phase: usize) -> f64 {
+        self.seconds.get(phase).copied().unwrap_or(0.0)
+    }
+
     /// Whether any energy was added.
     pub fn is_empty(&self) -> bool {
         self.seconds.is_empty()

@@ -9,6 +9,7 @@ mod first_screen;
 mod impacts;
 mod json_view;
 mod methodology;
+mod phases;
 mod run_page;
 mod summary;
 mod tables;

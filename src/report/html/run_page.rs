@@ -1,7 +1,7 @@
 //! The sections of one run on the page.
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
-use super::{charts, first_screen, impacts, methodology, summary, tables, what_if};
+use super::{charts, first_screen, impacts, methodology, phases, summary, tables, what_if};
 use crate::report::RunPhase;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
@@ -12,6 +12,7 @@ pub fn sections(run: &JsonView) -> Markup {
         (first_screen::section(run, &where_and_when(run)))
         (forecast(run))
         (resumed(run))
+        (phases::section(run))
         (summary::over_time(run))
         (summary::carbon(run))
         (what_if::section(run))

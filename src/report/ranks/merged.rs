@@ -3,6 +3,7 @@
 use super::fold::{fold_all, list, section};
 use super::{forecast::forecast, last_end, number, phase, series, started, word};
 use crate::forecast::uncertainty::ends;
+use crate::report::phases::{self, PartsOf};
 use crate::report::{ComponentStatus, RunPhase, SCHEMA, equivalents, figures};
 use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, sum};
@@ -40,6 +41,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "components": components,
         "unavailable": unavailable(counting),
         "epochs": series::epochs(counting),
+        "phases": phases(counting),
         "power": series::power(counting),
         "forecasts": series::forecasts(counting),
         "equivalents": equivalents(co2eq_g, error),
@@ -273,6 +275,13 @@ fn is_counted(rank: &Value, one: &Value) -> bool {
 /// The ids of a device as one text.
 fn ids(device: &Value) -> String {
     list(device, "ids").filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The phases of the ranks that count a device. Others know no energy.
+fn phases(counting: &[&Value]) -> Value {
+    let sections: Vec<&Value> =
+        counting.iter().filter_map(|rank| rank.get("phases")).filter(|one| !one.is_null()).collect();
+    if sections.is_empty() { Value::Null } else { phases::merged(&sections, PartsOf::Job) }
 }
 
 /// The nodes, each with its number of ranks, the ranks that count a device, and its energy.

@@ -51,6 +51,8 @@ pub struct Journal {
     pub so_far: Value,
     /// Time of the first numbers of the last attempt, s since 1970.
     first_unix_s: Option<UnixS>,
+    /// The newest phases; null: there are none.
+    pub phases: Value,
     /// The forecasts after each epoch that has one.
     pub forecasts: Vec<Value>,
     /// The components that the last numbers are about.
@@ -143,7 +145,10 @@ impl Journal {
             self.read_so_far(so_far, is_epoch);
         }
         self.is_ended |= line.get("end").is_some();
-        is_epoch || so_far.is_some() || ["end", "note"].iter().any(|name| line.get(*name).is_some())
+        if let Some(phases) = line.get("phases").filter(|phases| phases.is_object()) {
+            self.phases = phases.clone();
+        }
+        is_epoch || so_far.is_some() || ["end", "note", "phases"].iter().any(|name| line.get(*name).is_some())
     }
 
     /// Begins an attempt. False: the line is invalid, or of another run.
@@ -292,6 +297,7 @@ impl Journal {
             epochs: self.placed(MonoNs(carried_over.duration_ns)),
             lost: self.lost,
             power: self.power,
+            phases: self.phases,
             ..carried_over
         }
     }

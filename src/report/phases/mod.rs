@@ -1,9 +1,16 @@
 //! The named phases of a run: a row for each, with what is in it alone and with the phases within it.
 
+mod section;
+mod shown;
+
+pub use section::{PartsOf, merged, named};
+pub use shown::{csv, lines, samples};
+
 use crate::attribution::phases::{IN_EPOCH, OUTSIDE, PhaseShares, PhaseSums, PhaseTime, PhaseTree};
 use crate::clock::S_PER_NS;
 use crate::state::RunState;
 use crate::units::{self, ErrorBand};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The share of cases in which the truth is in a phase's interval.
@@ -17,6 +24,8 @@ pub struct PhaseReport {
     channels: Vec<(PhaseSums, Option<ErrorBand>)>,
     /// Ended epochs of this process.
     epochs: u64,
+    /// The section of earlier attempts; null: there is none.
+    carried_over: Value,
 }
 
 /// A phase, with all its places: in epochs and outside.
@@ -42,6 +51,8 @@ pub struct PhaseUse {
     pub seconds: f64,
     /// Energy and the ends of its interval, J; None: unknown.
     pub joules: Option<[f64; 3]>,
+    /// Share of the time that readings confirm, 0 to 1; None: nothing is measured, or there is no time.
+    pub coverage: Option<f64>,
 }
 
 impl PhaseUse {
@@ -61,8 +72,10 @@ impl PhaseReport {
     pub fn new(state: &RunState) -> Option<PhaseReport> {
         let book = &state.attribution.phases;
         let bands = state.metering.channels.iter().map(|metered| metered.channel.error);
-        let phases = 0..book.tree.len();
-        (!book.is_empty()).then(|| PhaseReport {
+        let carried_over = &state.attribution.carried_over.phases;
+        let phases = if book.is_empty() { 0..0 } else { 0..book.tree.len() };
+        (!book.is_empty() || !carried_over.is_null()).then(|| PhaseReport {
+            carried_over: carried_over.clone(),
             tree: Arc::clone(&book.tree),
             times: phases.map(|phase| book.time(phase)).collect(),
             channels: book.sums().into_iter().zip(bands).filter(|(sums, _)| !sums.is_empty()).collect(),
@@ -93,7 +106,7 @@ impl PhaseReport {
     pub fn total(&self) -> PhaseUse {
         let ns: u64 = self.times.iter().map(|time| time.ns).sum();
         let joules = units::sum(self.channels.iter().map(|(sums, _)| Some(sums.total_j())));
-        PhaseUse { seconds: ns as f64 * S_PER_NS, joules: joules.map(|joules| [joules; 3]) }
+        PhaseUse { seconds: ns as f64 * S_PER_NS, joules: joules.map(|joules| [joules; 3]), coverage: None }
     }
 
     fn time(&self, phase: usize) -> PhaseTime {
@@ -140,6 +153,12 @@ impl PhaseReport {
         }
         let [value, low, high] = joules;
         let ends = [value, (low - variances[0].sqrt()).max(0.0), high + variances[1].sqrt()];
-        PhaseUse { seconds: ns as f64 * S_PER_NS, joules: (!shares.is_empty()).then_some(ends) }
+        let seconds = ns as f64 * S_PER_NS;
+        let confirmed = |(sums, _): &(PhaseSums, _)| phases.iter().map(|phase| sums.seconds(*phase)).sum::<f64>();
+        let least = self.channels.iter().map(confirmed).reduce(f64::min);
+        let coverage = least.filter(|_| seconds > 0.0).map(|confirmed| (confirmed / seconds).min(1.0));
+        // Without readings an energy of 0 is not known.
+        let is_known = !shares.is_empty() && (value > 0.0 || coverage != Some(0.0));
+        PhaseUse { seconds, joules: is_known.then_some(ends), coverage }
     }
 }
