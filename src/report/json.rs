@@ -1,7 +1,7 @@
 //! The report as JSON, section by section: a single number needs one section only.
 
 use super::time_series::power_columns;
-use super::{ComponentReport, EpochRow, Report, equivalents, phases, pointers};
+use super::{ComponentReport, EpochRow, Report, equivalents, pointers};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
 use crate::carbon::intensity::zones::RegionFacility;
@@ -65,19 +65,15 @@ pub fn at(report: &Report, pointer: &str) -> Option<Value> {
     }
     let rest = pointer.strip_prefix('/')?;
     let (name, _) = rest.split_once('/').unwrap_or((rest, ""));
-    let section = section(report, name)?;
     let within = pointer.get(1 + name.len()..)?;
+    if let Some(phases) = report.phases.as_ref().filter(|_| name == "phases") {
+        return phases.at(report, within);
+    }
+    let section = section(report, name)?;
     let (entry, fields) = within.get(1..).map_or(("", ""), |rest| rest.split_at(rest.find('/').unwrap_or(rest.len())));
     if name == "epochs" && pointers::index(entry).is_some() {
         // The report has only the requested epoch, as the first of its list.
         return section.get(0)?.pointer(fields).cloned();
-    }
-    if let Some((row, rest)) = within
-        .strip_prefix(pointers::PHASE_ROWS)
-        .filter(|_| name == "phases")
-        .and_then(|row| phases::named(&section, row))
-    {
-        return row.pointer(rest).cloned();
     }
     section.pointer(within).cloned().or_else(|| {
         let list = within.strip_suffix(pointers::LENGTH)?.strip_suffix('/')?;

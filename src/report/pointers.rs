@@ -8,8 +8,6 @@ use std::borrow::Cow;
 const POINTERS: &str = include_str!("pointers.txt");
 /// The last token of a pointer to the number of entries of a list.
 pub const LENGTH: &str = "length";
-/// The pointer of the rows of phases within their section. After it a phase's path may stand for its index.
-pub const PHASE_ROWS: &str = "/rows/";
 /// The most edits from a pointer to the one that is suggested, and the most of them per character.
 const MAX_EDITS: usize = 3;
 const MAX_EDITED_SHARE: f64 = 0.25;
@@ -50,6 +48,7 @@ fn meant(pointer: &str) -> Option<String> {
 /// Whether the pointer is this one of the schema.
 fn matches(known: &str, pointer: &str) -> bool {
     let mut tokens = pointer.split('/').peekable();
+    // The path of a phase may stand for its index.
     let is_of_phases = known.starts_with("/phases/rows/");
     let has_same = known.split('/').all(|name| {
         let token = tokens.next();

@@ -21,9 +21,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 /// A moment after the run, when all readings have arrived and no epoch is open.
-const NOW: Now = Now { at: MonoNs(1 << 40), whole: true, open: None };
+pub const NOW: Now = Now { at: MonoNs(1 << 40), whole: true, open: None };
 
-fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
+pub fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
     Arc::new(ReportSettings {
         id: "0123456789abcdef".into(),
         name,
@@ -42,7 +42,7 @@ fn settings(name: Option<String>, planned: u64) -> Arc<ReportSettings> {
     })
 }
 
-fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState {
+pub fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> RunState {
     let unavailable = vec![Unavailable { source: SourceName::Rapl, reason: "a \\ reason".into(), cure: None }];
     let options = Options::parse("intensity=200", |_| None).unwrap();
     let grid = crate::carbon::select::choose(&options.carbon, |_| None).unwrap().grid;

@@ -43,11 +43,18 @@ impl Cholesky {
         solved
     }
 
-    /// The entry of A⁻¹ on the diagonal.
-    pub fn inverse_at(&self, index: usize) -> f64 {
-        let mut unit = vec![0.0; self.rows.len()];
-        unit.get_mut(index).into_iter().for_each(|one| *one = 1.0);
-        self.solve(&unit).get(index).copied().unwrap_or(0.0)
+    /// The trace of A⁻¹: the sum of the squares of L⁻¹.
+    pub fn inverse_trace(&self) -> f64 {
+        let column = |first: usize| {
+            let mut solved: Vec<f64> = Vec::with_capacity(self.rows.len() - first);
+            for (index, row) in self.rows.iter().enumerate().skip(first) {
+                let known = row.get(first..index).map_or(0.0, |before| dot(&solved, before));
+                let right = if index == first { 1.0 } else { 0.0 };
+                solved.push((right - known) / row.last().copied().unwrap_or(1.0));
+            }
+            dot(&solved, &solved)
+        };
+        (0..self.rows.len()).map(column).sum()
     }
 }
 
@@ -75,6 +82,10 @@ mod tests {
                 let product: f64 = (0..6).map(|column| at(row, column) * solved[column]).sum();
                 prop_assert!((product - right[row]).abs() < 1e-6, "{product} {}", right[row]);
             }
+            let factor = Cholesky::of((0..6).flat_map(|row| (0..=row).map(move |column| at(row, column))).collect(), 6);
+            let unit = |index: usize| (0..6).map(|row| if row == index { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
+            let trace: f64 = (0..6).map(|index| factor.solve(&unit(index))[index]).sum();
+            prop_assert!((factor.inverse_trace() / trace - 1.0).abs() < 1e-6);
         }
     }
 

@@ -168,10 +168,13 @@ impl PhaseSums {
         (0..vector.len()).map(row).collect()
     }
 
-    /// L v = X v - G v.
-    fn spread_by(&self, vector: &[f64]) -> Vec<f64> {
-        let own = self.seconds.iter().zip(vector).map(|(seconds, value)| seconds * value);
-        own.zip(self.gram_by(vector)).map(|(own, shared)| own - shared).collect()
+    /// L v, where v is 1 for the chosen phases and 0 for the others.
+    fn spread_of(&self, chosen: &[usize]) -> Vec<f64> {
+        let spread = |(row, seconds): (usize, &f64)| {
+            let own = if chosen.contains(&row) { *seconds } else { 0.0 };
+            own - chosen.iter().map(|column| self.gram(row, *column)).sum::<f64>()
+        };
+        self.seconds.iter().enumerate().map(spread).collect()
     }
 
     /// Fits the model to the sums.
@@ -208,7 +211,7 @@ impl PhaseSums {
         let residual: f64 = self.squares
             + watts.iter().zip(modelled.iter().zip(&self.weighted_j)).map(|(w, (g, b))| w * (g - 2.0 * b)).sum::<f64>();
         // The intervals that the powers use up: the trace of (G + λ)⁻¹ G.
-        let used = (0..phases).map(|phase| 1.0 - pull * factor.inverse_at(phase)).sum::<f64>();
+        let used = phases as f64 - pull * factor.inverse_trace();
         let freedom = PRIOR_INTERVALS + (self.intervals - used).max(0.0);
         let noise = (PRIOR_INTERVALS * prior_noise + residual.max(0.0)) / freedom;
         Fitted { noise, freedom, powers: Some((watts, factor)) }
@@ -235,10 +238,8 @@ impl PhaseShares<'_> {
     /// The energy of some phases together, J, and half the width of its 90 % interval.
     pub fn of(&self, phases: &[usize]) -> (f64, f64) {
         let joules = phases.iter().filter_map(|phase| self.joules.get(*phase)).sum();
-        let mut chosen = vec![0.0; self.joules.len()];
-        phases.iter().for_each(|phase| chosen.get_mut(*phase).into_iter().for_each(|one| *one = 1.0));
-        let spread = self.sums.spread_by(&chosen);
-        let within: f64 = spread.iter().zip(&chosen).map(|(spread, chosen)| spread * chosen).sum();
+        let spread = self.sums.spread_of(phases);
+        let within: f64 = phases.iter().filter_map(|phase| spread.get(*phase)).sum();
         let of_powers = self.factor.as_ref().map_or(0.0, |factor| {
             factor.solve(&spread).iter().zip(&spread).map(|(solved, spread)| solved * spread).sum()
         });

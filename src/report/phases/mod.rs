@@ -3,10 +3,10 @@
 mod section;
 mod shown;
 
-pub use section::{PartsOf, merged, named};
+pub use section::{PartsOf, merged};
 pub use shown::{csv, lines, samples};
 
-use crate::attribution::phases::{IN_EPOCH, OUTSIDE, PhaseShares, PhaseSums, PhaseTime, PhaseTree};
+use crate::attribution::phases::{IN_EPOCH, PhaseShares, PhaseSums, PhaseTime, PhaseTree};
 use crate::clock::S_PER_NS;
 use crate::state::RunState;
 use crate::units::{self, ErrorBand};
@@ -26,6 +26,12 @@ pub struct PhaseReport {
     epochs: u64,
     /// The section of earlier attempts; null: there is none.
     carried_over: Value,
+}
+
+/// The phases' paths, whether each is in an epoch, and the model of each channel with its error interval.
+struct Fitted<'a> {
+    places: Vec<(Vec<&'a str>, bool)>,
+    shares: Vec<(PhaseShares<'a>, Option<ErrorBand>)>,
 }
 
 /// A phase, with all its places: in epochs and outside.
@@ -83,11 +89,9 @@ impl PhaseReport {
         })
     }
 
-    /// The rows, each after the phase around it. The last one is the time in no phase.
-    pub fn rows(&self) -> Vec<PhaseRow> {
-        let shares: Vec<(PhaseShares<'_>, Option<ErrorBand>)> =
-            self.channels.iter().map(|(sums, band)| (sums.fit(), *band)).collect();
-        let has_begun = |phase: &usize| self.time(*phase).ns > 0 || self.time(*phase).entries > 0;
+    /// The paths of the phases, each after the one around it; the last one is empty, for the time in no phase.
+    fn paths(&self) -> Vec<Vec<&str>> {
+        let has_begun = |phase: &usize| self.time(*phase) != PhaseTime::default();
         let mut paths: Vec<Vec<&str>> = Vec::new();
         for phase in (IN_EPOCH + 1..self.times.len()).filter(has_begun) {
             let (path, _) = self.tree.path(phase);
@@ -99,7 +103,17 @@ impl PhaseReport {
             }
         }
         paths.push(Vec::new());
-        paths.into_iter().map(|path| self.row(&path, &shares)).collect()
+        paths
+    }
+
+    /// The rows of all phases, or of those that `is_chosen` by their place and path.
+    fn rows(&self, is_chosen: impl Fn(usize, &[&str]) -> bool) -> Vec<PhaseRow> {
+        let chosen = self.paths().into_iter().enumerate().filter(|(place, path)| is_chosen(*place, path));
+        let fitted = Fitted {
+            places: (0..self.times.len()).map(|phase| self.tree.path(phase)).collect(),
+            shares: self.channels.iter().map(|(sums, band)| (sums.fit(), *band)).collect(),
+        };
+        chosen.map(|(_, path)| self.row(&path, &fitted)).collect()
     }
 
     /// Time and energy of all phases, and of the time in none between them.
@@ -113,36 +127,28 @@ impl PhaseReport {
         self.times.get(phase).copied().unwrap_or_default()
     }
 
-    fn row(&self, path: &[&str], shares: &[(PhaseShares<'_>, Option<ErrorBand>)]) -> PhaseRow {
+    fn row(&self, path: &[&str], fitted: &Fitted<'_>) -> PhaseRow {
         let chosen = |is_chosen: &dyn Fn(&[&str], bool) -> bool| -> Vec<usize> {
-            let phases = 0..self.times.len();
-            phases
-                .filter(|phase| {
-                    let (names, is_in_epoch) = self.tree.path(*phase);
-                    is_chosen(&names, is_in_epoch)
-                })
-                .collect()
+            let places = fitted.places.iter().enumerate();
+            places.filter(|(_, (names, is_in_epoch))| is_chosen(names, *is_in_epoch)).map(|(phase, _)| phase).collect()
         };
-        let own = if path.is_empty() { vec![OUTSIDE, IN_EPOCH] } else { chosen(&|names, _| names == path) };
-        let within = if path.is_empty() { own.clone() } else { chosen(&|names, _| names.starts_with(path)) };
-        let in_epochs: Vec<usize> = within.iter().copied().filter(|phase| self.is_in_epoch(*phase)).collect();
-        let in_epochs = self.used(&in_epochs, shares);
+        let is_none = path.is_empty();
+        let is_within = |names: &[&str]| if is_none { names.is_empty() } else { names.starts_with(path) };
+        let own = chosen(&|names, _| names == path);
+        let in_epochs = self.used(&chosen(&|names, is_in_epoch| is_in_epoch && is_within(names)), fitted);
         PhaseRow {
             names: path.iter().map(|name| (*name).to_owned()).collect(),
             entries: own.iter().map(|phase| self.time(*phase).entries).sum(),
-            whole: self.used(&within, shares),
-            own: self.used(&own, shares),
+            whole: self.used(&chosen(&|names, _| is_within(names)), fitted),
+            own: self.used(&own, fitted),
             in_epochs,
             each_epoch_j: in_epochs.energy_j().filter(|_| self.epochs > 0).map(|joules| joules / self.epochs as f64),
         }
     }
 
-    fn is_in_epoch(&self, phase: usize) -> bool {
-        phase == IN_EPOCH || self.tree.path(phase).1
-    }
-
     /// Time and energy of some phases together. The errors of two channels are independent.
-    fn used(&self, phases: &[usize], shares: &[(PhaseShares<'_>, Option<ErrorBand>)]) -> PhaseUse {
+    fn used(&self, phases: &[usize], fitted: &Fitted<'_>) -> PhaseUse {
+        let Fitted { shares, .. } = fitted;
         let ns: u64 = phases.iter().map(|phase| self.time(*phase).ns).sum();
         let (mut joules, mut variances) = ([0.0; 3], [0.0; 2]);
         for (shares, band) in shares {
@@ -162,3 +168,6 @@ impl PhaseReport {
         PhaseUse { seconds, joules: is_known.then_some(ends), coverage }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,11 @@
 //! The phases in the JSON report, and sections of several attempts or ranks as one.
 
 use super::{LEVEL, PhaseReport, PhaseRow, PhaseUse};
-use crate::report::Report;
+use crate::report::{Report, pointers};
 use serde_json::{Map, Value, json};
+
+/// The pointer of the rows within the section.
+const ROWS: &str = "/rows/";
 
 /// Whose sections become one.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,12 +19,41 @@ pub enum PartsOf {
 impl PhaseReport {
     /// The section of the JSON report.
     pub fn section(&self, report: &Report) -> Value {
-        let own = (!self.times.is_empty()).then(|| self.own_section(report));
+        self.section_of(report, |_, _| true)
+    }
+
+    /// What a pointer within the section points to. A row may be named by its path in place of its index. Only the requested row is computed: the model of many phases takes time.
+    pub fn at(&self, report: &Report, within: &str) -> Option<Value> {
+        let is_row = |row: &&str| *row != pointers::LENGTH;
+        let Some(row) = within.strip_prefix(ROWS).filter(is_row) else {
+            let section = self.section(report);
+            let all = section.pointer(within).cloned();
+            return all
+                .or_else(|| Some(json!(section.get("rows")?.as_array()?.len())).filter(|_| within == "/rows/length"));
+        };
+        let (token, rest) = row.split_at(row.find('/').unwrap_or(row.len()));
+        let path = token.replace("~1", "/").replace("~0", "~");
+        let index = pointers::index(token);
+        // With earlier attempts, the place of a row is known only from all of them.
+        let needs_all = !self.carried_over.is_null();
+        let is_it =
+            |place: usize, names: &[&str]| needs_all || index.map_or(names.join("/") == path, |index| index == place);
+        let section = self.section_of(report, is_it);
+        let rows = section.get("rows")?.as_array()?;
+        let row = match index {
+            Some(index) => rows.get(if needs_all { index } else { 0 })?,
+            None => rows.iter().find(|row| !path.is_empty() && path_of(row) == Some(&path))?,
+        };
+        row.pointer(rest).cloned()
+    }
+
+    fn section_of(&self, report: &Report, is_chosen: impl Fn(usize, &[&str]) -> bool) -> Value {
+        let own = (!self.times.is_empty()).then(|| self.own_section(report, is_chosen));
         let parts: Vec<&Value> = [&self.carried_over].into_iter().chain(&own).filter(|part| !part.is_null()).collect();
         merged(&parts, PartsOf::Run)
     }
 
-    fn own_section(&self, report: &Report) -> Value {
+    fn own_section(&self, report: &Report, is_chosen: impl Fn(usize, &[&str]) -> bool) -> Value {
         let total = self.total();
         let row = |row: PhaseRow| {
             let joules = row.whole.energy_j();
@@ -43,7 +75,7 @@ impl PhaseReport {
             let fields = [names, used(row.whole), more].into_iter().filter_map(|part| part.as_object().cloned());
             Value::Object(fields.flatten().collect())
         };
-        let rows: Value = self.rows().into_iter().map(row).collect();
+        let rows: Value = self.rows(is_chosen).into_iter().map(row).collect();
         json!({"duration_s": total.seconds, "energy_j": total.energy_j(), "level": LEVEL, "rows": rows})
     }
 }
@@ -55,15 +87,6 @@ fn used(used: PhaseUse) -> Value {
 
 fn share(part: Option<f64>, whole: Option<f64>) -> Option<f64> {
     part.zip(whole).filter(|(_, whole)| *whole > 0.0).map(|(part, whole)| part / whole)
-}
-
-/// The row of a phase that a pointer names in place of its index, and the rest of the pointer.
-pub fn named<'a, 'b>(section: &'a Value, pointer: &'b str) -> Option<(&'a Value, &'b str)> {
-    let (token, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
-    let path = token.replace("~1", "/").replace("~0", "~");
-    let rows = section.get("rows")?.as_array()?;
-    let row = rows.iter().find(|row| path_of(row) == Some(&path))?;
-    (!path.is_empty()).then_some((row, rest))
 }
 
 fn path_of(row: &Value) -> Option<&str> {
