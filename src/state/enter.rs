@@ -2,6 +2,7 @@
 
 use super::{Attribution, Metered, Metering, RunState, events};
 use crate::attribution::ledger::{Ledger, Mark};
+use crate::attribution::phases::PhaseBook;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
@@ -60,14 +61,8 @@ impl RunState {
         true
     }
 
-    /// Whether this process counts the channel's energy now.
-    fn counts(&self, channel: usize) -> bool {
-        self.metering.channels.get(channel).is_some_and(|metered| self.lease_state(metered).is_ours)
-    }
-
     /// Enters one reading: its energy goes to the run, or to standby if another process counts the device.
     fn read(&mut self, reading: &Reading, report: &mut impl FnMut(String)) {
-        let is_counted = self.counts(reading.channel);
         let Metering { channels, standby, .. } = &mut self.metering;
         let Attribution { ledger, phases, .. } = &mut self.attribution;
         let Some(metered) = channels.get_mut(reading.channel) else { return };
@@ -79,9 +74,7 @@ impl RunState {
         }
         let (mut standby, step_ns) = (lease.and_then(|lease| standby.get_mut(lease)), channel.step_ns());
         let credit = |interval: EnergyInterval| {
-            if is_counted {
-                phases.credit((reading.channel, step_ns), interval);
-            }
+            credit_phases(phases, (reading.channel, step_ns), interval, standby.as_deref());
             match &mut standby {
                 Some(standby) => standby.credit(reading.channel, interval, ledger),
                 None => ledger.credit(reading.channel, interval),
@@ -101,11 +94,13 @@ impl RunState {
 
     /// Divides time by marks. Devices that were lost to another process are taken out at the moment of the loss.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
-        let (standby, ledger) = (&mut self.metering.standby, &mut self.attribution.ledger);
-        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, at_latest: MonoNs| {
+        let Attribution { ledger, phases, .. } = &mut self.attribution;
+        let standby = &mut self.metering.standby;
+        let mut lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, at_latest: MonoNs| {
             for (standby, lease) in standby.iter_mut().zip(leases) {
                 if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
                     standby.yield_from(at, ledger);
+                    standby.channels.iter().for_each(|&channel| phases.yield_from(channel, at));
                 }
             }
         };
@@ -119,17 +114,12 @@ impl RunState {
 
     /// Ends the readings: energy that a counter has withheld until its next reading is entered.
     pub fn finish(&mut self) {
-        let counted: Vec<bool> = (0..self.metering.channels.len()).map(|channel| self.counts(channel)).collect();
         let Metering { channels, standby, .. } = &mut self.metering;
         let Attribution { ledger, phases, .. } = &mut self.attribution;
-        for ((number, Metered { channel, meter, lease, .. }), is_counted) in
-            channels.iter_mut().enumerate().zip(counted)
-        {
+        for (number, Metered { channel, meter, lease, .. }) in channels.iter_mut().enumerate() {
             let mut standby = lease.and_then(|lease| standby.get_mut(lease));
             meter.finish(|interval| {
-                if is_counted {
-                    phases.credit((number, channel.step_ns()), interval);
-                }
+                credit_phases(phases, (number, channel.step_ns()), interval, standby.as_deref());
                 match &mut standby {
                     Some(standby) => standby.credit(number, interval, ledger),
                     None => ledger.credit(number, interval),
@@ -138,5 +128,18 @@ impl RunState {
         }
         ledger.release_all();
         phases.settle();
+    }
+}
+
+/// Credits phases with the part of an energy interval that this process counts.
+fn credit_phases(
+    phases: &mut PhaseBook,
+    channel: (usize, u64),
+    interval: EnergyInterval,
+    standby: Option<&StandbyLedger>,
+) {
+    match standby {
+        Some(standby) => standby.in_turns(interval).for_each(|interval| phases.credit(channel, interval)),
+        None => phases.credit(channel, interval),
     }
 }

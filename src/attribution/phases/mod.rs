@@ -125,6 +125,13 @@ impl PhaseBook {
         }
     }
 
+    /// Drops a channel's energy from `at` on: another process counts it.
+    pub fn yield_from(&mut self, channel: usize, at: MonoNs) {
+        if let Some(one) = self.channels.get_mut(channel) {
+            one.waiting = one.waiting.iter().filter_map(|interval| interval.split(at).0).collect();
+        }
+    }
+
     /// Divides the energy of the intervals whose phases are known.
     pub fn settle(&mut self) {
         let Some(until) = self.timeline.until() else { return };
