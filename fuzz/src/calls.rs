@@ -4,8 +4,8 @@
 
 use crate::capi::{
     ct_abi_version, ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_message,
-    ct_phase_begin, ct_phase_end, ct_progress, ct_release, ct_report, ct_run_progress, ct_status_string, ct_text, ct_value,
-    ct_version,
+    ct_phase_begin, ct_phase_end, ct_progress, ct_release, ct_report, ct_run_progress, ct_status_string, ct_text,
+    ct_value, ct_version,
 };
 use crate::{Target, sound};
 use carbontracker::error::Status::{self, *};
@@ -21,7 +21,26 @@ pub const TARGET: Target = Target {
     name: "calls",
     check,
     fixtures: &[],
-    tokens: &["Fa;", "fFb;f", "C0", "C1", "C2", "be", "bpx", "z1", "zz", "t1", "r0z", "r1a", "v0", "m", "d", "l", "V/usage/;", "c0"],
+    tokens: &[
+        "Fa;",
+        "fFb;f",
+        "C0",
+        "C1",
+        "C2",
+        "be",
+        "bpx",
+        "z1",
+        "zz",
+        "t1",
+        "r0z",
+        "r1a",
+        "v0",
+        "m",
+        "d",
+        "l",
+        "V/usage/;",
+        "c0",
+    ],
     runs: 4,
 };
 
