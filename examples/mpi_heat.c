@@ -106,8 +106,12 @@ int main(int argc, char **argv)
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         ct_epoch_begin(t);
         for (int k = 0; k < SWEEPS; k++) {
+            ct_phase_begin(t, "exchange");
             exchange(&block, plate, column);
+            ct_phase_end(t);
+            ct_phase_begin(t, "sweep");
             sweep(&block);
+            ct_phase_end(t);
         }
         ct_epoch_end(t);
         if (epoch == 2 && ct_mpi_value(t, plate, "/forecast/energy_j/value", &joules, &missing) == CT_OK && me == 0)
@@ -117,6 +121,8 @@ int main(int argc, char **argv)
     if (me == 0)
         printf("Temperature near the hot edge: %.6f\n\n", warmth);
 
+    if (ct_mpi_value(t, plate, "/phases/rows/exchange/energy_j", &joules, &missing) == CT_OK && me == 0)
+        printf("The exchange between the ranks took %.1f J.\n", joules);
     if (ct_mpi_report(t, plate, text, sizeof text, NULL) == CT_OK && me == 0) /* all ranks call, one prints */
         printf("%s", text);
     ct_destroy(t);

@@ -82,6 +82,8 @@ struct ct_dl_library {
     ct_status (*epoch_begin)(ct_tracker *);
     ct_status (*epoch_end)(ct_tracker *);
     ct_status (*epoch_cancel)(ct_tracker *);
+    ct_status (*phase_begin)(ct_tracker *, const char *);
+    ct_status (*phase_end)(ct_tracker *);
     ct_status (*progress)(ct_tracker *, uint64_t, uint64_t);
     ct_status (*run_progress)(ct_tracker *, double, double);
     ct_status (*value)(ct_tracker *, const char *, double *);
@@ -138,6 +140,8 @@ CT_DL_FUNCTION int ct_dl_open(struct ct_dl_library *library, char *reason, size_
     CT_DL_FIND(epoch_begin);
     CT_DL_FIND(epoch_end);
     CT_DL_FIND(epoch_cancel);
+    CT_DL_FIND(phase_begin);
+    CT_DL_FIND(phase_end);
     CT_DL_FIND(progress);
     CT_DL_FIND(run_progress);
     CT_DL_FIND(value);
@@ -228,6 +232,16 @@ CT_DL_FUNCTION ct_status ct_epoch_end(ct_tracker *tracker)
 CT_DL_FUNCTION ct_status ct_epoch_cancel(ct_tracker *tracker)
 {
     return tracker == NULL || ct_dl() == NULL ? (ct_status)CT_DISABLED : ct_dl()->epoch_cancel(tracker);
+}
+
+CT_DL_FUNCTION ct_status ct_phase_begin(ct_tracker *tracker, const char *name)
+{
+    return tracker == NULL || ct_dl() == NULL ? (ct_status)CT_DISABLED : ct_dl()->phase_begin(tracker, name);
+}
+
+CT_DL_FUNCTION ct_status ct_phase_end(ct_tracker *tracker)
+{
+    return tracker == NULL || ct_dl() == NULL ? (ct_status)CT_DISABLED : ct_dl()->phase_end(tracker);
 }
 
 CT_DL_FUNCTION ct_status ct_progress(ct_tracker *tracker, uint64_t done, uint64_t total)

@@ -236,6 +236,35 @@ public:
     explicit operator bool() const noexcept { return run_ != nullptr; }
 };
 
+/**
+ * An open phase. It ends at the end of its scope, also if an exception leaves the scope. Scopes of phases nest: in a phase
+ * begins the next one, and ends before it.
+ *
+ * It keeps its run alive, so it may outlive its tracker. A phase that was moved from, has ended or could not begin is not
+ * open: it does nothing and returns CT_DISABLED.
+ */
+class phase {
+    std::shared_ptr<ct_tracker> run_;  // null: not open
+
+    friend class tracker;
+    phase(const std::shared_ptr<ct_tracker> &run, const char *name) noexcept {
+        if (ct_phase_begin(run.get(), name) == CT_OK) run_ = run;
+    }
+
+public:
+    phase(phase &&) noexcept = default;
+    phase &operator=(phase &&) = delete;  // phases end in the order of their scopes
+    ~phase() { end(); }
+
+    /** Ends the phase now. End the phases within it before: the innermost open phase of the tracker ends. */
+    ct_status end() noexcept {
+        const std::shared_ptr<ct_tracker> run = std::move(run_);
+        return ct_phase_end(run.get());
+    }
+    /** Whether the phase is open. */
+    explicit operator bool() const noexcept { return run_ != nullptr; }
+};
+
 /** The epochs of a loop, from tracker::epochs or remaining. Each epoch begins and ends with its iteration. */
 template <class Count> class epoch_range {
     std::shared_ptr<ct_tracker> run_;
@@ -346,11 +375,27 @@ public:
         return epoch_range<Count>(run_, done < static_cast<double>(count) ? static_cast<Count>(done) : count, count);
     }
 
-    /** @name The calls of C, for loops in which an epoch has no scope */
+    /**
+     * Begins a named phase that ends with its scope: `auto solving = tracker.phase("solve");`. The report has its time and
+     * energy: "/phases/rows/solve/energy_j". One thread marks the phases of a tracker. If the begin is refused, the phase
+     * is not open: `name` has 1 to 128 bytes of UTF-8, and at most 64 phases are open at once.
+     */
+    CARBONTRACKER_NODISCARD carbontracker::phase phase(detail::c_string name) noexcept {
+        return carbontracker::phase(run_, name);
+    }
+    /** Calls `f()` as a phase and returns its value: `tracker.phase("solve", [&] { return solve(a, b); })`. */
+    template <class Call> auto phase(detail::c_string name, Call &&f) -> decltype(std::forward<Call>(f)()) {
+        const carbontracker::phase open = phase(name);
+        return std::forward<Call>(f)();
+    }
+
+    /** @name The calls of C, for loops in which an epoch or a phase has no scope */
     /**@{*/
     ct_status epoch_begin() noexcept { return ct_epoch_begin(native()); }
     ct_status epoch_end() noexcept { return ct_epoch_end(native()); }
     ct_status epoch_cancel() noexcept { return ct_epoch_cancel(native()); }
+    ct_status phase_begin(detail::c_string name) noexcept { return ct_phase_begin(native(), name); }
+    ct_status phase_end() noexcept { return ct_phase_end(native()); }
     ct_status progress(std::uint64_t done, std::uint64_t total) noexcept { return ct_progress(native(), done, total); }
     /**@}*/
 

@@ -252,6 +252,68 @@ function Tracker:remaining(n)
   return iterate(self, math.floor(backend.value(handle, "/run/epochs_done") or 0), n)
 end
 
+-- Whether C takes this as a whole text.
+local function is_text(value) return type(value) == "string" and not value:find "%z" end
+
+local function phase_begin(tracker, name, level)
+  local handle = live(tracker, level + 1)
+  if not is_text(name) then error('carbontracker: a phase has a name such as "solve"', level + 1) end
+  local status = backend.phase_begin(handle, name)
+  if status < 0 then fail(level + 1) end
+  return STATUS[status]
+end
+
+--- Begins a named phase within the open ones, in an epoch or outside. The report has its time and energy:
+-- "/phases/rows/solve/energy_j", or "/phases/rows/step~1solve/energy_j" for a phase in "step".
+-- @tparam string name 1 to 128 bytes of UTF-8
+-- @treturn string "ok" or "disabled"
+-- @raise the name is empty or too long; 64 phases are open
+function Tracker:phase_begin(name)
+  local status = phase_begin(self, name, 2)
+  return status
+end
+
+--- Ends the innermost open phase.
+-- @treturn string "ok" or "disabled"
+-- @raise no phase is open
+function Tracker:phase_end()
+  local status = backend.phase_end(live(self, 2))
+  if status < 0 then fail(2) end
+  return STATUS[status]
+end
+
+-- Ends the phase of a function that was left. It raises no error, which would hide that of the function: the library
+-- counts a refused end, and a message reports it.
+local function leave_phase(tracker)
+  if tracker.handle then backend.phase_end(tracker.handle) end
+end
+
+local PhaseEnd = { __close = function(scope) leave_phase(scope.tracker) end }
+
+local function left(tracker, ok, ...)
+  leave_phase(tracker)
+  if ok then return ... end
+  error((...), 0)
+end
+
+--- Calls `f(...)` as a named phase. The phase ends even if `f` raises an error, which propagates as from `epoch`. In Lua
+-- 5.1, but not LuaJIT, `f` cannot yield.
+-- @tparam string name
+-- @tparam function f
+-- @param ... its arguments
+-- @return what f returns
+-- @raise as `phase_begin`
+function Tracker:phase(name, f, ...)
+  live(self, 2)
+  if f == nil then error("carbontracker: phase() takes a name and a function; it got nil", 2) end
+  phase_begin(self, name, 2)
+  if loops_close then
+    self.phase_scope = self.phase_scope or setmetatable({ tracker = self }, PhaseEnd)
+    for _ in once, nil, nil, self.phase_scope do return f(...) end
+  end
+  return left(self, pcall(f, ...))
+end
+
 -- A Lua number holds integers up to 2^53 exactly.
 local function is_count(number)
   return number and number >= 0 and number <= 9007199254740992
@@ -286,9 +348,6 @@ function Tracker:run_progress(done, total)
   self.over = status == OVER_BUDGET
   return STATUS[status]
 end
-
--- Whether C takes this as a whole text.
-local function is_text(value) return type(value) == "string" and not value:find "%z" end
 
 --- One number of the JSON report, by its JSON Pointer: "/usage/energy_j", "/forecast/energy_j/high",
 -- "/epochs/3/duration_s" (counted from 0), "/epochs/length" (their number). It may wait up to 1 s for the last epoch's

@@ -58,12 +58,15 @@ static inline int ct_mpi_same(MPI_Comm comm, const char *pointer, int *is_same)
  * minimum over the ranks that have a tracker, so that a restarted run begins with one epoch on all ranks. Bounds
  * ("/forecast/energy_j/high") are summed like values. This makes the interval wider than necessary.
  *
+ * A phase is named by its path: "/phases/rows/solve/energy_j". Its energy is summed, its duration is the maximum, and
+ * "entries" is summed. A rank that counts a device divides its energy among its own phases.
+ *
  * `missing` (may be NULL): the number of nodes on which no rank knows the number. Their energy is not in the sum. 0 for
  * "/run/epochs_done".
  *
  * CT_OK: `*out` and `*missing` are the same on all ranks. CT_ENOENT: no rank knows the number. CT_DISABLED: no rank has
- * a tracker. CT_EINVAL: the name has no such unit, such as "/usage/coverage"; or it is in "/components", whose order
- * differs between ranks; or the ranks passed different pointers. CT_EIO: MPI failed. Any other status: no rank knows
+ * a tracker. CT_EINVAL: the name has no such unit, such as "/usage/coverage"; or it is in "/components", or in
+ * "/phases/rows" by an index: their order differs between ranks; or the ranks passed different pointers. CT_EIO: MPI failed. Any other status: no rank knows
  * the number, and ct_value returned this status on one of them.
  */
 static inline ct_status ct_mpi_value(ct_tracker *tracker, MPI_Comm comm, const char *pointer, double *out, int *missing)

@@ -27,7 +27,16 @@ static inline const char *ct_mpi_name(const char *pointer, size_t *length)
     return name;
 }
 
-enum ct_mpi_rule { CT_MPI_NONE, CT_MPI_SUM, CT_MPI_LONGEST, CT_MPI_LEAST };
+/* CT_MPI_COUNT is a sum of what has no device. */
+enum ct_mpi_rule { CT_MPI_NONE, CT_MPI_SUM, CT_MPI_COUNT, CT_MPI_LONGEST, CT_MPI_LEAST };
+
+/* Whether the pointer names a phase by its place, which differs between ranks, and not by its path. */
+static inline int ct_mpi_is_place(const char *pointer)
+{
+    const char *row = strncmp(pointer, "/phases/rows/", 13) == 0 ? pointer + 13 : "";
+    const size_t digits = strspn(row, "0123456789");
+    return digits > 0 && (row[digits] == '/' || row[digits] == '\0');
+}
 
 /* The rule that merges the ranks' numbers. A component has a different place on each rank, so it has no rule. */
 static inline enum ct_mpi_rule ct_mpi_rule_of(const char *pointer)
@@ -35,12 +44,15 @@ static inline enum ct_mpi_rule ct_mpi_rule_of(const char *pointer)
     char name[32] = "";
     size_t length;
     const char *last, *unit;
-    if (pointer == NULL || pointer[0] != '/' || strncmp(pointer, "/components", 11) == 0)
+    if (pointer == NULL || pointer[0] != '/' || strncmp(pointer, "/components", 11) == 0 ||
+        ct_mpi_is_place(pointer))
         return CT_MPI_NONE;
     if (strcmp(pointer, "/run/epochs_done") == 0)
         return CT_MPI_LEAST;
     last = ct_mpi_name(pointer, &length);
     memcpy(name, last, length < sizeof name ? length : sizeof name - 1);
+    if (strncmp(pointer, "/phases/rows/", 13) == 0 && strcmp(name, "entries") == 0)
+        return CT_MPI_COUNT;
     unit = strrchr(name, '_');
     if (unit == NULL || strstr(name, "_per_") != NULL)
         return CT_MPI_NONE;
@@ -323,7 +335,7 @@ static inline ct_status ct_mpi_over(ct_tracker *tracker, MPI_Comm comm, MPI_Comm
         return CT_EINVAL;
     if (tops[1] < is_known)
         return (ct_status)-(int)tops[1];
-    *out = rule == CT_MPI_SUM ? sums[0] : rule == CT_MPI_LEAST ? 0 - tops[0] : tops[0];
+    *out = rule == CT_MPI_SUM || rule == CT_MPI_COUNT ? sums[0] : rule == CT_MPI_LEAST ? 0 - tops[0] : tops[0];
     if (missing != NULL)
         *missing = rule == CT_MPI_LEAST ? 0 : (int)sums[1];
     return CT_OK;

@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `CTINIT(EPOCHS, IERR)` | makes the tracker; EPOCHS is the planned number, 0 if unknown or in CARBONTRACKER_EPOCHS. CT_ESTATE: a tracker exists |
 //! | `CTEBEG(IERR)`, `CTEEND(IERR)`, `CTCANC(IERR)` | begin, end and cancel an epoch |
+//! | `CTPBEG(NAME, IERR)`, `CTPEND(IERR)` | begin a named phase, and end the innermost one |
 //! | `CTPROG(DONE, TOTAL, IERR)` | steps done, and steps in all, of the open epoch |
 //! | `CTRPRG(DONE, TOTAL, IERR)` | work done, and work in all, of the whole run, in DOUBLE PRECISION |
 //! | `CTGET(EJ, CO2, PEJ, IERR)` | energy so far (J), its CO2e (g), forecast of the run (J); -1 if unknown; IERR is the status of EJ |
@@ -25,7 +26,8 @@
 
 use super::guard::{guard, set_last_error, with_tracker};
 use super::{
-    ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_run_progress, ct_value,
+    ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_phase_end, ct_run_progress,
+    ct_value,
 };
 use carbontracker::error::{Error, Status};
 use carbontracker::os::Undisturbed;
@@ -101,6 +103,19 @@ unsafe fn progress(done: *const i32, total: *const i32) -> Status {
     };
     // SAFETY: the tracker is NULL or live.
     unsafe { with_tracker(TRACKER.load(Ordering::SeqCst), |tracker| tracker.progress(count(done)?, count(total)?)) }
+}
+
+/// # Safety
+/// `name` is a CHARACTER variable of this length.
+unsafe fn phase_begin(name: *const u8, length: usize) -> Status {
+    // SAFETY: the caller passes a CHARACTER variable of this length.
+    let name = unsafe { characters(name, length) };
+    let begin = |tracker: &Tracker| {
+        let name = std::str::from_utf8(name).map_err(|_| Error::invalid("CTPBEG: NAME is not UTF-8"))?;
+        tracker.phase_begin(name)
+    };
+    // SAFETY: the tracker is NULL or live.
+    unsafe { with_tracker(TRACKER.load(Ordering::SeqCst), begin) }
 }
 
 /// # Safety
@@ -244,6 +259,8 @@ entry!([ctinit ctinit_ CTINIT] (epochs: *const i32) => init(epochs));
 entry!([ctebeg ctebeg_ CTEBEG] () => ct_epoch_begin(TRACKER.load(Ordering::SeqCst)));
 entry!([cteend cteend_ CTEEND] () => ct_epoch_end(TRACKER.load(Ordering::SeqCst)));
 entry!([ctcanc ctcanc_ CTCANC] () => ct_epoch_cancel(TRACKER.load(Ordering::SeqCst)));
+entry!([ctpbeg ctpbeg_ CTPBEG] (name: *const u8) lengths (of_name) => phase_begin(name, of_name));
+entry!([ctpend ctpend_ CTPEND] () => ct_phase_end(TRACKER.load(Ordering::SeqCst)));
 entry!([ctprog ctprog_ CTPROG] (done: *const i32, total: *const i32) => progress(done, total));
 entry!([ctrprg ctrprg_ CTRPRG] (done: *const f64, total: *const f64)
     => ct_run_progress(TRACKER.load(Ordering::SeqCst), done.read_unaligned(), total.read_unaligned()));

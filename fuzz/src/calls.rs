@@ -4,7 +4,8 @@
 
 use crate::capi::{
     ct_abi_version, ct_create, ct_destroy, ct_epoch_begin, ct_epoch_cancel, ct_epoch_end, ct_last_error, ct_message,
-    ct_progress, ct_release, ct_report, ct_run_progress, ct_status_string, ct_text, ct_value, ct_version,
+    ct_phase_begin, ct_phase_end, ct_progress, ct_release, ct_report, ct_run_progress, ct_status_string, ct_text,
+    ct_value, ct_version,
 };
 use crate::{Target, sound};
 use carbontracker::error::Status::{self, *};
@@ -20,7 +21,26 @@ pub const TARGET: Target = Target {
     name: "calls",
     check,
     fixtures: &[],
-    tokens: &["C0", "C1", "C2", "be", "bpx", "z1", "zz", "t1", "r0z", "r1a", "v0", "m", "d", "l", "V/usage/;", "c0"],
+    tokens: &[
+        "Fa;",
+        "fFb;f",
+        "C0",
+        "C1",
+        "C2",
+        "be",
+        "bpx",
+        "z1",
+        "zz",
+        "t1",
+        "r0z",
+        "r1a",
+        "v0",
+        "m",
+        "d",
+        "l",
+        "V/usage/;",
+        "c0",
+    ],
     runs: 4,
 };
 
@@ -43,7 +63,7 @@ const OPTIONS: [&CStr; 8] = [
 const MONITORED: &CStr = c"components=cpu sim_cpu=A:100 monitor_epochs=2 epochs=4 price=0.3EUR wue=1 embodied_kg=100";
 /// Options that are refused.
 const REFUSED: [&CStr; 4] = [c"epochs", c"name='a", c"epoch=3", c"\xff=1"];
-const POINTERS: [&CStr; 12] = [
+const POINTERS: [&CStr; 14] = [
     c"/usage/energy_j",
     c"/usage/duration_s",
     c"/forecast/energy_j/high",
@@ -54,9 +74,15 @@ const POINTERS: [&CStr; 12] = [
     c"/what_if/zones/0/co2eq_g",
     c"/extras/cost/used",
     c"/run/epochs_done",
+    c"/phases/rows/a/energy_j",
+    c"/phases/rows/0/own/duration_s",
     c"/no/such",
     c"",
 ];
+/// Names of phases, and the bounds of a name and of the number of open phases.
+const NAMES: [&CStr; 4] = [c"a", c"b", c"a/b~", c"\xc3\xbc"];
+const MAX_NAME_BYTES: usize = 128;
+const MAX_DEPTH: usize = 64;
 const FORMATS: [&CStr; 6] = [c"json", c"text", c"csv", c"prometheus", c"html", c"pdf"];
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -68,7 +94,7 @@ pub fn count() -> u64 {
 /// Checks one input.
 pub fn check(data: &[u8]) {
     let mut caller =
-        Caller { bytes: data, tracker: null_mut(), is_open: false, ended: 0, most: 0, bursts: 0, calls: 0 };
+        Caller { bytes: data, tracker: null_mut(), is_open: false, ended: 0, phases: 0, most: 0, bursts: 0, calls: 0 };
     for _ in 0..MAX_STEPS {
         let Some(byte) = caller.next() else { break };
         caller.step(byte);
@@ -83,6 +109,8 @@ struct Caller<'a> {
     tracker: *mut Tracker,
     is_open: bool,
     ended: u64,
+    /// Open phases.
+    phases: usize,
     /// Epochs that the tracker counts at most.
     most: u64,
     bursts: u32,
@@ -116,7 +144,7 @@ impl Caller<'_> {
     }
 
     fn step(&mut self, byte: u8) {
-        const LETTERS: &[u8] = b"CcbexpvVrmdlsnzt";
+        const LETTERS: &[u8] = b"CcbexpvVrmdlsnztFf";
         let letter = if LETTERS.contains(&byte) { byte } else { LETTERS[usize::from(byte) % LETTERS.len()] };
         match letter {
             b'C' => self.create(),
@@ -124,6 +152,11 @@ impl Caller<'_> {
             b'b' => self.begin(),
             b'e' => self.finish(),
             b'x' => self.cancel(),
+            b'F' => {
+                let name = self.text();
+                self.phase_begin(&name);
+            }
+            b'f' => self.phase_end(),
             b'p' => {
                 let (done, total) = (self.argument() as u64, self.argument() as u64);
                 self.progress(done, total);
@@ -168,7 +201,7 @@ impl Caller<'_> {
         // SAFETY: the text ends with NUL, and the pointer is this caller's.
         let status = unsafe { ct_create(options.as_ptr(), &mut self.tracker) };
         self.expect("ct_create", status, &[CT_OK]);
-        (self.is_open, self.ended) = (false, 0);
+        (self.is_open, self.ended, self.phases) = (false, 0, 0);
         self.most = if options == MONITORED { 2 } else { u64::MAX };
     }
 
@@ -210,6 +243,29 @@ impl Caller<'_> {
         // SAFETY: the tracker is NULL or alive.
         let status = unsafe { ct_epoch_cancel(self.tracker) };
         self.is_open &= self.expect("ct_epoch_cancel", status, self.possible(true)) != CT_OK;
+    }
+
+    fn phase_begin(&mut self, name: &CStr) {
+        // SAFETY: the tracker is NULL or alive, and the text ends with NUL.
+        let status = unsafe { ct_phase_begin(self.tracker, name.as_ptr()) };
+        let is_good = name.to_str().is_ok_and(|name| (1..=MAX_NAME_BYTES).contains(&name.len()));
+        let possible = match (self.tracker.is_null(), is_good, self.phases < MAX_DEPTH) {
+            (true, ..) => CT_DISABLED,
+            (_, false, _) => CT_EINVAL,
+            (_, _, is_free) => [CT_ESTATE, CT_OK][usize::from(is_free)],
+        };
+        self.phases += usize::from(self.expect("ct_phase_begin", status, &[possible]) == CT_OK);
+    }
+
+    fn phase_end(&mut self) {
+        // SAFETY: the tracker is NULL or alive.
+        let status = unsafe { ct_phase_end(self.tracker) };
+        let possible = match (self.tracker.is_null(), self.phases) {
+            (true, _) => CT_DISABLED,
+            (_, 0) => CT_ESTATE,
+            _ => CT_OK,
+        };
+        self.phases -= usize::from(self.expect("ct_phase_end", status, &[possible]) == CT_OK);
     }
 
     fn progress(&mut self, done: u64, total: u64) {
@@ -335,6 +391,8 @@ impl Caller<'_> {
                 ct_epoch_begin(none),
                 ct_epoch_end(none),
                 ct_epoch_cancel(none),
+                ct_phase_begin(none, null_mut()),
+                ct_phase_end(none),
                 ct_progress(none, 1, 0),
                 ct_run_progress(none, 1.0, 0.0),
                 ct_value(none, null_mut(), null_mut()),
@@ -343,12 +401,13 @@ impl Caller<'_> {
                 ct_message(none, null_mut(), 9, null_mut()),
             ]
         };
-        assert_eq!(without, [CT_DISABLED; 9]);
-        self.calls += 10;
+        assert_eq!(without, [CT_DISABLED; 11]);
+        self.calls += 12;
         if !self.tracker.is_null() {
             // SAFETY: the tracker is alive, and every function accepts NULL.
             let statuses = unsafe {
                 [
+                    ct_phase_begin(self.tracker, null_mut()),
                     ct_value(self.tracker, null_mut(), &mut 0.0),
                     ct_value(self.tracker, POINTERS[0].as_ptr(), null_mut()),
                     ct_text(self.tracker, null_mut(), null_mut(), 0, null_mut()),
@@ -369,11 +428,13 @@ impl Caller<'_> {
             return;
         }
         for _ in 0..BURST {
-            match random.u8(0..16) {
+            match random.u8(0..20) {
                 0..=4 => self.begin(),
                 5..=9 => self.finish(),
                 10 => self.cancel(),
                 11..=14 => self.progress(random.u64(0..100), random.u64(0..100)),
+                15..=16 => self.phase_begin(NAMES[random.usize(..NAMES.len())]),
+                17..=18 => self.phase_end(),
                 _ => self.texts(),
             }
         }
@@ -396,6 +457,9 @@ impl Caller<'_> {
         // SAFETY: the tracker is alive.
         let _ = unsafe { ct_epoch_cancel(self.tracker) };
         self.is_open = false;
+        // SAFETY: the tracker is alive.
+        while unsafe { ct_phase_end(self.tracker) } == CT_OK {}
+        self.phases = 0;
     }
 
     /// Ends the tracker, if there is one, after a last look at its report.
@@ -423,7 +487,7 @@ fn calls_of_thread(Shared(tracker): Shared, seed: u64) -> u64 {
     for _ in 0..BURST {
         // SAFETY: the tracker is alive until both threads have ended.
         let status = unsafe {
-            match random.u8(0..8) {
+            match random.u8(0..10) {
                 0..=2 => ct_epoch_begin(tracker),
                 3..=5 => {
                     let status = ct_epoch_end(tracker);
@@ -431,6 +495,8 @@ fn calls_of_thread(Shared(tracker): Shared, seed: u64) -> u64 {
                     status
                 }
                 6 => ct_epoch_cancel(tracker),
+                7 => ct_phase_begin(tracker, NAMES[random.usize(..NAMES.len())].as_ptr()),
+                8 => ct_phase_end(tracker),
                 _ => ct_progress(tracker, 1, 2),
             }
         };

@@ -104,6 +104,25 @@ impl StandbyLedger {
         rest.into_iter().for_each(|rest| self.keep(channel, rest));
     }
 
+    /// The parts of an energy interval in this process's turns.
+    pub fn in_turns(&self, interval: EnergyInterval) -> impl Iterator<Item = EnergyInterval> {
+        self.turns.iter().rev().filter_map(move |&(from, to)| interval.split(from).1?.split(to).0)
+    }
+
+    /// The energy that was read before this process's newest turn was known, and is in it: channel and interval. Empty
+    /// if `previous` had that turn.
+    pub fn read_before_turn(&self, previous: LeaseState) -> impl Iterator<Item = (usize, EnergyInterval)> {
+        let is_new = self.lease.is_ours && !previous.is_ours;
+        let turn = self.turns.front().copied().filter(|_| is_new);
+        let channels = self.channels.iter().copied().zip(&self.trails);
+        turn.into_iter().flat_map(move |(from, to)| {
+            let of_channel = move |(channel, trail): (usize, &'_ Trail)| {
+                trail.between(from, to).map(|interval| (channel, interval)).collect::<Vec<_>>()
+            };
+            channels.clone().flat_map(of_channel)
+        })
+    }
+
     /// Keeps the part of an energy interval that no report covers yet.
     fn keep(&mut self, channel: usize, interval: EnergyInterval) {
         let Some(uncovered) =

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 const PREFIX: &str = "CARBONTRACKER_";
 /// Variables that the library or a binding reads at run time, besides one for each option.
-const READ: [&str; 5] = ["DISABLE", "LIB", "LUA_BACKEND", "REPORT", "KOKKOS_REGION"];
+const READ: [&str; 6] = ["DISABLE", "LIB", "LUA_BACKEND", "REPORT", "KOKKOS_REGION", "KOKKOS_PHASES"];
 /// Variables that builds read (CMake, luarocks), or that a cluster's module files set.
 const OF_BUILDS: [&str; 15] = [
     "INSTALL",

@@ -2,6 +2,7 @@
 
 use super::{Attribution, Metered, Metering, RunState, events};
 use crate::attribution::ledger::{Ledger, Mark};
+use crate::attribution::phases::PhaseBook;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
@@ -60,19 +61,10 @@ impl RunState {
         true
     }
 
-    /// Whether the channel's energy belongs to the phases of this process now. Outside epochs no process may count it.
-    fn counts(&self, channel: usize) -> bool {
-        self.metering.channels.get(channel).is_some_and(|metered| {
-            let lease = self.lease_state(metered);
-            lease.is_ours || self.metering.is_first_rank && !lease.is_elsewhere()
-        })
-    }
-
     /// Enters one reading: its energy goes to the run, or to standby if another process counts the device.
     fn read(&mut self, reading: &Reading, report: &mut impl FnMut(String)) {
-        let is_counted = self.counts(reading.channel);
-        let Metering { channels, standby, .. } = &mut self.metering;
-        let Attribution { ledger, phases, .. } = &mut self.attribution;
+        let Metering { channels, standby, is_first_rank: is_first, .. } = &mut self.metering;
+        let (is_first, Attribution { ledger, phases, .. }) = (*is_first, &mut self.attribution);
         let Some(metered) = channels.get_mut(reading.channel) else { return };
         let Metered { channel, meter, lease, replaced_by, events, .. } = metered;
         if replaced_by.is_some() {
@@ -82,9 +74,12 @@ impl RunState {
         }
         let (mut standby, step_ns) = (lease.and_then(|lease| standby.get_mut(lease)), channel.step_ns());
         let credit = |interval: EnergyInterval| {
-            if is_counted {
-                phases.credit((reading.channel, step_ns), interval);
-            }
+            credit_phases(
+                phases,
+                (reading.channel, step_ns),
+                interval,
+                standby.as_deref().map(|standby| (standby, is_first)),
+            );
             match &mut standby {
                 Some(standby) => standby.credit(reading.channel, interval, ledger),
                 None => ledger.credit(reading.channel, interval),
@@ -104,11 +99,13 @@ impl RunState {
 
     /// Divides time by marks. Devices that were lost to another process are taken out at the moment of the loss.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
-        let (standby, ledger) = (&mut self.metering.standby, &mut self.attribution.ledger);
-        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, at_latest: MonoNs| {
+        let Attribution { ledger, phases, .. } = &mut self.attribution;
+        let standby = &mut self.metering.standby;
+        let mut lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, at_latest: MonoNs| {
             for (standby, lease) in standby.iter_mut().zip(leases) {
                 if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
                     standby.yield_from(at, ledger);
+                    standby.channels.iter().for_each(|&channel| phases.yield_from(channel, at));
                 }
             }
         };
@@ -122,17 +119,17 @@ impl RunState {
 
     /// Ends the readings: energy that a counter has withheld until its next reading is entered.
     pub fn finish(&mut self) {
-        let counted: Vec<bool> = (0..self.metering.channels.len()).map(|channel| self.counts(channel)).collect();
-        let Metering { channels, standby, .. } = &mut self.metering;
-        let Attribution { ledger, phases, .. } = &mut self.attribution;
-        for ((number, Metered { channel, meter, lease, .. }), is_counted) in
-            channels.iter_mut().enumerate().zip(counted)
-        {
+        let Metering { channels, standby, is_first_rank: is_first, .. } = &mut self.metering;
+        let (is_first, Attribution { ledger, phases, .. }) = (*is_first, &mut self.attribution);
+        for (number, Metered { channel, meter, lease, .. }) in channels.iter_mut().enumerate() {
             let mut standby = lease.and_then(|lease| standby.get_mut(lease));
             meter.finish(|interval| {
-                if is_counted {
-                    phases.credit((number, channel.step_ns()), interval);
-                }
+                credit_phases(
+                    phases,
+                    (number, channel.step_ns()),
+                    interval,
+                    standby.as_deref().map(|standby| (standby, is_first)),
+                );
                 match &mut standby {
                     Some(standby) => standby.credit(number, interval, ledger),
                     None => ledger.credit(number, interval),
@@ -141,5 +138,22 @@ impl RunState {
         }
         ledger.release_all();
         phases.settle();
+    }
+}
+
+/// Credits phases with the part of an energy interval that this process counts. Outside epochs it may be that no process
+/// counts a device; then the first rank's phases get its energy.
+fn credit_phases(
+    phases: &mut PhaseBook,
+    channel: (usize, u64),
+    interval: EnergyInterval,
+    standby: Option<(&StandbyLedger, bool)>,
+) {
+    match standby {
+        None => phases.credit(channel, interval),
+        Some((standby, true)) if !standby.lease.is_ours && !standby.lease.is_elsewhere() => {
+            phases.credit_free(channel, interval);
+        }
+        Some((standby, _)) => standby.in_turns(interval).for_each(|interval| phases.credit(channel, interval)),
     }
 }

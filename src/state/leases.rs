@@ -28,6 +28,10 @@ impl RunState {
         let Some(standby) = self.metering.standby.get_mut(lease) else { return };
         let previous = standby.lease;
         standby.apply_lease(new, &mut self.attribution.ledger);
+        for (channel, interval) in standby.read_before_turn(previous) {
+            let step_ns = self.metering.channels.get(channel).map_or(0, |metered| metered.channel.step_ns());
+            self.attribution.phases.credit((channel, step_ns), interval);
+        }
         let [is_loss_reported, is_return_reported] = &mut standby.is_announced;
         let is_known = |holder: &u32| *holder > 0;
         let (holder, earlier) = (new.holder.filter(is_known), previous.holder.filter(is_known));

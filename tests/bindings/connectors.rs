@@ -336,6 +336,66 @@ fn epoch_is_a_region_of_kokkos() {
     assert!(report["run"]["epochs_done"] == 1 && errors.contains("so the whole run is one epoch: slove\n"), "{errors}");
 }
 
+/// Regions and kernels become phases only by choice. The thread of Kokkos::initialize marks them.
+#[test]
+fn regions_and_kernels_of_kokkos_are_phases_by_choice() {
+    if !have(&["cc"]) {
+        return;
+    }
+    let application = build(
+        &["cc", "-x", "c", "-std=c99", "-D_GNU_SOURCE", "-pthread"],
+        "tests/bindings/connectors/application.c",
+        &["-ldl"],
+    );
+    let file = scratch("kokkos-phases").join("report.json");
+    let play = |chosen: &str, region: &str, what: &str| {
+        let mut launch = launch(&application, &[&lib("libkp_carbontracker.so")]);
+        launch.args(what.split(' ')).env("CARBONTRACKER_KOKKOS_PHASES", chosen).env("CARBONTRACKER_REPORT", &file);
+        launch.env("CARBONTRACKER_KOKKOS_REGION", region);
+        if chosen == "kernels" {
+            launch.env("FENCES", "1");
+        }
+        let output = outcome(&mut launch);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "done\n"), "{what}: {output:?}");
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        assert!(!report["notes"].to_string().contains("refused"), "{what}: {report}");
+        (report, stderr(&output))
+    };
+    let rows = |report: &Value| -> Vec<(String, u64)> {
+        let rows = report["phases"]["rows"].as_array().cloned().unwrap_or_default();
+        let path = |row: &Value| (row["path"].as_str().unwrap().to_owned(), row["entries"].as_u64().unwrap());
+        rows.iter().map(path).filter(|(path, _)| !path.is_empty()).collect()
+    };
+    let step = "+step +assembly nap - +solve =axpy =axpy - - nap";
+    let twice = format!("{step} {step}");
+    for (chosen, region, what, epochs, expected) in [
+        ("", "", twice.as_str(), 2, vec![]),
+        ("regions", "", &twice, 2, vec![("assembly", 2), ("solve", 2)]),
+        ("kernels", "", &twice, 2, vec![("assembly", 2), ("solve", 2), ("solve/axpy", 4)]),
+        ("regions", "solve", &twice, 2, vec![("step", 2), ("step/assembly", 2)]),
+        ("kernels", "", "=first +a +b =second", 1, vec![("first", 1), ("b", 1), ("b/second", 1)]),
+        ("regions", "", "- +a + nap - - +a +b - - -", 2, vec![("b", 1)]),
+        ("regions", "", "+a other +b nap - join -", 1, vec![("b", 1)]),
+    ] {
+        let (report, _) = play(chosen, region, what);
+        let expected: Vec<_> = expected.into_iter().map(|(path, entries)| (path.to_owned(), entries)).collect();
+        assert_eq!(rows(&report), expected, "{chosen} {region} of {what}: {report}");
+        assert_eq!(report["run"]["epochs_done"], epochs, "{chosen} {region} of {what}: {report}");
+        for row in report["phases"]["rows"].as_array().into_iter().flatten() {
+            let (joules, seconds) = (row["energy_j"].as_f64().unwrap(), row["duration_s"].as_f64().unwrap());
+            assert!((joules - 100.0 * seconds).abs() < 0.2 * 100.0 * seconds + 1.0, "{row}");
+        }
+    }
+    // The name of a kernel may be long. Regions may nest deeper than phases.
+    let (deep, long) = ("+r ".repeat(70) + &"- ".repeat(69) + "-", format!("=x{}", "é".repeat(100)));
+    let (report, _) = play("kernels", "", &format!("{deep} {long}"));
+    let paths = rows(&report);
+    assert_eq!(paths.last().unwrap(), &(format!("x{}", "é".repeat(63)), 1), "{report}");
+    assert!(paths.len() >= 60, "{report}");
+    let (report, errors) = play("region", "", step);
+    assert!(report["phases"].is_null() && errors.contains("KOKKOS_PHASES is regions or kernels"), "{errors}");
+}
+
 #[test]
 fn real_kokkos_program_is_measured() {
     let header = Path::new("/usr/include/trilinos/Kokkos_Core.hpp");
@@ -353,6 +413,16 @@ fn real_kokkos_program_is_measured() {
     for name in ["KOKKOS_TOOLS_LIBS", "KOKKOS_PROFILE_LIBRARY"] {
         measured.env(name, lib("libkp_carbontracker.so"));
     }
+    let phases = program.with_file_name("phases.json");
+    measured.env("CARBONTRACKER_KOKKOS_PHASES", "kernels").env("CARBONTRACKER_REPORT", &phases);
+    assert!(outcome(&mut measured).status.success());
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&phases).unwrap()).unwrap();
+    let row = |path: &str| {
+        let rows = report["phases"]["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["path"] == path).unwrap_or_else(|| panic!("{path}: {report}"))["entries"].clone()
+    };
+    assert_eq!((row("sum"), row("sum/harmonic")), (5.into(), 5.into()), "{report}");
+    measured.env_remove("CARBONTRACKER_KOKKOS_PHASES").env_remove("CARBONTRACKER_REPORT");
     let output = outcome(measured.env("CARBONTRACKER_EPOCHS", "5"));
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), stdout(&plain)), "{output:?}");
     let text = stderr(&output);

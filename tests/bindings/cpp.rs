@@ -39,7 +39,7 @@ fn programs_run(standard: &str) {
         return;
     }
     let dir = scratch(standard);
-    for name in ["epochs", "tracker", "options"] {
+    for name in ["epochs", "phases", "tracker", "options"] {
         run(&mut command(build(&dir, standard, &WARNINGS, &[program(name)], &[])));
     }
     let flags = [&WARNINGS[..], &NO_EXCEPTIONS].concat();
@@ -93,6 +93,8 @@ fn mistakes_are_refused() {
     let mistakes = [
         ("t.epoch();", "-Wunused-result", true),
         ("t.epochs(3);", "-Wunused-result", true),
+        ("t.phase(\"solve\");", "-Wunused-result", true),
+        ("auto a = t.phase(\"a\"), b = t.phase(\"b\"); a = std::move(b);", "deleted", true),
         ("ct_status s; carbontracker::tracker::create(\"\", s);", "-Wunused-result", true),
         ("auto copy = t;", "deleted", true),
         ("auto e = t.epoch(); auto copy = e;", "deleted", true),
@@ -142,7 +144,7 @@ fn sanitizers_find_nothing() {
     }
     let dir = scratch("sanitized");
     let flags = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
-    for name in ["epochs", "tracker", "options"] {
+    for name in ["epochs", "phases", "tracker", "options"] {
         let program = build(&dir, "c++11", &flags, &[program(name)], &[]);
         run(command(program).env("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1"));
     }

@@ -76,6 +76,7 @@ int main(void)
     size_t needed = 0;
     const ct_status status = ct_create("epochs=3", &t);
     if (t != NULL || ct_epoch_begin(t) != CT_DISABLED || ct_epoch_end(t) != CT_DISABLED || ct_epoch_cancel(t) != CT_DISABLED ||
+        ct_phase_begin(t, "solve") != CT_DISABLED || ct_phase_end(t) != CT_DISABLED ||
         ct_progress(t, 1, 2) != CT_DISABLED || ct_run_progress(t, 1, 2) != CT_DISABLED ||
         ct_value(t, "/pue", &value) != CT_DISABLED || value != 7 || ct_message(t, text, 512, &needed) != CT_DISABLED ||
         ct_report(t, "json", text, 512, &needed) != CT_DISABLED || ct_text(t, "", text, 512, &needed) != CT_DISABLED ||

@@ -123,6 +123,7 @@ fn failures_without_stat_are_lines_on_standard_error() {
     let expected = [
         "carbontracker: ct_epoch_end: no epoch is open",
         "carbontracker: ct_epoch_end: no epoch is open",
+        "carbontracker: ct_phase_end: no phase is open",
         "carbontracker: format 'txet'",
         "[]",
         "carbontracker: unknown option 'epoch'",

@@ -10,6 +10,7 @@ const SOURCES: [(&str, &[&str]); 8] = [
         "Julia",
         &[
             "bindings/julia/src/CarbonTracker.jl",
+            "bindings/julia/src/phases.jl",
             "bindings/julia/src/report.jl",
             "bindings/julia/src/library.jl",
             "bindings/julia/src/tracker.jl",
@@ -19,7 +20,16 @@ const SOURCES: [(&str, &[&str]); 8] = [
     ("Fortran", &["bindings/fortran/src/carbontracker.f90"]),
     ("FORTRAN 77", &["capi/src/fortran77.rs"]),
     ("Python", &["bindings/python/libcarbontracker/__init__.py", "bindings/python/libcarbontracker/keras.py"]),
-    ("Rust", &["src/tracker/mod.rs", "src/tracker/reports.rs", "src/error.rs", "src/options/mod.rs"]),
+    (
+        "Rust",
+        &[
+            "src/tracker/mod.rs",
+            "src/tracker/phases.rs",
+            "src/tracker/reports.rs",
+            "src/error.rs",
+            "src/options/mod.rs",
+        ],
+    ),
 ];
 
 /// Whether the text has this name as a whole word.

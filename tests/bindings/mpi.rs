@@ -67,6 +67,10 @@ fn sums_what_was_used(mpi: &Mpi) {
             "the least of those with a tracker: {}",
             output.0
         );
+        has_phases(
+            &output,
+            if how.contains(&"late=1") { [7.0, 4.0] } else { [4.0 * n as f64, 4.0 * n.div_ceil(2) as f64] },
+        );
         if how.contains(&"whole") {
             let head =
                 if is_net { "run of 2 ranks on 1 node\n" } else { "run of 4 ranks on 1 node, 2 of them tracked\n" };
@@ -78,6 +82,20 @@ fn sums_what_was_used(mpi: &Mpi) {
             assert!(output.0.contains(&format!("\n  time    {}\n", units::duration(duration))), "{}", output.0);
         }
     }
+}
+
+/// Checks a phase of all ranks, one of the even ranks, and one of none; `entries`: how often the first two began.
+fn has_phases(output: &RankOutput, entries: [f64; 2]) {
+    let of_work = |name: &str| output.number(0, &format!("/phases/rows/step~1work/{name}"));
+    let ((status, joules, missing), (_, seconds, _)) = (of_work("energy_j"), of_work("duration_s"));
+    let (energy, duration) = (output.number(0, "/usage/energy_j").1, output.number(0, "/usage/duration_s").1);
+    assert_eq!((status, missing), (0, 0), "{}", output.0);
+    // Nearly all time is in this phase, on each rank.
+    assert!(joules > 0.7 * energy && joules < 1.05 * energy, "{}", output.0);
+    assert!(seconds > 0.55 && seconds < 1.05 * duration, "{}", output.0);
+    let counted = [of_work("entries"), output.number(0, "/phases/rows/even/entries")];
+    assert_eq!(counted, entries.map(|entries| (0, entries, 0)), "{}", output.0);
+    assert_eq!(output.number(0, "/phases/rows/never/energy_j").0, -4, "{}", output.0);
 }
 
 /// The first rank leaves its loop early and waits, while another continues, or begins only then. The total includes the

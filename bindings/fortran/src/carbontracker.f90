@@ -68,6 +68,8 @@ module carbontracker
       procedure :: epoch_end
       procedure :: epoch_cancel
       procedure :: next_epoch
+      procedure :: phase_begin
+      procedure :: phase_end
       procedure :: epochs_done
       generic :: progress => progress_int32, progress_int64, progress_int64_int32, progress_int32_int64
       procedure :: run_progress
@@ -109,6 +111,17 @@ module carbontracker
          import
          type(c_ptr), value :: handle
       end function ct_epoch_cancel
+
+      integer(c_int32_t) function ct_phase_begin(handle, name) bind(c)
+         import
+         type(c_ptr), value :: handle
+         character(kind=c_char), intent(in) :: name(*)
+      end function ct_phase_begin
+
+      integer(c_int32_t) function ct_phase_end(handle) bind(c)
+         import
+         type(c_ptr), value :: handle
+      end function ct_phase_end
 
       integer(c_int32_t) function ct_progress(handle, done, total) bind(c)
          import
@@ -279,6 +292,26 @@ contains
       class(tracker), intent(in) :: self
       epochs_done = int(self%value('/run/epochs_done', 0.0_c_double))
    end function epochs_done
+
+   !> Begins a named phase within the open ones, in an epoch or outside. Trailing blanks of the name do not count. The
+   !> report has its time and energy: '/phases/rows/solve/energy_j', or '/phases/rows/step~1solve/energy_j' for a phase in
+   !> 'step'. One thread marks the phases of a tracker. `ct_einval`: the name is blank or has more than 128 bytes.
+   !> `ct_estate`: 64 phases are open.
+   subroutine phase_begin(self, name, stat, errmsg)
+      class(tracker), intent(in) :: self
+      character(*), intent(in) :: name
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      call pass_status(ct_phase_begin(handle_of(self), trim(name)//c_null_char), stat, errmsg)
+   end subroutine phase_begin
+
+   !> Ends the innermost open phase. `ct_estate`: none is open.
+   subroutine phase_end(self, stat, errmsg)
+      class(tracker), intent(in) :: self
+      integer, intent(out), optional :: stat
+      character(*), intent(inout), optional :: errmsg
+      call pass_status(ct_phase_end(handle_of(self)), stat, errmsg)
+   end subroutine phase_end
 
    subroutine progress_int32(self, done, total, stat, errmsg)
       class(tracker), intent(in) :: self

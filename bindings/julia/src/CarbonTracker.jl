@@ -25,6 +25,7 @@ using Libdl
 
 export Tracker, CarbonError
 export @epoch, epoch!, epoch_begin!, epoch_end!, epoch_cancel!, progress!, run_progress!
+export @phase, phase!, phase_begin!, phase_end!
 export epochs, remaining, batches
 export report, usage, forecast, messages, over_budget
 export batch_callback, fluxtraining_callback
@@ -32,6 +33,7 @@ export batch_callback, fluxtraining_callback
 include("library.jl")
 include("tracker.jl")
 include("loops.jl")
+include("phases.jl")
 include("report.jl")
 include("json.jl")
 include("precompile.jl")

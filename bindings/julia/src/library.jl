@@ -23,6 +23,8 @@ mutable struct Library
     ct_epoch_begin::Ptr{Cvoid}
     ct_epoch_end::Ptr{Cvoid}
     ct_epoch_cancel::Ptr{Cvoid}
+    ct_phase_begin::Ptr{Cvoid}
+    ct_phase_end::Ptr{Cvoid}
     ct_progress::Ptr{Cvoid}
     ct_run_progress::Ptr{Cvoid}
     ct_value::Ptr{Cvoid}

@@ -7,10 +7,11 @@ const WITH_KEYWORDS = isdefined(Core, :kwcall) ? Core.kwcall : Core.kwfunc(Track
 for options in (NamedTuple{(:epochs,),Tuple{Int}}, NamedTuple{(:epochs, :location),Tuple{Int,String}})
     precompile(WITH_KEYWORDS, (options, Type{Tracker}))
 end
-for call in (epoch_begin!, epoch_end!, epoch_cancel!, over_budget, messages, usage, forecast, close, isopen, report)
+for call in (epoch_begin!, epoch_end!, epoch_cancel!, phase_end!, over_budget, messages, usage, forecast, close, isopen, report)
     precompile(call, (Tracker,))
 end
 precompile(report, (Tracker, Symbol))
+precompile(phase_begin!, (Tracker, String))
 precompile(progress!, (Tracker, Int, Int))
 precompile(run_progress!, (Tracker, Float64, Float64))
 precompile(epochs, (Tracker, Int))

@@ -36,6 +36,7 @@ as_text(trace) = sprint(Base.show_backtrace, trace)
     @test CarbonTracker.version() == v"0.1.0"
     include("options.jl")
     include("loops.jl")
+    include("phases.jl")
     include("reports.jl")
     include("fluxtraining.jl")
     include("lifetime.jl")

@@ -86,6 +86,16 @@ static int epoch_cancel(lua_State *L)
     return status(L, ct_epoch_cancel(*handle(L)));
 }
 
+static int phase_begin(lua_State *L)
+{
+    return status(L, ct_phase_begin(*handle(L), luaL_checkstring(L, 2)));
+}
+
+static int phase_end(lua_State *L)
+{
+    return status(L, ct_phase_end(*handle(L)));
+}
+
 /* carbontracker.lua ensures that both are counts up to 2^53. */
 static int progress(lua_State *L)
 {
@@ -170,6 +180,8 @@ static const luaL_Reg FUNCTIONS[] = {
     {"epoch_begin", epoch_begin},
     {"epoch_end", epoch_end},
     {"epoch_cancel", epoch_cancel},
+    {"phase_begin", phase_begin},
+    {"phase_end", phase_end},
     {"progress", progress},
     {"run_progress", run_progress},
     {"value", value},

@@ -10,6 +10,8 @@ ct_status ct_create(const char *options, ct_tracker **out);
 ct_status ct_epoch_begin(ct_tracker *tracker);
 ct_status ct_epoch_end(ct_tracker *tracker);
 ct_status ct_epoch_cancel(ct_tracker *tracker);
+ct_status ct_phase_begin(ct_tracker *tracker, const char *name);
+ct_status ct_phase_end(ct_tracker *tracker);
 ct_status ct_progress(ct_tracker *tracker, uint64_t done, uint64_t total);
 ct_status ct_run_progress(ct_tracker *tracker, double done, double total);
 ct_status ct_value(ct_tracker *tracker, const char *pointer, double *out);
@@ -96,6 +98,8 @@ end
 function backend.epoch_begin(handle) return C.ct_epoch_begin(handle[0]) end
 function backend.epoch_end(handle) return C.ct_epoch_end(handle[0]) end
 function backend.epoch_cancel(handle) return C.ct_epoch_cancel(handle[0]) end
+function backend.phase_begin(handle, name) return C.ct_phase_begin(handle[0], name) end
+function backend.phase_end(handle) return C.ct_phase_end(handle[0]) end
 function backend.progress(handle, done, total) return C.ct_progress(handle[0], done, total) end
 function backend.run_progress(handle, done, total) return C.ct_run_progress(handle[0], done, total) end
 

@@ -255,6 +255,31 @@ class Tracker:
             if self:
                 self._handle.call(_c.ct_epoch_cancel)
 
+    def phase_begin(self, name):
+        """Begins a named phase within the open ones, in an epoch or outside. One thread marks the phases of a tracker.
+
+        The report has its time and energy: `tracker["/phases/rows/solve/energy_j"]`, and for a phase in "step"
+        "/phases/rows/step~1solve/energy_j". Raises CarbonError for a name that does not have 1 to 128 bytes, and if 64
+        phases are open.
+        """
+        if self:
+            _check(self._handle.call(_c.ct_phase_begin, name.encode()))
+
+    def phase_end(self):
+        """Ends the innermost open phase. Raises CarbonError if none is open."""
+        if self:
+            _check(self._handle.call(_c.ct_phase_end))
+
+    @contextlib.contextmanager
+    def phase(self, name):
+        """A named phase around a block: `with tracker.phase("solve"):`. It ends in every way out of the block."""
+        self.phase_begin(name)
+        try:
+            yield self
+        finally:
+            if self:  # a failure must not hide the user's exception; the library reports it by a message
+                self._handle.call(_c.ct_phase_end)
+
     def progress(self, done, total):
         """Sets the progress of the open epoch, in batches or time steps. It is cheap: call it after every batch."""
         if self:

@@ -18,6 +18,8 @@ FUNCTIONS = {
     "ct_epoch_begin": (ctypes.c_int32, (_run,)),
     "ct_epoch_end": (ctypes.c_int32, (_run,)),
     "ct_epoch_cancel": (ctypes.c_int32, (_run,)),
+    "ct_phase_begin": (ctypes.c_int32, (_run, _text)),
+    "ct_phase_end": (ctypes.c_int32, (_run,)),
     "ct_progress": (ctypes.c_int32, (_run, ctypes.c_uint64, ctypes.c_uint64)),
     "ct_run_progress": (ctypes.c_int32, (_run, ctypes.c_double, ctypes.c_double)),
     "ct_value": (ctypes.c_int32, (_run, _text, _out(ctypes.c_double))),

@@ -84,6 +84,70 @@ class Loops(unittest.TestCase):
             self.assertTrue(tracker.run_progress(3, 3) and tracker.over_budget)
 
 
+class Phases(unittest.TestCase):
+    def entries(self, tracker, path):
+        return tracker.get(f"/phases/rows/{path}/entries", 0)
+
+    def assert_none_open(self, tracker):
+        with self.assertRaisesRegex(CarbonError, "no phase is open") as refused:
+            tracker.phase_end()
+        self.assertEqual(refused.exception.status, -2)
+
+    def test_blocks_nest_and_have_time_and_energy(self):
+        with simulated() as tracker:
+            with tracker.epoch(), tracker.phase("step"):
+                with tracker.phase("löse"):
+                    time.sleep(0.03)
+            seconds = tracker["/phases/rows/step~1löse/duration_s"]
+            self.assertGreaterEqual(seconds, 0.03)
+            self.assertAlmostEqual(tracker["/phases/rows/step/energy_j"] / (100 * seconds), 1, delta=0.2)
+            rows = tracker.section("/phases")["rows"]
+            self.assertEqual([row["path"] for row in rows], ["step", "step/löse", ""])
+            self.assertIsNone(tracker["/phases/rows/stop/energy_j"])
+
+    def test_every_way_out_of_a_block_ends_its_phase(self):
+        def leave(tracker, way):
+            for _ in range(2):
+                with tracker.phase("left"):
+                    if way == "break":
+                        break
+                    if way == "return":
+                        return
+                    if way == "raise":
+                        raise KeyError("mine")
+
+        with simulated() as tracker:
+            for way in ("through", "break", "return"):
+                leave(tracker, way)
+            with self.assertRaisesRegex(KeyError, "mine"):
+                leave(tracker, "raise")
+            self.assertEqual(self.entries(tracker, "left"), 5)
+            self.assert_none_open(tracker)
+            with tracker.phase("ended"):
+                tracker.phase_end()
+            self.assertTrue(any("ct_phase_end was refused" in message for message in tracker.messages()))
+            with tracker.phase("closed"):
+                tracker.close()
+
+    def test_bad_names_and_too_many_are_refused(self):
+        with simulated() as tracker:
+            for name in ("", "n" * 129):
+                with self.assertRaises(CarbonError) as refused:
+                    with tracker.phase(name):
+                        self.fail("the block ran")
+                self.assertEqual(refused.exception.status, -1)
+            for _ in range(64):
+                tracker.phase_begin("deep")
+            self.assertRaisesRegex(CarbonError, "too many phases", tracker.phase_begin, "deep")
+            for _ in range(64):
+                tracker.phase_end()
+            self.assert_none_open(tracker)
+        tracker = Tracker(None)
+        with tracker.phase("any"):
+            tracker.phase_begin("other")
+            tracker.phase_end()
+
+
 class Reports(unittest.TestCase):
     def test_values_texts_and_sections(self):
         with simulated(epochs=4, name="it's \\ é", location="DK") as tracker:

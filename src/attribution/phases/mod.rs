@@ -57,6 +57,8 @@ struct ChannelPhases {
     /// Intervals whose phases are not known yet.
     waiting: VecDeque<EnergyInterval>,
     known_until: Option<MonoNs>,
+    /// No process of the job counted the device up to here.
+    free_until: MonoNs,
 }
 
 impl PhaseBook {
@@ -117,11 +119,28 @@ impl PhaseBook {
             self.channels.resize_with(channel + 1, ChannelPhases::default);
         }
         let Some(one) = self.channels.get_mut(channel) else { return };
+        let Some(interval) = interval.split(one.free_until).1 else { return };
         one.step_s = step_ns as f64 * S_PER_NS;
         let place = one.waiting.partition_point(|waiting| waiting.from <= interval.from);
         one.waiting.insert(place, interval);
         if one.waiting.len() > MAX_WAITING {
             join_most_alike(&mut one.waiting);
+        }
+    }
+
+    /// Enters energy of a device that no process counts. If this one counts it later from an earlier instant on, none of
+    /// it is entered again.
+    pub fn credit_free(&mut self, channel: (usize, u64), interval: EnergyInterval) {
+        self.credit(channel, interval);
+        if let Some(one) = self.channels.get_mut(channel.0) {
+            one.free_until = one.free_until.max(interval.to - channel.1 / 2);
+        }
+    }
+
+    /// Drops a channel's energy from `at` on: another process counts it.
+    pub fn yield_from(&mut self, channel: usize, at: MonoNs) {
+        if let Some(one) = self.channels.get_mut(channel) {
+            one.waiting = one.waiting.iter().filter_map(|interval| interval.split(at).0).collect();
         }
     }
 

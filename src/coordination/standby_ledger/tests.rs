@@ -305,3 +305,20 @@ fn readings_of_an_earlier_turn_are_awaited_after_an_empty_turn() {
     run.mark(Mark::End(MonoNs(26 * S)));
     assert_eq!(run.energy_j(), Some(3.0));
 }
+
+/// What phases get: in all as much as the run, whether the turn is known before a reading or after it.
+#[test]
+fn energy_of_turns_is_that_of_the_run() {
+    let (mut run, mut standby) = run_of(2);
+    let sum = |parts: &mut dyn Iterator<Item = EnergyInterval>| parts.map(|part| part.joules).sum::<f64>();
+    let whole = EnergyInterval { from: MonoNs(S), to: MonoNs(4 * S), joules: 30.0, measured: true };
+    assert_eq!(sum(&mut standby.in_turns(whole)), 0.0, "another process counts");
+    let previous = standby.lease;
+    standby.apply_lease(LeaseState { reported_until: Some(MonoNs(2 * S)), ..OURS }, &mut run);
+    let before = sum(&mut standby.read_before_turn(previous).map(|(_, interval)| interval));
+    assert!((before - 10.0).abs() < 1e-9 && run.energy_j() == Some(before), "{before}");
+    assert!(standby.read_before_turn(standby.lease).next().is_none(), "once");
+    assert!((sum(&mut standby.in_turns(whole)) - 20.0).abs() < 1e-9);
+    standby.yield_from(MonoNs(3 * S), &mut run);
+    assert!((sum(&mut standby.in_turns(whole)) - 10.0).abs() < 1e-9);
+}

@@ -30,6 +30,30 @@ static void the_order_of_calls(void) {
     ct_destroy(tracker);
 }
 
+static void phases(void) {
+    ct_tracker *tracker = create("epochs=2 sim_cpu=x:10");
+    char name[130];
+    int n;
+    CHECK_STATUS(ct_phase_end(tracker), CT_ESTATE);
+    CHECK_HAS(ct_last_error(), "no phase is open");
+    memset(name, 'n', sizeof name);
+    name[129] = '\0';
+    CHECK_STATUS(ct_phase_begin(tracker, name), CT_EINVAL);
+    CHECK_HAS(ct_last_error(), "129 bytes");
+    CHECK_STATUS(ct_phase_begin(tracker, name + 1), CT_OK);
+    CHECK_STATUS(ct_phase_end(tracker), CT_OK);
+    CHECK_STATUS(ct_phase_begin(tracker, ""), CT_EINVAL);
+    CHECK_STATUS(ct_phase_begin(tracker, "\xff"), CT_EINVAL);
+    for (n = 0; n < 64; n++) CHECK_STATUS(ct_phase_begin(tracker, "deep"), CT_OK);
+    CHECK_STATUS(ct_phase_begin(tracker, "deep"), CT_ESTATE);
+    CHECK_HAS(ct_last_error(), "too many phases are open");
+    for (n = 0; n < 64; n++) CHECK_STATUS(ct_phase_end(tracker), CT_OK);
+    CHECK_STATUS(ct_phase_end(tracker), CT_ESTATE);
+    CHECK_STATUS(ct_epoch_end(tracker), CT_ESTATE);
+    CHECK_INT(value_of(tracker, "/phases/rows/deep~1deep/entries"), 1);
+    ct_destroy(tracker);
+}
+
 static void progress(void) {
     ct_tracker *tracker = create("epochs=2 sim_cpu=x:10");
     double share = 42.0;
@@ -143,6 +167,7 @@ static void nothing_stays_behind(void) {
 
 int main(void) {
     the_order_of_calls();
+    phases();
     progress();
     more_epochs_than_planned();
     several_at_once();

@@ -1,4 +1,4 @@
-/* Begin, progress and end allocate nothing. */
+/* Begin, progress and end allocate nothing. Phases allocate nothing after the first begin of each. */
 #include "check.h"
 
 static __thread unsigned long allocations;
@@ -41,6 +41,13 @@ int posix_memalign(void **out, size_t alignment, size_t size) NO_THROW {
 #endif
 #endif
 
+static void phases(ct_tracker *tracker) {
+    CHECK_STATUS(ct_phase_begin(tracker, "step"), CT_OK);
+    CHECK_STATUS(ct_phase_begin(tracker, "solve"), CT_OK);
+    CHECK_STATUS(ct_phase_end(tracker), CT_OK);
+    CHECK_STATUS(ct_phase_end(tracker), CT_OK);
+}
+
 int main(void) {
     ct_tracker *tracker;
     int n;
@@ -51,9 +58,13 @@ int main(void) {
     if (getenv("CT_VALGRIND") != NULL) return 0; /* it has a malloc of its own */
     tracker = create("epochs=20000 sim_cpu=x:100 intensity=50");
     CHECK(allocations > 0);
+    CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+    phases(tracker);
+    CHECK_STATUS(ct_epoch_cancel(tracker), CT_OK);
     allocations = 0;
     for (n = 0; n < 20000; n++) { /* more than the ring holds */
         CHECK_STATUS(ct_epoch_begin(tracker), CT_OK);
+        phases(tracker);
         CHECK_STATUS(ct_progress(tracker, 1, 2), CT_OK);
         CHECK_STATUS(ct_run_progress(tracker, n, 20000.0), CT_OK);
         if (n % 10 == 0) {

@@ -8,6 +8,9 @@ static void a_null_tracker_is_a_disabled_one(void) {
     CHECK_STATUS(ct_epoch_begin(NULL), CT_DISABLED);
     CHECK_STATUS(ct_epoch_end(NULL), CT_DISABLED);
     CHECK_STATUS(ct_epoch_cancel(NULL), CT_DISABLED);
+    CHECK_STATUS(ct_phase_begin(NULL, "solve"), CT_DISABLED);
+    CHECK_STATUS(ct_phase_begin(NULL, NULL), CT_DISABLED);
+    CHECK_STATUS(ct_phase_end(NULL), CT_DISABLED);
     CHECK_STATUS(ct_progress(NULL, 1, 2), CT_DISABLED);
     CHECK_STATUS(ct_progress(NULL, 2, 0), CT_DISABLED);
     CHECK_STATUS(ct_run_progress(NULL, 1.0, -2.0), CT_DISABLED);
@@ -47,6 +50,8 @@ static void a_live_tracker_says_what_is_missing(void) {
     double value = 42.0;
     size_t needed = 77;
     char text[8] = "before";
+    CHECK_STATUS(ct_phase_begin(tracker, NULL), CT_EINVAL);
+    CHECK_HAS(ct_last_error(), "ct_phase_begin");
     CHECK_STATUS(ct_value(tracker, NULL, &value), CT_EINVAL);
     CHECK_HAS(ct_last_error(), "pointer is NULL");
     CHECK_STATUS(ct_value(tracker, "/pue", NULL), CT_EINVAL);

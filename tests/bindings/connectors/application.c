@@ -1,7 +1,7 @@
 /*
  * Loads a Kokkos tool as Kokkos does, then follows its arguments:
- *   application TOOL [+NAME | - | nap | other | join | lost]...
- * + pushes a region, - pops one; `other`: another thread pushes one, and pops it at `join`.
+ *   application TOOL [+NAME | - | =NAME | nap | other | join | lost]...
+ * + pushes a region, - pops one; = is a kernel that naps; `other`: another thread pushes one, and pops it at `join`.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -18,6 +18,7 @@ struct settings {
 };
 
 static void (*push)(const char *), (*pop)(void);
+static void (*begin_kernel)(const char *, uint32_t, uint64_t *), (*end_kernel)(uint64_t);
 
 static void *symbol(void *tool, const char *name)
 {
@@ -33,6 +34,14 @@ static void nap(void)
 {
     const struct timespec length = {0, 50000000};
     nanosleep(&length, NULL);
+}
+
+static void kernel(const char *name)
+{
+    uint64_t number = 7;
+    begin_kernel(name, 0, &number);
+    nap();
+    end_kernel(number);
 }
 
 static pthread_barrier_t barrier;
@@ -63,16 +72,20 @@ int main(int argc, char **argv)
     *(void **)&request = symbol(tool, "kokkosp_request_tool_settings");
     *(void **)&push = symbol(tool, "kokkosp_push_profile_region");
     *(void **)&pop = symbol(tool, "kokkosp_pop_profile_region");
+    *(void **)&begin_kernel = symbol(tool, "kokkosp_begin_parallel_for");
+    *(void **)&end_kernel = symbol(tool, "kokkosp_end_parallel_for");
     *(void **)&finalize = symbol(tool, "kokkosp_finalize_library");
     pthread_barrier_init(&barrier, NULL, 2);
     memset(&settings, 1, sizeof settings);
     request(1, &settings);
     init(0, 20211015, 0, NULL);
-    if (settings.requires_global_fencing)
+    if (settings.requires_global_fencing != (getenv("FENCES") != NULL))
         return 2;
     for (n = 2; n < argc; n++) {
         if (argv[n][0] == '+')
             push(argv[n] + 1);
+        else if (argv[n][0] == '=')
+            kernel(argv[n] + 1);
         else if (strcmp(argv[n], "-") == 0)
             pop();
         else if (strcmp(argv[n], "nap") == 0)

@@ -23,6 +23,8 @@ int main() {
         carbontracker::epoch e = t.epoch();
         CHECK_STATUS(e.cancel(), CT_OK);
     }
+    CHECK_INT(t.phase("solve", [] { return 3; }), 3);
+    CHECK(t.phase("solve") && !t.phase(""));
     double joules = 0;
     const double unknown = t.value("/no/such");
     CHECK(t.value("/usage/energy_j", joules) && joules > 0 && joules == t.value("/usage/energy_j"));

@@ -27,6 +27,16 @@ program errors
    call run%epoch_begin(stat, why)
    call same(stat, ct_estate, 'stat of a second begin')
    call that(len_trim(why) > 10, why)
+   call run%phase_end(stat, why)
+   call same(stat, ct_estate, 'stat of an end of no phase')
+   call that(index(why, 'ct_phase_end: no phase is open') == 1, why)
+   call run%phase_begin('   ', stat, why)
+   call same(stat, ct_einval, 'stat of a phase without a name')
+   call that(index(why, 'ct_phase_begin: the name has 0 bytes') == 1, why)
+   call run%phase_begin(repeat('n', 129), stat)
+   call same(stat, ct_einval, 'stat of a phase with a long name')
+   call run%phase_begin(char(255), stat)
+   call same(stat, ct_einval, 'stat of a phase whose name is not UTF-8')
    call run%progress(3, 2, stat, why)
    call same(stat, ct_einval, 'stat of 3 of 2')
    call run%progress(0, 0, stat)
@@ -63,6 +73,7 @@ program errors
    ! From here on, failures go to standard error.
    call run%epoch_end()
    call run%epoch_end(errmsg=why)
+   call run%phase_end()
    call that(len_trim(why) > 10, why)
    ! A failure inside a WRITE to the same unit.
    write (error_unit, '(3a)') '[', run%report('txet'), ']'

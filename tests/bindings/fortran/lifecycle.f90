@@ -42,6 +42,7 @@ program lifecycle
    call that(index(run%report('json  '), '"schema"') > 0, 'json')
 
    call that(c_associated(run%handle()), 'a handle')
+   call phases(run)
    call cancelled(run)
    call stop_and_restart(run)
    call looped(run)
@@ -63,6 +64,10 @@ contains
       call run%epoch_begin(stat, why)
       call same(stat, ct_disabled, 'stat')
       call that(len_trim(why) > 0 .and. why /= 'untouched', why)
+      call run%phase_begin('any')
+      call run%phase_end()
+      call run%phase_end(stat, why)
+      call same(stat, ct_disabled, 'stat')
       call run%progress(7, 3)
       call run%epoch_end()
       call run%epoch_cancel()
@@ -81,6 +86,27 @@ contains
       end do
       call same(rounds, 3, 'rounds')
    end subroutine disabled
+
+   subroutine phases(run)
+      type(tracker), intent(in) :: run
+      character(20) :: name
+      real(real64) :: seconds
+      integer :: n
+      name = 'two words'
+      call run%phase_begin('step')
+      do n = 1, 3
+         call run%phase_begin(name)
+         call work(0.02_real64)
+         call run%phase_end()
+      end do
+      call run%phase_end()
+      seconds = run%value('/phases/rows/step/duration_s')
+      call that(seconds >= 0.06_real64, 'three phases of 0.02 s')
+      call that(abs(run%value('/phases/rows/step/energy_j') - 100*seconds) < 10*seconds, 'energy of a phase')
+      call that(run%value('/phases/rows/step/own/duration_s') < 0.5_real64*seconds, 'the phase without those within it')
+      call near(run%value('/phases/rows/step~1two words/entries'), 3.0_real64, 'entries')
+      call near(run%value('/phases/rows/stop/entries'), -1.0_real64, 'no such phase')
+   end subroutine phases
 
    subroutine cancelled(run)
       type(tracker), intent(in) :: run

@@ -66,6 +66,8 @@ int32_t ct_create(const char *options, tracker_t **out) {
 int32_t ct_epoch_begin(tracker_t *t) { return call(t, 0, 0); }
 int32_t ct_epoch_end(tracker_t *t) { return call(t, 0, 0); }
 int32_t ct_epoch_cancel(tracker_t *t) { return call(t, 0, 0); }
+int32_t ct_phase_begin(tracker_t *t, const char *name) { return call(t, name[0] == '\0' ? -1 : 0, 0); }
+int32_t ct_phase_end(tracker_t *t) { return call(t, 0, 0); }
 int32_t ct_progress(tracker_t *t, uint64_t done, uint64_t total) { return call(t, done > total ? -1 : 0, 0); }
 int32_t ct_run_progress(tracker_t *t, double done, double total) { return call(t, done < 0 || total <= 0 ? -1 : 0, 0); }
 

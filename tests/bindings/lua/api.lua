@@ -193,6 +193,57 @@ local function a_function_as_an_epoch()
   t:close()
 end
 
+local function phases()
+  local t = new()
+  local function entries(path) return t:value("/phases/rows/" .. path .. "/entries") or 0 end
+  local function none_open() raises("no phase is open", t.phase_end, t) end
+  equal(t:phase_begin "step", "ok")
+  equal(select("#", t:phase("solve", function(...) check.pass_time(0.03) return ... end, nil, 2, nil)), 3)
+  equal(t:phase_end(), "ok")
+  equal(entries "step", 1)
+  equal(entries "step~1solve", 1)
+  local seconds, joules = t:value "/phases/rows/step/duration_s", t:value "/phases/rows/step/energy_j"
+  that(seconds >= 0.03 and t:value "/phases/rows/step/own/duration_s" < seconds / 2)
+  that(joules > 90 * seconds and joules < 110 * seconds, joules .. " J in " .. seconds .. " s")
+  none_open()
+
+  local thrown = setmetatable({}, { __tostring = function() return "mine" end })
+  local fine, caught = pcall(t.phase, t, "failed", function() error(thrown) end)
+  that(not fine and rawequal(caught, thrown), "the same error value")
+  has(raises("in the phase", function() t:phase("failed", function() error("in the phase") end) end), check.here())
+  raises("in the epoch", t.epoch, t, function() t:phase("failed", error, "in the epoch") end)
+  equal(entries "failed", 3)
+  equal(t:value "/run/epochs_done", 0)
+  none_open()
+  if CLOSES or ct.backend == "ffi" then
+    local yields = coroutine.wrap(function() return t:phase("yields", coroutine.yield, 1) end)
+    equal(yields(), 1)
+    equal(yields(2), 2)
+    none_open()
+  end
+  equal(t:phase("ended", function() t:phase_end() return "its value" end), "its value")
+
+  for _, name in ipairs { "", ("n"):rep(129), "\255" } do
+    has(raises("", function() t:phase_begin(name) end), check.here())
+    has(raises("", function() t:phase(name, error, "not called") end), check.here())
+  end
+  for _, name in ipairs { 7, {}, "a\0b", false } do raises('has a name such as "solve"', t.phase_begin, t, name) end
+  raises("takes a name and a function", t.phase, t, "solve")
+  raises("with a colon", t.phase, "solve", print)
+  raises("with a colon", t.phase_begin, "solve")
+  raises("with a colon", t.phase_end)
+  for _ = 1, 64 do t:phase_begin "deep" end
+  has(raises("too many phases", function() t:phase_begin "deep" end), check.here())
+  for _ = 1, 64 do t:phase_end() end
+  has(raises("no phase is open", function() t:phase_end() end), check.here())
+  equal(t:phase("closing", function() t:close() return 5 end), 5)
+  raises("the tracker is closed", t.phase, t, "solve", print)
+  t = ct.disabled()
+  equal(t:phase_begin "any", "disabled")
+  equal(t:phase_end(), "disabled")
+  equal(t:phase("any", function() return 4 end), 4)
+end
+
 local function loops()
   local t = new { epochs = 5 }
   local seen = {}
@@ -328,6 +379,7 @@ misuse()
 closed()
 disabled()
 a_function_as_an_epoch()
+phases()
 loops()
 scopes_closed_by_hand()
 budget()

@@ -92,7 +92,9 @@ static void want(ct_status actual, ct_status expected, const char *what)
 static void check_arguments(ct_tracker *t, MPI_Comm comm)
 {
     static const char *const refused[] = {"/usage/coverage", "/intensity/g_per_kwh", "/components/0/energy_j", "/run/epochs_planned",
-                                          "/components/0/mean_power_w", "/forecast/level", "/usage", "/", "", "energy_j", "/a/value"};
+                                          "/components/0/mean_power_w", "/forecast/level", "/usage", "/", "", "energy_j", "/a/value",
+                                          "/phases/rows/0/energy_j", "/phases/rows/0/entries", "/phases/rows/length",
+                                          "/phases/rows/step/share", "/phases/rows/step", "/entries"};
     double x = -1;
     int missing = -1;
     size_t n;
@@ -176,7 +178,13 @@ static double run(int argc, char **argv, const char *options, MPI_Comm comm, ct_
         if (n == 0)
             span[0] = -now_s();
         ct_epoch_begin(*t);
+        ct_phase_begin(*t, me % 2 ? "odd" : "even");
+        ct_phase_end(*t);
+        ct_phase_begin(*t, "step");
+        ct_phase_begin(*t, "work");
         nap(ms == NULL ? 150 : atoi(ms));
+        ct_phase_end(*t);
+        ct_phase_end(*t);
         if (n == EPOCHS - 1 && is_my_part(argc, argv, "tail"))
             nap(400);
         ct_epoch_end(*t);
@@ -190,7 +198,10 @@ int main(int argc, char **argv)
 {
     static const char *const pointers[] = {"/usage/energy_j", "/usage/duration_s", "/usage/co2eq_g", "/usage/facility_energy_kwh",
                                            "/epochs/1/cpu_j", "/epochs/1/gpu_j", "/forecast/energy_j/high",
-                                           "/forecast/remaining/energy_j/high", "/run/epochs_done"};
+                                           "/forecast/remaining/energy_j/high", "/run/epochs_done",
+                                           "/phases/rows/step~1work/energy_j", "/phases/rows/step~1work/duration_s",
+                                           "/phases/rows/step~1work/entries", "/phases/rows/even/entries",
+                                           "/phases/rows/never/energy_j"};
     const char *options = argv[1];
     double seconds;
     ct_tracker *t = NULL;
