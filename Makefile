@@ -188,6 +188,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 dist-check: dist
 	tests/archive.sh dist/carbontracker-$(VERSION)-x86_64-linux.tar.gz
 	tests/deb.sh dist/*_$(VERSION)-1_amd64.deb
+	tests/recipes.sh dist/carbontracker-$(VERSION)-x86_64-linux.tar.gz
 
 clean:
 	$(CARGO) clean
