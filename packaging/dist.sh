@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the archive that installs without Rust and make, dist/carbontracker-VERSION-MACHINE-linux.tar.gz, Debian packages
-# (deb.sh), and the wheel for Python (wheel.sh). `make dist` calls it. Zig links all of it against the symbols of an old
+# (deb.sh), the wheel for Python (wheel.sh) and the source rock for Lua (rock.sh). `make dist` calls it. Zig links all of it against the symbols of an old
 # glibc, so it runs with that one and all later ones.
 #
 #   packaging/dist.sh [MACHINE]      x86_64; or aarch64, after x86_64, if Rust's library for it is installed
@@ -65,4 +65,7 @@ if command -v dpkg-deb >/dev/null; then
 else
     echo "dist: dpkg-deb is missing, so the Debian packages are not made" >&2
 fi
-[[ $machine != "$(uname -m)" ]] || PATH=$tools/zig/bin:$PATH packaging/wheel.sh "$out" dist
+[[ $machine != "$(uname -m)" ]] || {
+    PATH=$tools/zig/bin:$PATH packaging/wheel.sh "$out" dist
+    packaging/rock.sh dist
+}
