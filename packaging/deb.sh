@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes Debian packages of what is built: FOLDER/libcarbontracker0_*.deb has the library, FOLDER/libcarbontracker-dev_*.deb
-# what programs are built with, FOLDER/carbontracker_*.deb the command and the documents. They run where the files run:
-# Depends has the glibc whose symbols they need.
+# Makes Debian packages of what is built, in FOLDER: libcarbontracker0_*.deb has the library, libcarbontracker-dev_*.deb
+# what programs are built with, carbontracker_*.deb the command and the documents. They run where the files run: Depends
+# has the glibc whose symbols they need.
 #
 #   OUT=FOLDER BUILD=FOLDER packaging/deb.sh MACHINE FOLDER      OUT, BUILD and CT_COMMAND as for packaging/install.sh
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the archive that installs without Rust and make, dist/carbontracker-VERSION-MACHINE-linux.tar.gz, Debian packages
-# (deb.sh), the wheel for Python (wheel.sh) and the source rock for Lua (rock.sh). `make dist` calls it. Zig links all of it against the symbols of an old
-# glibc, so it runs with that one and all later ones.
+# (deb.sh), the wheel for Python (wheel.sh) and the source rock for Lua (rock.sh). `make dist` calls it. Zig links all of
+# it against the symbols of an old glibc, so it runs with that one and all later ones.
 #
 #   packaging/dist.sh [MACHINE]      x86_64; or aarch64, after x86_64, if Rust's library for it is installed
 #

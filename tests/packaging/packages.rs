@@ -5,7 +5,7 @@
 use crate::archive::packed;
 use crate::build_systems::{Project, check_all, languages, text};
 use crate::install::below;
-use crate::install_tree::{by_hand, checkout, command, have, outcome, prefix, run, scratch, skipped};
+use crate::install_tree::{by_hand, checkout, command, have, julia, outcome, prefix, run, scratch, skipped};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -152,4 +152,47 @@ fn recipes_have_the_version_and_name_files_that_are_installed() {
     for path in named {
         assert!(prefix().join(path).exists(), "{path} is not installed");
     }
+}
+
+#[test]
+fn crate_has_its_sources_and_no_tests() {
+    let list = ["package", "--list", "--offline", "--locked", "--allow-dirty", "--quiet", "-p", "carbontracker"];
+    let listed = run(by_hand(command("cargo").current_dir(checkout("")).args(list)));
+    let files: BTreeSet<&str> = listed.lines().collect();
+    for file in ["src/lib.rs", "src/report/pointers.txt", "README.md", "LICENSE", "NOTICE", "Cargo.lock"] {
+        assert!(files.contains(file), "{file} is missing");
+    }
+    let is_expected = |file: &&&str| file.starts_with("src/") || !file.contains('/');
+    assert_eq!(files.iter().find(|file| !is_expected(file)), None);
+    // What the libraries and the command need of it has a version, as a registry asks.
+    let manifest = std::fs::read_to_string(checkout("Cargo.toml")).expect("read");
+    assert!(manifest.contains(&format!("carbontracker = {{ path = \".\", version = \"{VERSION}\"")), "{manifest}");
+}
+
+/// A package that has the name and the path of the one that packaging/julia builds.
+#[test]
+fn julia_takes_the_library_of_its_artifact_first() {
+    let Some(julia) = julia() else { return };
+    let dir = scratch("a depot");
+    let library = dir.join("lib/libcarbontracker.so.0");
+    std::fs::create_dir_all(dir.join("CarbonTracker_jll/src")).expect("made");
+    std::fs::create_dir_all(dir.join("lib")).expect("made");
+    std::fs::copy(prefix().join("lib/libcarbontracker.so.0"), &library).expect("copied");
+    let load = |path: &Path| {
+        let module = format!("module CarbonTracker_jll\nconst libcarbontracker_path = {:?}\nend\n", text(path));
+        std::fs::write(dir.join("CarbonTracker_jll/src/CarbonTracker_jll.jl"), module).expect("written");
+        let mut julia = command(&julia);
+        julia.env(
+            "JULIA_LOAD_PATH",
+            format!("{}:{}:@stdlib", dir.display(), prefix().join("share/julia/dev").display()),
+        );
+        julia.env("JULIA_DEPOT_PATH", dir.join("compiled"));
+        let script = "using CarbonTracker; print(CarbonTracker.version(), \" \"); \
+                      foreach(println, filter(contains(\"libcarbontracker\"), CarbonTracker.Libdl.dllist()))";
+        run(julia.args(["--startup-file=no", "--color=no", "-e", script]))
+    };
+    assert_eq!(load(&library).trim(), format!("{VERSION} {}", library.display()));
+    // A library that is missing there is searched in the other places.
+    let other = load(&dir.join("missing.so"));
+    assert!(other.starts_with(VERSION) && other.contains("/lib/libcarbontracker.so"), "{other}");
 }
