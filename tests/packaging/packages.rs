@@ -1,4 +1,4 @@
-//! Packages for communities: Debian's, Lua's source rock, CMake's FetchContent of the archive, the module file, recipes.
+//! Packages for communities: Debian's, Lua's source rock, CMake's FetchContent of the archive, module file, recipes.
 //! Here they are made of what `make` has built. `make dist-check` installs those of `make dist`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
