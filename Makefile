@@ -5,7 +5,7 @@
 # make faults    puts old faults back, one by one, and runs simulated worlds until one finds it: about 20 minutes
 # make lint      checks format, lints and the house: layout, names, language, documents (tests/house)
 # make msrv      compiles what is shipped with the oldest Rust that it supports
-# make dist      builds the archive that installs without Rust, dist/*.tar.gz; make dist-check installs it on an old system
+# make dist      builds the archive that installs without Rust and Debian packages in dist; make dist-check installs them
 # make docs      builds the book in docs and the crate's documentation
 # make           builds the shared and the static library (make lib), the command (make cli), modules and connectors
 # make LIVE=0    builds without live services of carbon intensity: no code that opens a connection, 1.4 MB less
@@ -184,8 +184,11 @@ uninstall-%:
 dist:
 	CARGO='$(CARGO)' packaging/dist.sh
 
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 dist-check: dist
-	tests/archive.sh dist/carbontracker-$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)-x86_64-linux.tar.gz
+	tests/archive.sh dist/carbontracker-$(VERSION)-x86_64-linux.tar.gz
+	tests/deb.sh dist/*_$(VERSION)-1_amd64.deb
+	tests/recipes.sh dist/carbontracker-$(VERSION)-x86_64-linux.tar.gz
 
 clean:
 	$(CARGO) clean

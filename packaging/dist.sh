@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the archive that installs without Rust and make, dist/carbontracker-VERSION-MACHINE-linux.tar.gz, and the wheel
-# for Python, dist/libcarbontracker-VERSION-py3-none-manylinux2014_MACHINE.whl. `make dist` calls it. Zig links all of it against the symbols of an old glibc, so it runs with that one and all later ones.
+# Builds the archive that installs without Rust and make, dist/carbontracker-VERSION-MACHINE-linux.tar.gz, Debian packages
+# (deb.sh), the wheel for Python (wheel.sh) and the source rock for Lua (rock.sh). `make dist` calls it. Zig links all of
+# it against the symbols of an old glibc, so it runs with that one and all later ones.
 #
 #   packaging/dist.sh [MACHINE]      x86_64; or aarch64, after x86_64, if Rust's library for it is installed
 #
@@ -59,4 +60,12 @@ packaging/archive/newest_glibc.sh $glibc "$build/static"
 command=$out/carbontracker
 [[ $machine == "$(uname -m)" ]] || command=$target/dist/$(uname -m)-unknown-linux-gnu/release/carbontracker
 OUT=$out CT_COMMAND=$command BUILD=$build packaging/archive/pack.sh "$machine" $glibc dist
-[[ $machine != "$(uname -m)" ]] || PATH=$tools/zig/bin:$PATH packaging/wheel.sh "$out" dist
+if command -v dpkg-deb >/dev/null; then
+    OUT=$out CT_COMMAND=$command BUILD=$build packaging/deb.sh "$machine" dist
+else
+    echo "dist: dpkg-deb is missing, so the Debian packages are not made" >&2
+fi
+[[ $machine != "$(uname -m)" ]] || {
+    PATH=$tools/zig/bin:$PATH packaging/wheel.sh "$out" dist
+    packaging/rock.sh dist
+}

@@ -44,6 +44,7 @@ core() {
     put lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerTargets.cmake
     fill lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerConfig.cmake.in
     fill lib/cmake/CarbonTracker packaging/cmake/CarbonTrackerConfigVersion.cmake.in
+    fill share/modulefiles/carbontracker packaging/modulefile.in "$version"
     each "$doc" README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE NOTICE
     tree "$doc/docs" docs
     each "$doc/packaging" packaging/README.md
@@ -147,9 +148,9 @@ link() { # FOLDER NAME TARGET
     fi
 }
 
-fill() { # FOLDER TEMPLATE: filled with the version, the path from FOLDER up to PREFIX, and from PREFIX to LIBDIR
+fill() { # FOLDER TEMPLATE [NAME]: filled with the version, the path from FOLDER up to PREFIX, and from PREFIX to LIBDIR
     template=${2##*/}
-    if installing "$1" "${template%.in}"; then
+    if installing "$1" "${3:-${template%.in}}"; then
         up=$(realpath -m --relative-to="$(place "$1")" "$PREFIX")
         lib=$(realpath -m --relative-to="$PREFIX" "$LIBDIR")
         sed -e "s|@VERSION@|$version|" -e "s|@UP@|$up|" -e "s|@LIB@|$lib|" "$2" | install -D -m 644 /dev/stdin "$at"

@@ -46,6 +46,9 @@ luarocks luarocks Lua's package
 /usr/include/lua5.2/lua.h liblua5.2-dev Lua's C module
 /usr/include/lua5.3/lua.h liblua5.3-dev Lua's C module
 /usr/include/lua5.4/lua.h liblua5.4-dev Lua's C module
+lintian lintian Debian packages
+/usr/share/lmod lmod modules of Lmod, EasyBuild
+zstd zstd conda's package
 python3 python3 Carbontracker's logs, Spack's recipe
 /usr/share/doc/python3-venv python3-venv Carbontracker's logs
 /usr/share/i18n/locales/de_DE locales numbers in other languages

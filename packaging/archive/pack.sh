@@ -21,6 +21,7 @@ packaging/archive/newest_glibc.sh "$glibc" "$tree"
 packaging/archive/sbom.py "$machine-unknown-linux-gnu" "$tree/share/doc/carbontracker"
 cp packaging/archive/install.sh LICENSE NOTICE "$tree"
 sed -e "s/@VERSION@/$version/" -e "s/@MACHINE@/$machine/" -e "s/@GLIBC@/$glibc/" packaging/archive/README >"$tree/README"
+sed "s/@VERSION@/$version/" packaging/archive/CMakeLists.txt >"$tree/CMakeLists.txt"
 (cd "$tree" && find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS)
 # The same files give the same archive.
 time=$(git log -1 --format=%ct 2>/dev/null || echo 0)

@@ -15,12 +15,12 @@ fn script(name: &str) -> Command {
     Command::new(checkout("packaging/archive").join(name))
 }
 
-fn is_here() -> bool {
+pub fn is_here() -> bool {
     have(&["readelf", "strip", "python3", "sha256sum", "tar"])
 }
 
 /// The folder with the archive.
-fn packed() -> &'static Path {
+pub fn packed() -> &'static Path {
     static PACKED: OnceLock<PathBuf> = OnceLock::new();
     PACKED.get_or_init(|| {
         prefix(); // builds what is packed

@@ -10,12 +10,12 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const NEEDED: &str = "libcarbontracker.so.0";
 
 /// A user's project, configured.
-struct Project {
+pub struct Project {
     build: PathBuf,
 }
 
 impl Project {
-    fn new(build: PathBuf, generator: &str, definitions: &[(&str, &str)]) -> Self {
+    pub fn new(build: PathBuf, generator: &str, definitions: &[(&str, &str)]) -> Self {
         let mut cmake = Self::tool();
         cmake.arg("-S").arg(checkout("tests/packaging")).arg("-B").arg(&build).args(["-Werror=dev", "-G", generator]);
         run(cmake.args(definitions.iter().map(|(name, value)| format!("-D{name}={value}"))));
@@ -23,13 +23,13 @@ impl Project {
     }
 
     /// CMake as a user runs it. Only the project names the place of the library.
-    fn tool() -> Command {
+    pub fn tool() -> Command {
         let mut cmake = command("cmake");
         by_hand(cmake.env_remove("LD_LIBRARY_PATH").env_remove("PKG_CONFIG_PATH"));
         cmake
     }
 
-    fn make(&self) -> String {
+    pub fn make(&self) -> String {
         run(Self::tool().arg("--build").arg(&self.build))
     }
 
@@ -62,12 +62,12 @@ fn run_make(goal: &str, dir: &Path, libdir: &str) {
     run(by_hand(make.arg(format!("LIBDIR={libdir}"))));
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
 /// The languages with bindings in this checkout.
-fn languages() -> String {
+pub fn languages() -> String {
     let has = |file: &str| checkout(file).is_file();
     let mut all = vec!["C"];
     all.extend(has("bindings/cpp/carbontracker.hpp").then_some("CXX"));
@@ -75,7 +75,7 @@ fn languages() -> String {
     all.join(";")
 }
 
-fn check_all(project: &Project, languages: &str, is_shared: bool) {
+pub fn check_all(project: &Project, languages: &str, is_shared: bool) {
     project.check("use_c", is_shared);
     project.check("use_shared", true);
     project.check("use_static", false);

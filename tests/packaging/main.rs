@@ -7,6 +7,7 @@ mod install_tree;
 mod archive;
 mod build_systems;
 mod install;
+mod packages;
 
 /// The checkout.
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -50,13 +50,25 @@ function __init__()
     return
 end
 
-# The paths to try: CARBONTRACKER_LIB alone if it is set; or the system's library, then the one installed with this
-# file.
+# The paths to try: CARBONTRACKER_LIB alone if it is set; or that of CarbonTracker_jll, the system's library, and the one
+# installed with this file.
 function candidates()
     named = get(ENV, "CARBONTRACKER_LIB", "")
     isempty(named) || return [named]
     prefix = normpath(@__DIR__, "..", "..", "..", "..", "..")
-    return [libcarbontracker, joinpath(prefix, "lib", libcarbontracker)]
+    return [artifact(); libcarbontracker; joinpath(prefix, "lib", libcarbontracker)]
+end
+
+# The library that the package CarbonTracker_jll downloads, if it is in the user's environment; else no path.
+function artifact()
+    id = Base.identify_package("CarbonTracker_jll")
+    id === nothing && return String[]
+    try
+        return [String(Base.invokelatest(getfield, Base.require(id), :libcarbontracker_path))]
+    catch failure
+        @warn "CarbonTracker: CarbonTracker_jll gives no library, so another one is searched" failure
+        return String[]
+    end
 end
 
 # Loads the library and its functions. Returns nothing, or the reason for a failure.
@@ -97,7 +109,7 @@ end
 The version of the C library, or `nothing` if it is not loaded.
 
 The package loads the library from `ENV["CARBONTRACKER_LIB"]` if that is set. If not, it loads
-`$libcarbontracker` from the system's library path (`LD_LIBRARY_PATH`, `ldconfig`), or else from
+the one of `CarbonTracker_jll` if that package is in the environment, `$libcarbontracker` from the system's library path (`LD_LIBRARY_PATH`, `ldconfig`), or else from
 `PREFIX/lib` if this package is in `PREFIX/share/julia/dev`.
 """
 function version()
