@@ -83,8 +83,8 @@ pub fn on_the_web<R: 'static>(
     result.expect("the body waits for ever")
 }
 
-/// Ends a machine when it is dropped: its threads and its disk. What a killed process owns is never dropped, so it would
-/// keep both.
+/// Ends a machine when it is dropped: its threads and its disk. What a killed process owns is never dropped, so it
+/// would keep both.
 pub(crate) struct Ending(pub Rc<Kernel>, pub Rc<Disk>);
 
 impl Drop for Ending {
