@@ -24,7 +24,9 @@ export CARGO=${CARGO:-cargo} ONLY=${ONLY:-} THREADS=${THREADS:-$((cores * 2))} L
 # Those after `alone` need the installed tree, which is built meanwhile. `applications` runs by itself: an application
 # waits for its last files for a second at most, which a busy machine may need for other work.
 export fast="virtual_time unit house live fuzz gpu concurrency library unit-cli"
-rest="clippy msrv alone bindings cli jobs packaging readme applications"
+# `make` runs these, which have no executable.
+export checks="clippy msrv"
+rest="$checks alone bindings cli jobs packaging readme applications"
 
 # What a program runs: the name of its executable, and arguments that choose its tests.
 executable_of() { case $1 in readme) echo library ;; *) echo "$1" ;; esac; }
@@ -54,8 +56,8 @@ build_all() { # PROGRAM...
         case $program in
         unit) parts+=(--lib) ;;
         unit-cli) parts+=(--bins) ;;
-        concurrency | clippy | msrv) ;;
-        *) parts+=(--test "$(executable_of "$program")") ;;
+        concurrency) ;;
+        *) [[ " $checks " == *" $program "* ]] || parts+=(--test "$(executable_of "$program")") ;;
         esac
     done
     : >"$LOGS/built"
@@ -69,12 +71,12 @@ build_all() { # PROGRAM...
 # Runs a program and prints its result in one line: name, time, time of processors, what libtest prints.
 run_one() { # PROGRAM
     local name=$1 folder executable log=$LOGS/$1.log began status result how=(--test-threads="$THREADS")
-    if [[ $name == clippy || $name == msrv ]]; then
+    if [[ " $checks " == *" $name "* ]]; then
         executable=make folder=$PWD how=(--no-print-directory "$name")
     else
         IFS=$'\t' read -r _ executable folder < <(grep -m 1 "^$(executable_of "$name")"$'\t' "$LOGS/built")
     fi
-    [[ " $fast clippy msrv alone " == *" $name "* ]] || until [[ -e $LOGS/installed ]]; do sleep 0.2; done
+    [[ " $fast $checks alone " == *" $name "* ]] || until [[ -e $LOGS/installed ]]; do sleep 0.2; done
     began=$SECONDS
     cd "$folder" || return
     set -o pipefail # of the shell that xargs started

@@ -26,6 +26,8 @@ is the one that was written to later. The ranks of a job are one run. It is look
 CARBONTRACKER_LOG_DIR; without this variable, in the folder where 'run' keeps its newest 100 runs. 'carbontracker watch'
 and 'carbontracker report' without an argument take the newest run too.
 
+A program that calls the library itself keeps its run only if CARBONTRACKER_LOG_DIR or its option log_dir= names a folder.
+
 Exit status: 0 done; 1 there is no run; 2 wrong arguments.";
 
 impl LastArgs {

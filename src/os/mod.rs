@@ -48,7 +48,7 @@ pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;
 pub use streams::above_streams;
 pub use table::OwnTable;
-pub use thread::{JoinHandle, Thread, Undisturbed, join_within, park_timeout, pause, spawn_quiet};
+pub use thread::{JoinHandle, Thread, Undisturbed, begin, join_within, park_timeout, pause, spawn_quiet};
 
 use crate::clock::{ClockSample, MonoNs, UnixS};
 use crate::sanitize;

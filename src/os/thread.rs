@@ -165,6 +165,14 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     Ok(JoinHandle(Handle::Real(thread)))
 }
 
+/// Starts work on a thread of its own and promises its result. The caller can limit its wait.
+pub fn begin<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Arc<Promise<T>>> {
+    let result = Arc::new(Promise::default());
+    let keeps = Arc::clone(&result);
+    spawn_quiet(name, move || keeps.keep(work()))?;
+    Ok(result)
+}
+
 /// Waits at most `patience` for a thread to end. Returns whether it has ended; otherwise the thread is detached. A stop
 /// of the process uses up little of the time: the thread was stopped too.
 pub fn join_within(thread: JoinHandle, patience: Duration) -> bool {

@@ -2,7 +2,7 @@
 
 use super::TRACKER_BYTES;
 use crate::options::ConfigFiles;
-use crate::os::{self, OwnTable, Promise, memory, world};
+use crate::os::{self, OwnTable, memory, world};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +22,8 @@ pub fn read() -> (ConfigFiles, Option<Arc<OwnTable>>) {
         return (ConfigFiles::read(&paths), table);
     }
     // A file system may not answer, and a program that starts must not wait for it.
-    let answer = Arc::new(Promise::default());
-    let keeps = Arc::clone(&answer);
-    let read = move || os::spawn_quiet("ct-config", move || keeps.keep(ConfigFiles::read(&paths))).map(drop);
-    let begun = table.as_ref().is_some_and(|table| table.run("ct-config", read).is_ok());
-    let files = begun.then(|| answer.wait(CONFIG_WAIT)).flatten();
+    let read = || os::begin("ct-config", move || ConfigFiles::read(&paths));
+    let answer = table.as_ref().and_then(|table| table.run("ct-config", read).ok()??.ok());
+    let files = answer.and_then(|answer| answer.wait(CONFIG_WAIT));
     (files.unwrap_or_else(ConfigFiles::unread), table)
 }

@@ -104,12 +104,19 @@ fn mistakes_are_refused() {
         ("carbontracker::options().set(\"epochs\", t);", "no matching function", true),
         ("auto e = t.epoch(); for (auto&& f : t.epochs(2)) f.progress(e.end(), 1);", "", false),
     ];
+    // The compiler takes header.hpp.gch, compiled once, for the file that -include names.
+    let (header, source) = (dir.join("header.hpp"), dir.join("mistake.cpp"));
+    std::fs::write(&header, "#include <carbontracker.hpp>\n").expect("written");
     for standard in ["c++11", "c++20"] {
+        let checks = || {
+            let mut compile = compile(standard);
+            compile.args(["-Wall", "-Werror"]);
+            compile
+        };
+        run(checks().args(["-x", "c++-header"]).arg(&header).arg("-o").arg(dir.join("header.hpp.gch")));
         for (body, complaint, is_mistake) in mistakes {
-            let source = dir.join("mistake.cpp");
-            let text = format!("#include <carbontracker.hpp>\nvoid f(carbontracker::tracker &t) {{ {body} }}\n");
-            std::fs::write(&source, text).expect("written");
-            let checked = outcome(compile(standard).args(["-fsyntax-only", "-Wall", "-Werror"]).arg(&source));
+            std::fs::write(&source, format!("void f(carbontracker::tracker &t) {{ {body} }}\n")).expect("written");
+            let checked = outcome(checks().arg("-fsyntax-only").arg("-include").arg(&header).arg(&source));
             let complaints = String::from_utf8_lossy(&checked.stderr);
             assert_eq!(!checked.status.success(), is_mistake, "{standard}: {body}\n{complaints}");
             let complaint = complaint.replace("-Wunused", "-Werror=unused");

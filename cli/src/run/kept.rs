@@ -4,13 +4,15 @@ use carbontracker::coordination::job;
 use carbontracker::os::{self, Promise};
 use carbontracker::run_files::config::RunFilesConfig;
 use carbontracker::run_files::state_folder::{self, KEPT_RUNS, OTHER_FOLDER};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest wait for the folder before the program starts, and for the removal of old runs after its end.
 const FOLDER_WAIT: Duration = Duration::from_secs(1);
+
+/// The name of the threads that wait for it.
+const THREAD: &str = "ct-kept";
 
 /// Chooses the folder for the files of a run and makes it ready. None: the user has chosen where the files go. The
 /// error is a message for the user.
@@ -36,7 +38,7 @@ impl Removal {
             return None;
         }
         // This run is not among those that are counted.
-        begin(move || state_folder::remove_old(&folder, KEPT_RUNS - 1)).ok().map(Removal)
+        os::begin(THREAD, move || state_folder::remove_old(&folder, KEPT_RUNS - 1)).ok().map(Removal)
     }
 
     /// Waits for its end within a time limit. What is left then is removed by a later run.
@@ -47,16 +49,8 @@ impl Removal {
 
 /// The result of work on a file system. The error is the reason why there is none.
 fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    let result = begin(work).map_err(|error| format!("no thread can start for it ({error})"))?;
+    let result = os::begin(THREAD, work).map_err(|error| format!("no thread can start for it ({error})"))?;
     result.wait(limit).ok_or_else(|| format!("the file system has not answered for {} s", limit.as_secs()))
-}
-
-/// Starts work on a thread of its own.
-fn begin<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Arc<Promise<T>>> {
-    let result = Arc::new(Promise::default());
-    let keeps = Arc::clone(&result);
-    os::spawn_quiet("ct-kept", move || keeps.keep(work()))?;
-    Ok(result)
 }
 
 #[cfg(test)]

@@ -84,9 +84,9 @@ static inline void check_has(const char *text, const char *part, const char *wha
     if (strstr(text, part) == NULL) check_failed(file, line, "%s lacks \"%s\": \"%s\"", what, part, text);
 }
 
-/* The number of rounds of a loop: fewer under valgrind, which is about twenty times slower. */
+/* The number of rounds of a loop: fewer under valgrind, which is twenty to fifty times slower. */
 static inline int rounds(int natively) {
-    return getenv("CT_VALGRIND") == NULL ? natively : natively / 20 + 1;
+    return getenv("CT_VALGRIND") == NULL ? natively : natively / 50 + 1;
 }
 
 static inline double now_s(void) {

@@ -35,7 +35,7 @@ int main(int count, char **arguments) {
     int status = 0;
     if (count > 1) return as_nobody();
     (void)arguments;
-    if (geteuid() != 0 || getenv("CT_VALGRIND") != NULL) {
+    if (geteuid() != 0) {
         printf("skipped: only root gives a program to another user\n");
         return 0;
     }

@@ -32,6 +32,13 @@ const MAX_SWITCHES: u64 = 20_000_000;
 type Yields = Yielder<(), ()>;
 type Fiber = Coroutine<(), (), (), DefaultStack>;
 
+thread_local! {
+    /// Stacks that no simulated thread uses. The next world takes them too.
+    static FREE_STACKS: RefCell<Vec<DefaultStack>> = const { RefCell::new(Vec::new()) };
+    /// Number of stacks that were made for the worlds of this thread of the system.
+    static STACKS: Cell<usize> = const { Cell::new(0) };
+}
+
 /// A simulated thread.
 struct Thread {
     process: u32,
@@ -102,7 +109,6 @@ pub struct Kernel {
     processes: RefCell<BTreeMap<u32, Process>>,
     segments: RefCell<BTreeMap<i32, Segment>>,
     locks: RefCell<HashMap<(u64, u64), u32>>,
-    stacks: RefCell<Vec<DefaultStack>>,
     current: Cell<(Task, u32)>,
     next_task: Cell<Task>,
     next_process: Cell<u32>,
@@ -130,7 +136,6 @@ impl Kernel {
             processes: RefCell::default(),
             segments: RefCell::default(),
             locks: RefCell::default(),
-            stacks: RefCell::default(),
             current: Cell::new((0, 0)),
             next_task: Cell::new(1),
             next_process: Cell::new(100),
@@ -192,8 +197,7 @@ impl Kernel {
 
     fn spawn_in(&self, process: u32, name: &str, body: Box<dyn FnOnce()>) -> Task {
         let task = self.next_task.replace(self.next_task.get() + 1);
-        let recycled = self.stacks.borrow_mut().pop();
-        let stack = recycled.unwrap_or_else(|| DefaultStack::new(STACK_BYTES).expect("memory for a stack"));
+        let stack = FREE_STACKS.with_borrow_mut(Vec::pop).unwrap_or_else(new_stack);
         let kernel = std::ptr::from_ref(self);
         let fiber = Fiber::with_stack(stack, move |yielder, ()| {
             // SAFETY: the kernel runs this fiber, so it exists. It drops all fibers before itself.
@@ -344,24 +348,14 @@ impl Kernel {
         self.current.set((0, 0));
         if ended {
             self.threads.borrow_mut().remove(&task);
-            self.stacks.borrow_mut().push(fiber.into_stack());
+            keep_stack(fiber);
             return;
         }
         let mut threads = self.threads.borrow_mut();
         match threads.get_mut(&task) {
             Some(thread) => thread.fiber = Some(fiber),
-            None => self.discard(fiber), // it has killed its own process
+            None => discard(fiber), // it has killed its own process
         }
-    }
-
-    /// Ends a fiber without running its destructors, as a kill does.
-    fn discard(&self, mut fiber: Fiber) {
-        if !fiber.done() {
-            // SAFETY: nothing refers to the fiber's stack any more: its process is dead. What it owns leaks, as
-            // intended: a killed process runs no destructor.
-            unsafe { fiber.force_reset() };
-        }
-        self.stacks.borrow_mut().push(fiber.into_stack());
     }
 
     /// Suspends the current thread. Does nothing outside a thread.
@@ -447,13 +441,37 @@ impl Kernel {
     pub fn is_finished(&self, task: Task) -> bool {
         !self.threads.borrow().contains_key(&task)
     }
+
+    /// Ends the machine with its threads. It must be called: what a killed thread owns is never dropped, and that may
+    /// be a reference to this kernel.
+    pub fn end(&self) {
+        let threads = self.threads.take();
+        threads.into_values().filter_map(|thread| thread.fiber).for_each(discard);
+        drop((self.deadlines.take(), self.processes.take(), self.segments.take()));
+    }
 }
 
-impl Drop for Kernel {
-    fn drop(&mut self) {
-        let threads = std::mem::take(&mut *self.threads.borrow_mut());
-        for thread in threads.into_values() {
-            thread.fiber.into_iter().for_each(|fiber| self.discard(fiber));
-        }
+/// Ends a fiber without running its destructors, as a kill does.
+fn discard(mut fiber: Fiber) {
+    if !fiber.done() {
+        // SAFETY: nothing refers to the fiber's stack any more: its process is dead. What it owns leaks, as intended: a
+        // killed process runs no destructor.
+        unsafe { fiber.force_reset() };
     }
+    keep_stack(fiber);
+}
+
+/// Keeps the stack of an ended fiber for the next one.
+fn keep_stack(fiber: Fiber) {
+    FREE_STACKS.with_borrow_mut(|stacks| stacks.push(fiber.into_stack()));
+}
+
+fn new_stack() -> DefaultStack {
+    STACKS.set(STACKS.get() + 1);
+    DefaultStack::new(STACK_BYTES).expect("memory for a stack")
+}
+
+/// Number of stacks that were made for the worlds of this thread of the system.
+pub fn stacks() -> usize {
+    STACKS.get()
 }

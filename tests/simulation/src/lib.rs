@@ -70,7 +70,7 @@ pub fn on_the_web<R: 'static>(
 ) -> R {
     let kernel = Rc::new(Kernel::new(seed));
     let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
-    let _removed = Removed(disk.folder.clone());
+    let _ending = Ending(Rc::clone(&kernel), Rc::clone(&disk));
     let _entered = enter(Rc::new(world::Simulated { kernel: Rc::clone(&kernel), disk: Rc::clone(&disk), web }));
     let result = Rc::new(RefCell::new(None));
     let (to, inside) = (Rc::clone(&result), Rc::clone(&kernel));
@@ -83,12 +83,14 @@ pub fn on_the_web<R: 'static>(
     result.expect("the body waits for ever")
 }
 
-/// A folder that is removed with this value. A killed process leaves its part of the disk undropped.
-pub(crate) struct Removed(pub PathBuf);
+/// Ends a machine when it is dropped: its threads and its disk. What a killed process owns is never dropped, so it
+/// would keep both.
+pub(crate) struct Ending(pub Rc<Kernel>, pub Rc<Disk>);
 
-impl Drop for Removed {
+impl Drop for Ending {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.end();
+        self.1.end();
     }
 }
 

@@ -13,7 +13,7 @@ use crate::grid::{Grid, Web};
 use crate::kernel::{BEGIN, Kernel};
 use crate::memory::Watch;
 use crate::world::Simulated;
-use crate::{END, Removed, new_folder};
+use crate::{END, Ending, new_folder};
 use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::measurement::source_name::SourceName;
 use carbontracker::os::world::enter;
@@ -345,7 +345,7 @@ impl Scenario {
         let kernel = Rc::new(Kernel::new(self.seed));
         let web = Rc::new(Web::new(self.grid.clone()));
         let disk = Rc::new(Disk::new(new_folder()).expect("a folder in memory"));
-        let _removed = Removed(disk.folder.clone());
+        let _ending = Ending(Rc::clone(&kernel), Rc::clone(&disk));
         disk.latency_ns.set(self.latency_ns);
         disk.kill_at_write.set(self.kill_at_write);
         let (of_kernel, of_disk, of_web) = (Rc::clone(&kernel), Rc::clone(&disk), Rc::clone(&web));

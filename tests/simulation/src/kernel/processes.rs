@@ -1,6 +1,6 @@
 //! Processes: their variables, stops, kills and ends.
 
-use super::{Clocks, Kernel, Task};
+use super::{Clocks, Kernel, Task, discard};
 use std::ffi::OsString;
 
 impl Kernel {
@@ -94,7 +94,7 @@ impl Kernel {
             if other == task {
                 own = Some(thread.yielder);
             }
-            thread.fiber.into_iter().for_each(|fiber| self.discard(fiber));
+            thread.fiber.into_iter().for_each(discard);
         }
         if let Some(yielder) = own.filter(|_| current == process) {
             // SAFETY: the yielder is on the stack of the current fiber. The kernel discards the fiber and never resumes
@@ -112,7 +112,7 @@ impl Kernel {
     pub fn exit(&self, process: u32) {
         for other in self.threads_of(process).into_iter().filter(|task| *task != self.current()) {
             let thread = self.threads.borrow_mut().remove(&other);
-            thread.and_then(|thread| thread.fiber).into_iter().for_each(|fiber| self.discard(fiber));
+            thread.and_then(|thread| thread.fiber).into_iter().for_each(discard);
         }
         let ended = self.processes.borrow_mut().remove(&process);
         self.release(process, ended.map_or(Vec::new(), |ended| ended.attached));
