@@ -73,6 +73,11 @@ fn clock_ns(clock: libc::clockid_t) -> MonoNs {
     START + (now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
 }
 
+/// Processor time of the current thread, ns. In a simulated world it takes none.
+pub fn thread_time_ns() -> u64 {
+    if world::is_entered() { 0 } else { clock_ns(libc::CLOCK_THREAD_CPUTIME_ID).ns_since(START) }
+}
+
 /// The three clocks at this moment.
 pub fn clock_sample() -> ClockSample {
     if let Some(sample) = world::ask(|world| world.clocks()) {

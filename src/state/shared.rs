@@ -293,6 +293,8 @@ impl SharedState {
     /// Asks the sampling thread to take a last reading and end.
     pub fn stop(&self, sampler: &Thread) {
         self.stop.store(true, Ordering::SeqCst);
+        // An exit takes no lock here, so in rare cases the thread wakes by its own time limit, a tenth of a second.
+        self.notify();
         sampler.unpark();
     }
 

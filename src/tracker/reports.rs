@@ -77,6 +77,7 @@ impl Tracker {
         if detail.has_phases() {
             self.settle_phases();
         }
+        self.parts.shared.hasten(&self.sampler, ended);
         if self.depends_on_work(with_forecast, with_energy) {
             self.parts.shared.await_work(&self.sampler, FIRST_FORECAST_WAIT);
         }

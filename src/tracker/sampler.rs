@@ -4,6 +4,7 @@
 //! It reads devices under no lock and never calls back into the application.
 
 mod admission;
+mod pace;
 mod schedule;
 mod source_slot;
 mod stand_in;
@@ -22,6 +23,7 @@ use crate::os::{self, exit};
 use crate::state::alerts::{Alerts, Review};
 use crate::state::shared::SharedState;
 use crate::state::{FAULT, RunState};
+use pace::Pace;
 use rtrb::Consumer;
 use rtrb::chunks::ReadChunk;
 use source_slot::SourceSlot;
@@ -81,6 +83,8 @@ pub struct Sampler {
     started: MonoNs,
     interval_ns: u64,
     monitor_epochs: Option<u64>,
+    /// How soon a mark may be read.
+    pace: Pace,
     last_pass: MonoNs,
     passes: u64,
     readings: Vec<Reading>,
@@ -124,6 +128,7 @@ impl Sampler {
             started: os::monotonic_ns(),
             interval_ns: interval.as_nanos() as u64,
             monitor_epochs,
+            pace: Pace::new(os::monotonic_ns(), 0),
             last_pass: MonoNs::ZERO,
             passes: 0,
             readings: Vec::new(),
@@ -155,6 +160,7 @@ impl Sampler {
     /// epoch. Whatever happens, waiting threads are woken at the end.
     pub fn run(mut self, shared: &SharedState, leave: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
+            self.pace = Pace::new(os::monotonic_ns(), os::thread_time_ns());
             self.waker.wakes_this_thread();
             os::widen_affinity();
             while !shared.is_stopping() && !self.has_seen_enough(shared) {
@@ -254,6 +260,7 @@ impl Sampler {
         drop(state);
         self.report_lost_descriptors(shared);
         shared.finish_readings(readings_requested);
+        self.pace.update(start, os::thread_time_ns());
         self.last_pass = start;
         self.passes += 1;
     }

@@ -50,7 +50,7 @@ impl SharedState {
         let mut state = self.state();
         // If a request is open already, another thread has waited for it until the time-out.
         if is_missing(&mut state) && !self.forecast_requested.swap(true, Ordering::SeqCst) {
-            sampler.unpark();
+            self.call(sampler);
             let is_coming =
                 |state: &mut RunState| self.is_forecast_requested() || state.forecasting.first_epoch.awaits().is_some();
             drop(
@@ -90,18 +90,43 @@ impl SharedState {
         let mut state = self.state();
         while is_behind(&state) && Instant::now() < deadline {
             self.forecast_requested.store(true, Ordering::SeqCst);
-            sampler.unpark();
+            self.call(sampler);
             let is_open = |state: &mut RunState| is_behind(state) && self.is_forecast_requested();
             state = self.changed.wait_timeout_while(&self.state, state, deadline.left().min(WAIT_SLICE), is_open);
         }
     }
 
+    /// Requests a reading, unless `epochs` epochs have theirs: frequent marks wait for one.
+    pub fn hasten(&self, sampler: &Thread, epochs: u64) {
+        let state = self.state();
+        if state.attribution.settled_epochs() < epochs {
+            self.readings.ask();
+            self.call(sampler);
+        }
+    }
+
+    /// Wakes the sampling thread for a request, which the caller has made while it held the state's lock.
+    fn call(&self, sampler: &Thread) {
+        self.notify();
+        sampler.unpark();
+    }
+
+    /// The sampling thread sleeps for this time, or until a thread requests a reading or the end.
+    pub fn sleep_until_request(&self, time: Duration) {
+        let is_idle = |_: &mut RunState| {
+            let is_requested = self.readings.is_any_open() || self.takeovers.is_any_open();
+            !is_requested && !self.is_forecast_requested() && !self.is_stopping()
+        };
+        drop(self.changed.wait_timeout_while(&self.state, self.state(), time, is_idle));
+    }
+
     /// Requests a reading of all devices, and waits for it until the time-out.
     pub fn await_reading(&self, sampler: &Thread, timeout: Duration) {
+        let state = self.state();
         let number = self.readings.ask();
-        sampler.unpark();
+        self.call(sampler);
         let is_coming = |state: &mut RunState| !state.lifecycle.finished && self.readings.done() < number;
-        drop(self.changed.wait_timeout_while(&self.state, self.state(), timeout, is_coming));
+        drop(self.changed.wait_timeout_while(&self.state, state, timeout, is_coming));
     }
 
     /// Requests that energy counted by idle processes is taken over, and waits for it until the deadline. It does
@@ -116,7 +141,7 @@ impl SharedState {
             return;
         }
         let number = self.takeovers.ask();
-        sampler.unpark();
+        self.call(sampler);
         let patience = deadline.left();
         drop(self.changed.wait_timeout_while(&self.state, state, patience, |state| {
             !state.lifecycle.finished && self.takeovers.done() < number

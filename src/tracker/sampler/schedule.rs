@@ -39,7 +39,13 @@ impl Sampler {
     /// When the next pass is due.
     pub(super) fn due(&self, shared: &SharedState) -> MonoNs {
         let (soonest, interval_ns) = (self.last_pass + MIN_GAP_NS, self.interval_ns());
-        let looks = self.next_progress_look.min(self.next_work_look).min(self.next_judgement).min(self.next_phase_read);
+        // With a budget, each end of an epoch waits for its reading.
+        let at_mark = if self.alerts.has_budgets() { soonest } else { soonest.max(self.pace.ready_at()) };
+        let looks = self
+            .next_progress_look
+            .min(self.next_work_look)
+            .min(self.next_judgement)
+            .min(self.next_phase_read.max(at_mark));
         let looks = if self.is_forecast_left { looks.min(self.rests_until) } else { looks };
         let mut due = looks.max(soonest).min(self.last_pass + interval_ns);
         if self.leases.is_shared() {
@@ -49,11 +55,14 @@ impl Sampler {
             || shared.readings.is_any_open()
             || shared.takeovers.is_any_open()
             || shared.work.is_urgent_after(self.work_number);
-        if !self.marks.is_empty() || is_requested || shared.has_new_history() {
+        if !self.marks.is_empty() {
+            due = due.min(at_mark);
+        }
+        if is_requested || shared.has_new_history() {
             due = due.min(soonest);
         }
         for slot in self.slots.iter().filter(|slot| slot.is_wanted || slot.is_by_power) {
-            due = due.min(soonest.max(slot.next_read(interval_ns, false)));
+            due = due.min(at_mark.max(slot.next_read(interval_ns, false)));
         }
         if self.intake.has_news() || self.slots.iter().any(|slot| slot.source.has_news()) { MonoNs::ZERO } else { due }
     }
@@ -67,14 +76,14 @@ impl Sampler {
     }
 
     /// Sleeps until the next pass is due. A mark wakes the thread, unless another mark waits already: then the next
-    /// pass is soon and takes both.
+    /// pass takes both, and only a request comes before it.
     pub(super) fn sleep(&self, shared: &SharedState) {
         let left = self.due(shared).ns_since(os::monotonic_ns());
         let left = Duration::from_nanos(left.min(APPLICATION_CHECK_NS));
         if self.marks.is_empty() {
             os::park_timeout(left);
         } else {
-            os::pause(left);
+            shared.sleep_until_request(left);
         }
     }
 
