@@ -11,6 +11,8 @@ static void the_parents_tracker_in_the_child(ct_tracker *tracker, ct_tracker *ot
     CHECK_HAS(ct_last_error(), "fork");
     CHECK_STATUS(ct_epoch_end(tracker), CT_EFORK);
     CHECK_STATUS(ct_epoch_cancel(tracker), CT_EFORK);
+    CHECK_STATUS(ct_phase_begin(tracker, "solve"), CT_EFORK);
+    CHECK_STATUS(ct_phase_end(tracker), CT_EFORK);
     CHECK_STATUS(ct_progress(tracker, 1, 2), CT_EFORK);
     CHECK_STATUS(ct_run_progress(tracker, 1.0, 2.0), CT_EFORK);
     CHECK_STATUS(ct_value(tracker, "/usage/duration_s", &value), CT_EFORK);
