@@ -154,6 +154,7 @@ fn sample() {
     let grid = select::choose(&options.carbon, |_| None).unwrap().grid;
     let shared = SharedState::new(RunState::new(grid, 1.0));
     let (_producer, marks) = rtrb::RingBuffer::new(16);
+    let (_phase_producer, phase_marks) = rtrb::RingBuffer::new(16);
     let parts = SamplerParts {
         intake: Intake::new(
             Discovery::start(&options.measurement, None, Waker::default()),
@@ -163,6 +164,7 @@ fn sample() {
         ),
         waker: Waker::default(),
         marks,
+        phase_marks,
         alerts: Alerts::new(options.alerts, options.epochs),
         leases: LeaseManager::new(None, Rank::default(), &options.measurement.sysroot),
         interval: options.interval,

@@ -78,9 +78,9 @@ mod tests {
             };
             let triangle = (0..6).flat_map(|row| (0..=row).map(move |column| (row, column))).map(|(r, c)| at(r, c));
             let solved = Cholesky::of(triangle.collect(), 6).solve(&right);
-            for row in 0..6 {
+            for (row, wanted) in right.iter().enumerate() {
                 let product: f64 = (0..6).map(|column| at(row, column) * solved[column]).sum();
-                prop_assert!((product - right[row]).abs() < 1e-6, "{product} {}", right[row]);
+                prop_assert!((product - wanted).abs() < 1e-6, "{product} {wanted}");
             }
             let factor = Cholesky::of((0..6).flat_map(|row| (0..=row).map(move |column| at(row, column))).collect(), 6);
             let unit = |index: usize| (0..6).map(|row| if row == index { 1.0 } else { 0.0 }).collect::<Vec<f64>>();

@@ -27,14 +27,14 @@ pub struct Phase {
 #[derive(Debug)]
 pub struct PhaseTree {
     phases: Box<[OnceLock<Phase>]>,
-    count: AtomicUsize,
+    used: AtomicUsize,
 }
 
 impl Default for PhaseTree {
     fn default() -> Self {
         let tree = PhaseTree {
             phases: std::iter::repeat_with(OnceLock::new).take(MAX_PHASES).collect(),
-            count: AtomicUsize::new(0),
+            used: AtomicUsize::new(0),
         };
         for name in ["", "", "other"] {
             tree.add(OUTSIDE, name);
@@ -45,8 +45,8 @@ impl Default for PhaseTree {
 
 impl PhaseTree {
     /// Number of phases.
-    pub fn len(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+    pub fn count(&self) -> usize {
+        self.used.load(Ordering::Acquire)
     }
 
     /// A phase by its number.
@@ -64,14 +64,14 @@ impl PhaseTree {
         if is_it(likely) && likely > OTHER {
             return likely;
         }
-        let known = (OTHER + 1..self.len()).find(|phase| is_it(*phase));
+        let known = (OTHER + 1..self.count()).find(|phase| is_it(*phase));
         known.or_else(|| self.add(parent, name)).unwrap_or(OTHER)
     }
 
     fn add(&self, parent: usize, name: &str) -> Option<usize> {
-        let number = self.len();
+        let number = self.count();
         self.phases.get(number)?.set(Phase { parent, name: name.into() }).ok()?;
-        self.count.store(number + 1, Ordering::Release);
+        self.used.store(number + 1, Ordering::Release);
         Some(number)
     }
 
@@ -117,7 +117,7 @@ mod tests {
         for n in 0..1_000 {
             tree.find(OUTSIDE, &n.to_string(), OUTSIDE);
         }
-        assert_eq!(tree.len(), MAX_PHASES);
+        assert_eq!(tree.count(), MAX_PHASES);
         assert_eq!(tree.find(IN_EPOCH, "late", OUTSIDE), OTHER);
         assert_eq!(tree.find(OTHER, "inner", OUTSIDE), OTHER);
         assert_eq!(tree.path(OTHER), (vec!["other"], false));

@@ -79,7 +79,7 @@ impl PhaseReport {
         let book = &state.attribution.phases;
         let bands = state.metering.channels.iter().map(|metered| metered.channel.error);
         let carried_over = &state.attribution.carried_over.phases;
-        let phases = if book.is_empty() { 0..0 } else { 0..book.tree.len() };
+        let phases = if book.is_empty() { 0..0 } else { 0..book.tree.count() };
         (!book.is_empty() || !carried_over.is_null()).then(|| PhaseReport {
             carried_over: carried_over.clone(),
             tree: Arc::clone(&book.tree),

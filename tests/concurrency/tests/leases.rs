@@ -143,7 +143,7 @@ fn a_late_epoch_reaches_no_other_process() {
         })
     });
     let sampler = thread::spawn_in(2, move || {
-        marker.lock().expect("the marker").leave();
+        marker.lock().expect("the marker").leave(monotonic_ns());
         leaving.leases.release();
         thread::spawn_in(3, || Tracker::start(3)).join().expect("it ends")
     });

@@ -1,6 +1,7 @@
 //! Marks: from the application's thread through the ring to the ledger.
 
 use carbontracker::attribution::ledger::{Ledger, Mark};
+use carbontracker::attribution::phases::PhaseStack;
 use carbontracker::clock::MonoNs;
 use carbontracker::measurement::channel::DeviceKind;
 use carbontracker::measurement::meter::EnergyInterval;
@@ -26,8 +27,10 @@ pub fn new_marker(state: Option<EpochState>) -> (Marker, Consumer<Mark>) {
     let counter = Arc::new(CrashCounter::open("ab", 1).expect("a page"));
     let record = MarkRecord { counter, epochs_before: 0, first_begin: None, inside: 0 };
     let (open, backlog, last_end) = (None, None, None);
-    let marker =
-        Marker { marks, open, backlog, ended: 0, monitor_epochs: u64::MAX, record: Some(record), state, last_end };
+    let (phase_marks, _) = rtrb::RingBuffer::new(1);
+    let phases = PhaseStack::new(std::sync::Arc::default(), phase_marks);
+    let (ended, monitor_epochs, record) = (0, u64::MAX, Some(record));
+    let marker = Marker { marks, phases, open, backlog, ended, monitor_epochs, record, state, last_end };
     (marker, ring)
 }
 

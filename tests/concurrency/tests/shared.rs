@@ -89,8 +89,8 @@ fn log_does_not_sleep_past_its_end() {
 fn sample(shared: &SharedState) {
     while !shared.is_stopping() {
         let is_requested = shared.is_forecast_requested();
-        let takeovers = shared.takeovers_requested();
-        if !is_requested && takeovers <= shared.takeovers_done() {
+        let takeovers = shared.takeovers.requested();
+        if !is_requested && takeovers <= shared.takeovers.done() {
             os::park_timeout(LONG);
             continue;
         }
@@ -98,7 +98,7 @@ fn sample(shared: &SharedState) {
         if is_requested {
             shared.finish_forecast_request();
         }
-        if takeovers > shared.takeovers_done() {
+        if takeovers > shared.takeovers.done() {
             shared.finish_takeovers(takeovers, monotonic_ns());
         }
         drop(state);
@@ -123,7 +123,7 @@ fn requests_are_answered() {
         })
     });
     end(requests);
-    assert!(!shared.is_forecast_requested() && shared.takeovers_requested() == shared.takeovers_done());
+    assert!(!shared.is_forecast_requested() && !shared.takeovers.is_any_open());
     shared.stop(&sampler.thread());
     end([sampler]);
 }
