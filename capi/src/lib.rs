@@ -106,12 +106,12 @@ pub unsafe extern "C" fn ct_epoch_cancel(tracker: *mut Tracker) -> Status {
 }
 
 /// Begins a named phase, such as "assembly" or "forward". Phases may be nested, in epochs and outside them. It costs as
-/// little as ct_epoch_begin, and allocates only at the first begin of a phase. One thread marks the phases of a tracker.
+/// little as ct_epoch_begin, and allocates only at the first begin of a phase. One thread marks a tracker's phases.
 ///
 /// The report's section "/phases" has time and energy of each phase, with the phases within it and without them:
 /// "/phases/rows/solve/energy_j", or "/phases/rows/step~1solve/energy_j" for a phase in "step". A phase of 20 ms or
-/// more is measured. The energy of shorter ones follows from a model, over many repetitions, with a 90 % interval. A run
-/// has 253 different phases at most, by name and place; the energy of more is that of the phase "other".
+/// more is measured. The energy of shorter ones follows from a model, over many repetitions, with a 90 % interval. A
+/// run has 253 different phases at most, by name and place; the energy of more is that of the phase "other".
 ///
 /// `name` has 1 to 128 bytes of UTF-8. CT_EINVAL: it does not. CT_ESTATE: 64 phases are open already. Nothing changes
 /// then.

@@ -15,7 +15,8 @@ impl Report {
         json::section(self, name).unwrap_or_default()
     }
 
-    /// Renders the report as "text", "line", "json", "csv", "phases", "prometheus" or "html". Another format is `CT_EINVAL`.
+    /// Renders the report as "text", "line", "json", "csv", "phases", "prometheus" or "html". Another format is
+    /// `CT_EINVAL`.
     pub fn render(&self, format: &str) -> Result<String> {
         match format {
             "text" => Ok(text::render(self)),

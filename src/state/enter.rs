@@ -141,8 +141,8 @@ impl RunState {
     }
 }
 
-/// Credits phases with the part of an energy interval that this process counts. Outside epochs it may be that no process
-/// counts a device; then the first rank's phases get its energy.
+/// Credits phases with the part of an energy interval that this process counts. Outside epochs it may be that no
+/// process counts a device; then the first rank's phases get its energy.
 fn credit_phases(
     phases: &mut PhaseBook,
     channel: (usize, u64),

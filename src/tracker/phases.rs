@@ -36,8 +36,8 @@ impl Tracker {
         })
     }
 
-    /// A long phase gets a reading at its begin and its end. Short ones get none: the sampling thread reads at irregular
-    /// times and divides the energy by a model.
+    /// A long phase gets a reading at its begin and its end. Short ones get none: the sampling thread reads at
+    /// irregular times and divides the energy by a model.
     fn phase_marked(&self, marked: Option<bool>, refused: impl FnOnce() -> &'static str) -> Result<Status> {
         let is_long = marked.ok_or_else(|| Error::new(Status::CT_ESTATE, refused()))?;
         if is_long {

@@ -23,7 +23,7 @@ use crate::os::{self, exit};
 use crate::state::alerts::{Alerts, Review};
 use crate::state::shared::SharedState;
 use crate::state::{FAULT, RunState};
-use pace::Pace;
+use pace::ReadingPace;
 use rtrb::Consumer;
 use rtrb::chunks::ReadChunk;
 use source_slot::SourceSlot;
@@ -84,7 +84,7 @@ pub struct Sampler {
     interval_ns: u64,
     monitor_epochs: Option<u64>,
     /// How soon a mark may be read.
-    pace: Pace,
+    pace: ReadingPace,
     last_pass: MonoNs,
     passes: u64,
     readings: Vec<Reading>,
@@ -128,7 +128,7 @@ impl Sampler {
             started: os::monotonic_ns(),
             interval_ns: interval.as_nanos() as u64,
             monitor_epochs,
-            pace: Pace::new(os::monotonic_ns(), 0),
+            pace: ReadingPace::new(os::monotonic_ns(), 0),
             last_pass: MonoNs::ZERO,
             passes: 0,
             readings: Vec::new(),
@@ -160,7 +160,7 @@ impl Sampler {
     /// epoch. Whatever happens, waiting threads are woken at the end.
     pub fn run(mut self, shared: &SharedState, leave: impl Fn() -> bool) {
         let work = std::panic::AssertUnwindSafe(|| {
-            self.pace = Pace::new(os::monotonic_ns(), os::thread_time_ns());
+            self.pace = ReadingPace::new(os::monotonic_ns(), os::thread_time_ns());
             self.waker.wakes_this_thread();
             os::widen_affinity();
             while !shared.is_stopping() && !self.has_seen_enough(shared) {
@@ -211,8 +211,7 @@ impl Sampler {
         let [first_work, work] = self.new_work(shared, start, is_forecast_requested || is_mark_waiting);
         let readings_requested = shared.readings.requested();
         let is_reading_due = start >= self.next_phase_read || shared.readings.is_any_open();
-        let is_marked = is_mark_waiting || progress.is_some() || work.is_some() || is_reading_due;
-        self.read_sources(start, is_marked);
+        self.read_sources(start, is_mark_waiting || progress.is_some() || work.is_some() || is_reading_due);
         // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
         // attributed.
         let takeovers = shared.takeovers.requested();
@@ -227,9 +226,7 @@ impl Sampler {
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.forecasting.work_number = self.work_number;
-        while let Ok(mark) = self.phase_marks.pop() {
-            state.attribution.phases.mark(mark);
-        }
+        state.attribution.phases.take(&mut self.phase_marks);
         work::enter(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {
@@ -254,12 +251,10 @@ impl Sampler {
         if takeovers > shared.takeovers.done() {
             shared.finish_takeovers(takeovers, start);
         }
-        let next_look = self.progress_look_after(&state, start);
-        let is_sooner = is_look_due || next_look == MonoNs::NEVER || next_look < self.next_progress_look;
-        self.next_progress_look = if is_sooner { next_look } else { self.next_progress_look };
+        shared.finish_readings(readings_requested);
+        self.plan_progress_look(&state, start, is_look_due);
         drop(state);
         self.report_lost_descriptors(shared);
-        shared.finish_readings(readings_requested);
         self.pace.update(start, os::thread_time_ns());
         self.last_pass = start;
         self.passes += 1;

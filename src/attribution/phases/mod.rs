@@ -15,6 +15,7 @@ pub use tree::{IN_EPOCH, MAX_PHASES, OTHER, OUTSIDE, PhaseTree};
 
 use crate::clock::{MonoNs, S_PER_NS};
 use crate::measurement::meter::{EnergyInterval, join_most_alike};
+use rtrb::Consumer;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use sums::Portion;
@@ -70,6 +71,13 @@ impl PhaseBook {
     /// The end of the newest slice in which a phase was too short for a reading of its own.
     pub fn mixed_until(&self) -> Option<MonoNs> {
         self.mixed_until
+    }
+
+    /// Enters the marks in the ring.
+    pub fn take(&mut self, marks: &mut Consumer<PhaseMark>) {
+        while let Ok(mark) = marks.pop() {
+            self.mark(mark);
+        }
     }
 
     /// Enters a mark of the application.
@@ -128,8 +136,8 @@ impl PhaseBook {
         }
     }
 
-    /// Enters energy of a device that no process counts. If this one counts it later from an earlier instant on, none of
-    /// it is entered again.
+    /// Enters energy of a device that no process counts. If this one counts it later from an earlier instant on, none
+    /// of it is entered again.
     pub fn credit_free(&mut self, channel: (usize, u64), interval: EnergyInterval) {
         self.credit(channel, interval);
         if let Some(one) = self.channels.get_mut(channel.0) {

@@ -16,9 +16,9 @@
 //! ```
 //!
 //! For any P the sum of e is the sum of E, because the rows of G add up to X. An interval within one phase gives that
-//! phase all its energy. With the covariance V of P and L = diag X - G, e has the covariance s² L + L V L, which is 0 if
-//! each interval lies within one phase. It is the posterior of a linear Gaussian model (Rasmussen and Williams: Gaussian
-//! Processes for Machine Learning, 2006, section 2.1).
+//! phase all its energy. With the covariance V of P and L = diag X - G, e has the covariance s² L + L V L. That is 0
+//! if each interval lies within one phase. It is the posterior of a linear Gaussian model (Rasmussen and Williams:
+//! Gaussian Processes for Machine Learning, 2006, section 2.1).
 
 use super::cholesky::Cholesky;
 
@@ -26,9 +26,9 @@ use super::cholesky::Cholesky;
 const PRIOR_NOISE: f64 = 0.01;
 /// That prior counts as much as this number of intervals.
 const PRIOR_INTERVALS: f64 = 3.0;
-/// The age of a reading moves energy from one interval to the next, and the end of a phase moves time in the same way. The
-/// two are correlated over neighbours: of an error d at each boundary, (d' - d) (x' - x) has 1.5 times the variance that
-/// independent intervals would have.
+/// The age of a reading moves energy from one interval to the next, and the end of a phase moves time in the same way.
+/// So both are correlated over neighbours. With an error d at each boundary, (d' - d) (x' - x) has 1.5 times the
+/// variance that independent intervals would have.
 const OF_NEIGHBOURS: f64 = 1.5;
 /// Rounds in which the noise and the powers are fitted in turn. They settle to four digits in two.
 const ROUNDS: usize = 3;

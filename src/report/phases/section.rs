@@ -22,7 +22,8 @@ impl PhaseReport {
         self.section_of(report, |_, _| true)
     }
 
-    /// What a pointer within the section points to. A row may be named by its path in place of its index. Only the requested row is computed: the model of many phases takes time.
+    /// What a pointer within the section points to. A row may be named by its path in place of its index. Only the
+    /// requested row is computed: the model of many phases takes time.
     pub fn at(&self, report: &Report, within: &str) -> Option<Value> {
         let is_row = |row: &&str| *row != pointers::LENGTH;
         let Some(row) = within.strip_prefix(ROWS).filter(is_row) else {

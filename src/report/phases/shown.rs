@@ -1,5 +1,5 @@
-//! The phases for people and for other programs: lines of text, CSV, and metrics. All are made from the JSON section, so a
-//! run in memory, a file and a job give the same.
+//! The phases for people and for other programs: lines of text, CSV, and metrics. All are made from the JSON section,
+//! so a run in memory, a file and a job give the same.
 
 use crate::report::WHOLE_SHARE;
 use crate::units::{Amount, ErrorBand, duration};

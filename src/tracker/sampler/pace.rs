@@ -1,8 +1,8 @@
 //! How much processor time the sampling thread may take for readings at marks. Pure.
 //!
-//! Marks may come a thousand times a second, and a reading of each would take more than the run's own measurement is
-//! worth. So readings at marks share an allowance, which grows with time. Once it is used up, the next reading at a mark
-//! comes when it has grown again, and marks until then share that reading. Requests of the application never wait.
+//! Marks may come a thousand times a second. A reading of each would take several percent of a processor. So readings
+//! at marks share an allowance, which grows with time. Once it is used up, the next reading at a mark comes when it has
+//! grown again, and marks until then share that reading. Requests of the application never wait.
 
 use crate::clock::MonoNs;
 
@@ -15,17 +15,17 @@ const LONGEST_NS: f64 = 1e8;
 
 /// The allowance so far.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct ReadingPace {
     left_ns: f64,
     at: MonoNs,
     /// Processor time of the thread at the last update, ns.
     spent_ns: u64,
 }
 
-impl Pace {
+impl ReadingPace {
     /// A full allowance.
-    pub fn new(at: MonoNs, spent_ns: u64) -> Pace {
-        Pace { left_ns: MOST_NS, at, spent_ns }
+    pub fn new(at: MonoNs, spent_ns: u64) -> ReadingPace {
+        ReadingPace { left_ns: MOST_NS, at, spent_ns }
     }
 
     /// Takes the processor time since the last update out of the allowance. `spent_ns` is that of the thread in all.
@@ -50,7 +50,7 @@ mod tests {
     /// Passes of this cost at marks of this distance, for ten seconds. Returns their number and share of a processor.
     fn passes(cost_ns: u64, distance_ns: u64) -> (u64, f64) {
         const END: u64 = 10_000_000_000;
-        let (mut pace, mut now, mut spent, mut passes) = (Pace::new(MonoNs::ZERO, 0), 0, 0, 0);
+        let (mut pace, mut now, mut spent, mut passes) = (ReadingPace::new(MonoNs::ZERO, 0), 0, 0, 0);
         while now < END {
             if MonoNs(now) >= pace.ready_at() {
                 (spent, passes) = (spent + cost_ns, passes + 1);
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn rare_marks_have_a_reading_each() {
         assert_eq!(passes(50_000, 100_000_000).0, 100);
-        let (first, _) = (0..80).fold((Pace::new(MonoNs::ZERO, 0), 0), |(mut pace, spent), n| {
+        let (first, _) = (0..80).fold((ReadingPace::new(MonoNs::ZERO, 0), 0), |(mut pace, spent), n| {
             assert_eq!(pace.ready_at(), MonoNs(n * 1_000_000).min(pace.ready_at()), "a burst of {n} has its readings");
             pace.update(MonoNs(n * 1_000_000), spent + 50_000);
             (pace, spent + 50_000)

@@ -134,6 +134,14 @@ impl Sampler {
         is_new.then(|| ProgressPoint { at: progress.at(os::monotonic_ns()), share: progress.share() })
     }
 
+    /// Plans the next look at the first epoch's progress. `is_done`: this pass has looked at it.
+    pub(super) fn plan_progress_look(&mut self, state: &RunState, now: MonoNs, is_done: bool) {
+        let next = self.progress_look_after(state, now);
+        if is_done || next == MonoNs::NEVER || next < self.next_progress_look {
+            self.next_progress_look = next;
+        }
+    }
+
     /// When to look at the first epoch's progress again. The gaps grow with the epoch's time. Without progress the gap
     /// doubles.
     pub(super) fn progress_look_after(&self, state: &RunState, now: MonoNs) -> MonoNs {
