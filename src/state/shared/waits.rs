@@ -111,13 +111,17 @@ impl SharedState {
         sampler.unpark();
     }
 
-    /// The sampling thread sleeps for this time, or until a thread requests a reading or the end.
+    /// The sampling thread sleeps for this time, or until a thread makes a request. If one is open already, the time is
+    /// up soon.
     pub fn sleep_until_request(&self, time: Duration) {
-        let is_idle = |_: &mut RunState| {
-            let is_requested = self.readings.is_any_open() || self.takeovers.is_any_open();
-            !is_requested && !self.is_forecast_requested() && !self.is_stopping()
+        let is_any_open = || {
+            let of_energy = self.readings.is_any_open() || self.takeovers.is_any_open();
+            of_energy || self.is_forecast_requested() || self.is_stopping()
         };
-        drop(self.changed.wait_timeout_while(&self.state, self.state(), time, is_idle));
+        if is_any_open() {
+            return os::pause(time);
+        }
+        drop(self.changed.wait_timeout_while(&self.state, self.state(), time, |_| !is_any_open()));
     }
 
     /// Requests a reading of all devices, and waits for it until the time-out.

@@ -63,11 +63,16 @@ mod tests {
 
     #[test]
     fn frequent_marks_share_readings() {
-        for (cost_us, distance_us) in [(50, 500), (50, 5_000), (20, 2_000), (500, 1_000)] {
+        for (cost_us, distance_us) in [(50, 500), (50, 5_000), (20, 2_000), (150, 1_000)] {
             let (passes, share) = passes(cost_us * 1_000, distance_us * 1_000);
             assert!(share < 0.0026, "{cost_us} µs each {distance_us} µs: {share}");
             assert!(passes as f64 > 10e6 * SHARE / cost_us as f64 * 0.9, "{passes}");
         }
+    }
+
+    #[test]
+    fn costly_readings_come_ten_times_a_second() {
+        assert!((100..=110).contains(&passes(2_000_000, 1_000_000).0), "{:?}", passes(2_000_000, 1_000_000));
     }
 
     #[test]
