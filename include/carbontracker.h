@@ -232,8 +232,8 @@ ct_status ct_text(ct_tracker *tracker,
 
 /**
  * Writes the report in a format: "text", "line" (one line of at most 80 columns, for a progress bar), "json", "csv"
- * (one row per epoch), "prometheus" or "html" (a page with charts). It waits up to 1 s for the reading that closes the
- * last epoch, and in the first epoch up to 0.3 s for the first forecast.
+ * (one row per epoch), "phases" (CSV, one row per phase), "prometheus" or "html" (a page with charts). It waits up to
+ * 1 s for the reading that closes the last epoch, and in the first epoch up to 0.3 s for the first forecast.
  *
  * The buffer works as in snprintf: as much as fits is written, with a NUL if cap > 0. `*needed` (may be NULL) becomes
  * the size of the whole text in bytes, including the NUL. CT_ERANGE: the text did not fit. CT_EINVAL: the format is

@@ -131,7 +131,9 @@ fn states(folder: &Path) -> Reports {
     std::thread::sleep(Duration::from_millis(3000)); // without an epoch, numbers are written every 2 s
     let (in_epoch, open) = (ask(&tracker), read());
     tracker.end().unwrap();
+    tracker.phase_begin("two epochs").unwrap();
     epochs(&tracker, 2, 60);
+    tracker.phase_end().unwrap();
     let (between, journal) = (ask(&tracker), read());
     epochs(&tracker, 1, 60);
     tracker.destroy();

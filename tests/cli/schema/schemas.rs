@@ -25,12 +25,13 @@ pub struct Schemas {
 }
 
 /// The kinds of journal lines, each with a field that the kinds after it do not have.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("journal", "opening"),
     ("components", "components"),
     ("index", "epoch"),
     ("end", "end"),
     ("so_far", "beat"),
+    ("phases", "phases"),
     ("note", "note"),
 ];
 
