@@ -71,9 +71,8 @@ fn used(report: &Value) -> (f64, f64) {
 
 /// Checks that the program works as before and prints one report of its energy.
 fn is_measured(program: &Path, arguments: &[&str], status: i32, beginning: &str) {
-    let folder = scratch("reports").join(program.parent().unwrap().file_name().unwrap());
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
+    let number = program.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let folder = scratch(&format!("reports-of-{number}"));
     let plain = outcome(&mut launch(program, arguments));
     assert_eq!(
         (plain.status.code(), stdout(&plain).starts_with(beginning)),
