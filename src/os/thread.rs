@@ -4,6 +4,7 @@ use super::instant::nanos;
 use super::{Instant, Promise, monotonic_ns, world};
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -136,6 +137,12 @@ impl Drop for Undisturbed {
     }
 }
 
+/// Whether no thread has begun within [`BEGIN_WAIT`]: the caller has the loader's lock, as in the constructor of a
+/// library. Until one begins, nothing waits for another.
+static IS_LOADER_BUSY: AtomicBool = AtomicBool::new(false);
+/// Longest wait for a thread to begin.
+const BEGIN_WAIT: Duration = Duration::from_millis(250);
+
 /// Starts a thread with all signals blocked, so that it never receives one of the application. It returns when the
 /// thread has its thread-local variables: glibc ends the program if the application has used up the memory for them.
 pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle> {
@@ -152,16 +159,20 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     }
     let begun = Arc::new(Promise::default());
     let keeps = Arc::clone(&begun);
+    let may_begin = !IS_LOADER_BUSY.load(Ordering::Relaxed);
     let thread = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(move || {
         let _undisturbed = Undisturbed::enter();
         drop(std::thread::current()); // registers the destructor of its handle
+        IS_LOADER_BUSY.store(false, Ordering::Relaxed);
         keeps.keep(());
         body();
     });
     // SAFETY: pthread_sigmask filled `before` above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     let thread = thread?;
-    begun.take();
+    if may_begin && begun.wait(BEGIN_WAIT).is_none() {
+        IS_LOADER_BUSY.store(true, Ordering::Relaxed);
+    }
     Ok(JoinHandle(Handle::Real(thread)))
 }
 
