@@ -15,3 +15,4 @@ pub mod source;
 pub mod source_name;
 pub mod sources;
 pub mod unavailable;
+pub mod usage;

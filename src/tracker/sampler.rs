@@ -19,6 +19,7 @@ use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Waker;
+use crate::measurement::usage::{Usage, UsageReader};
 use crate::os::{self, exit};
 use crate::state::alerts::{Alerts, Review};
 use crate::state::shared::SharedState;
@@ -59,12 +60,15 @@ pub struct SamplerParts {
     pub interval: Duration,
     /// Number of epochs to measure; None: all.
     pub monitor_epochs: Option<u64>,
+    /// Reads what the job uses of its node; None: all energy of the devices counts.
+    pub usage: Option<UsageReader>,
 }
 
 /// The sampling thread's own data.
 pub struct Sampler {
     slots: Vec<SourceSlot>,
     leases: LeaseManager,
+    usage: Option<UsageReader>,
     /// The last end of an epoch in the state.
     last_end: Option<MonoNs>,
     /// The instant from which each lease's devices have been read; None: not read yet.
@@ -110,10 +114,11 @@ impl Sampler {
     /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a
     /// moment.
     pub fn new(parts: SamplerParts, shared: &SharedState) -> Sampler {
-        let SamplerParts { intake, waker, marks, phase_marks, alerts, leases, interval, monitor_epochs } = parts;
+        let SamplerParts { intake, waker, marks, phase_marks, alerts, leases, interval, monitor_epochs, usage } = parts;
         let mut sampler = Sampler {
             slots: Vec::new(),
             leases,
+            usage,
             last_end: None,
             read_since: Vec::new(),
             marks,
@@ -212,6 +217,7 @@ impl Sampler {
         let readings_requested = shared.readings.requested();
         let is_reading_due = start >= self.next_phase_read || shared.readings.is_any_open();
         self.read_sources(start, is_mark_waiting || progress.is_some() || work.is_some() || is_reading_due);
+        let usage = self.read_usage(start, is_mark_waiting || is_reading_due || shared.takeovers.is_any_open());
         // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
         // attributed.
         let takeovers = shared.takeovers.requested();
@@ -223,6 +229,7 @@ impl Sampler {
         let leases = self.leases.poll(poll, &self.read_since);
         let mut state = shared.state();
         state.carbon.clock.note(os::clock_sample());
+        state.attribution.share.iter_mut().for_each(|share| usage.into_iter().for_each(|usage| share.push(usage)));
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.forecasting.work_number = self.work_number;
@@ -267,6 +274,12 @@ impl Sampler {
         for slot in &mut self.slots {
             slot.read(start, interval_ns, is_marked, &mut self.readings);
         }
+    }
+
+    /// Reads what the job uses of its node, if that is due. `is_requested`: a mark or report waits for energy.
+    fn read_usage(&mut self, now: MonoNs, is_requested: bool) -> Option<Usage> {
+        let usage = self.usage.as_mut().filter(|usage| usage.is_due(now, is_requested))?;
+        usage.read(&os::monotonic_ns, &self.leases.processes()).ok()
     }
 
     /// Updates what the next pass needs from the state.
