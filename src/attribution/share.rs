@@ -57,6 +57,8 @@ impl DivisionRule {
 /// Divides the energy of a node between the job and the others.
 pub struct NodeShare {
     idle: IdleRule,
+    /// Where the job's processor time is read, for the report; None: nowhere.
+    pub basis: Option<&'static str>,
     /// Readings of usage, the oldest first.
     samples: VecDeque<Usage>,
     /// The marks of the run with the others' energy.
@@ -66,9 +68,9 @@ pub struct NodeShare {
 }
 
 impl NodeShare {
-    /// A share by this rule, without readings.
-    pub fn new(idle: IdleRule) -> NodeShare {
-        NodeShare { idle, samples: VecDeque::new(), others: Ledger::default(), undivided: BTreeMap::new() }
+    /// A share by this rule, without readings. `basis`: where the job's processor time is read.
+    pub fn new(idle: IdleRule, basis: Option<&'static str>) -> NodeShare {
+        NodeShare { idle, basis, samples: VecDeque::new(), others: Ledger::default(), undivided: BTreeMap::new() }
     }
 
     /// The rule for idle energy.

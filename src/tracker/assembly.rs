@@ -79,7 +79,9 @@ impl RunPlan {
         unused.for_each(|message| shared.queue_note(message));
         caveats.into_iter().for_each(|caveat| shared.queue_message(caveat));
         let rank = job::rank(&os::variable);
-        let job = Job::find(options.job.as_deref(), &os::variable, os::kin());
+        // Siblings count apart where each counts its own share: their sum is right without a lease.
+        let counts_share = options.measurement.scope == Scope::Job;
+        let job = Job::find(options.job.as_deref(), &os::variable, os::kin()).filter(|job| job.is_named || !counts_share);
         Ok((RunPlan { options, elsewhere, host: os::hostname(), job, rank }, feeds, shared))
     }
 
@@ -141,8 +143,9 @@ impl RunPlan {
     fn share(&self, shared: &SharedState) -> Option<UsageReader> {
         let config = Some(&self.options.measurement).filter(|config| config.scope == Scope::Job)?;
         let reader = UsageReader::open(config, job::batch_variables(&os::variable));
+        let basis = reader.as_ref().ok().map(UsageReader::basis);
         let mut state = shared.state();
-        state.attribution.share = Some(NodeShare::new(config.idle));
+        state.attribution.share = Some(NodeShare::new(config.idle, basis));
         state.metering.idle_power = match config.idle_w {
             Some(watts) => IdlePower::Option(watts),
             None => usage::idle_watts(config).map_or(IdlePower::Unknown, IdlePower::Model),

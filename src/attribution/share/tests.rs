@@ -13,7 +13,7 @@ fn interval(from: u64, to: u64, joules: f64) -> EnergyInterval {
 }
 
 fn share(idle: IdleRule, samples: &[Usage]) -> NodeShare {
-    let mut share = NodeShare::new(idle);
+    let mut share = NodeShare::new(idle, None);
     samples.iter().for_each(|usage| share.push(*usage));
     share
 }
@@ -58,7 +58,8 @@ fn energy_without_usage_is_not_divided() {
     let share = share(IdleRule::Cores, &[unknown]);
     assert_eq!(share.divide(DeviceKind::Dram, 0.0, interval(0, 1, 3.0)), None);
     let mut share = share;
-    [interval(0, 1, 3.0), interval(1, 2, 2.0)].map(|one| share.leave_undivided(4, one));
+    share.leave_undivided(4, interval(0, 1, 3.0));
+    share.leave_undivided(4, interval(1, 2, 2.0));
     assert_eq!((share.undivided_j(), share.undivided_until(4)), (5.0, Some(MonoNs(2 * S))));
     assert_eq!(share.undivided_until(3), None);
 }
@@ -93,7 +94,7 @@ proptest! {
         idle_w in 0.0f64..1e4,
         is_none in any::<bool>(),
     ) {
-        let mut share = NodeShare::new(if is_none { IdleRule::None } else { IdleRule::Cores });
+        let mut share = NodeShare::new(if is_none { IdleRule::None } else { IdleRule::Cores }, None);
         for (second, job_s, node_s, allocated) in samples {
             share.push(Usage { allocated, ..usage(second, job_s, node_s) });
         }

@@ -210,6 +210,11 @@ mod tests {
             std::fs::write(folder.join("stat"), stat).expect("a file");
         }
 
+        /// Puts processes: number, parent and ticks of each.
+        fn put_all(&self, processes: &[(u32, u32, u64)]) {
+            processes.iter().for_each(|&(process, parent, ticks)| self.put(process, parent, ticks));
+        }
+
         fn end(&self, process: u32) {
             let _ = std::fs::remove_dir_all(self.0.join(process.to_string()));
         }
@@ -237,10 +242,10 @@ mod tests {
     #[test]
     fn descendants_count_and_strangers_do_not() {
         let (proc, members) = (FakeProc::new("tree"), [10]);
-        [(1, 0, 900), (10, 1, 50), (11, 10, 5), (12, 11, 5), (20, 1, 70)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(1, 0, 900), (10, 1, 50), (11, 10, 5), (12, 11, 5), (20, 1, 70)]);
         let mut job = JobProcesses::new(proc.0.clone(), Vec::new());
         assert_eq!(ticks(&mut job, &members), 0, "time before the first reading does not count");
-        [(10, 1, 60), (12, 11, 25), (20, 1, 900)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(10, 1, 60), (12, 11, 25), (20, 1, 900)]);
         proc.put(13, 12, 7);
         assert_eq!(ticks(&mut job, &members), 10 + 20 + 7);
         assert_eq!(job.read(&members).map(|totals| totals.resident_bytes), Ok(12.0 * os::page_bytes() as f64));
@@ -249,10 +254,10 @@ mod tests {
     #[test]
     fn time_of_an_ended_process_counts_once() {
         let (proc, members) = (FakeProc::new("ended"), [10]);
-        [(1, 0, 0), (10, 1, 0), (11, 10, 0), (12, 11, 0)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(1, 0, 0), (10, 1, 0), (11, 10, 0), (12, 11, 0)]);
         let mut job = JobProcesses::new(proc.0.clone(), Vec::new());
         ticks(&mut job, &members);
-        [(11, 10, 40), (12, 11, 30)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(11, 10, 40), (12, 11, 30)]);
         assert_eq!(ticks(&mut job, &members), 70);
         // 12 ends, and 11 waits for it. Then 11 ends, and 10 waits for it.
         proc.end(12);
@@ -269,12 +274,13 @@ mod tests {
     #[test]
     fn time_of_a_tree_that_ended_at_once_counts_once() {
         let (proc, members) = (FakeProc::new("tree-ended"), [10]);
-        [(1, 0, 0), (10, 1, 0), (11, 10, 0), (12, 11, 0)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(1, 0, 0), (10, 1, 0), (11, 10, 0), (12, 11, 0)]);
         let mut job = JobProcesses::new(proc.0.clone(), Vec::new());
         ticks(&mut job, &members);
-        [(11, 10, 40), (12, 11, 30)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(11, 10, 40), (12, 11, 30)]);
         ticks(&mut job, &members);
-        [11, 12].map(|process| proc.end(process));
+        proc.end(11);
+        proc.end(12);
         proc.put(10, 1, 74);
         assert_eq!(ticks(&mut job, &members), 74);
     }
@@ -282,7 +288,7 @@ mod tests {
     #[test]
     fn orphan_stays_in_the_job() {
         let (proc, members) = (FakeProc::new("orphan"), [10]);
-        [(1, 0, 0), (10, 1, 0), (11, 10, 0), (12, 11, 0)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(1, 0, 0), (10, 1, 0), (11, 10, 0), (12, 11, 0)]);
         let mut job = JobProcesses::new(proc.0.clone(), Vec::new());
         ticks(&mut job, &members);
         proc.end(11);
@@ -293,7 +299,7 @@ mod tests {
     #[test]
     fn reused_number_is_a_new_process() {
         let (proc, members) = (FakeProc::new("reused"), [10]);
-        [(1, 0, 0), (10, 1, 0), (11, 10, 0)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(1, 0, 0), (10, 1, 0), (11, 10, 0)]);
         let mut job = JobProcesses::new(proc.0.clone(), Vec::new());
         ticks(&mut job, &members);
         let stat = "11 (x) S 1 1 1 0 -1 0 0 0 0 0 5000 0 0 0 20 0 1 0 99999 9 3 0";
@@ -304,7 +310,7 @@ mod tests {
     #[test]
     fn processes_with_the_jobs_variables_count() {
         let proc = FakeProc::new("named");
-        [(1, 0, 0), (30, 1, 8), (31, 30, 0), (40, 1, 8)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(1, 0, 0), (30, 1, 8), (31, 30, 0), (40, 1, 8)]);
         let environment = |process: u32, text: &str| {
             std::fs::write(proc.0.join(process.to_string()).join("environ"), text).expect("a file");
         };
@@ -313,7 +319,7 @@ mod tests {
         let variables = vec![("SLURM_JOB_ID".to_owned(), "7".to_owned())];
         let mut job = JobProcesses::new(proc.0.clone(), variables);
         ticks(&mut job, &[]);
-        [(30, 1, 18), (31, 30, 5), (40, 1, 108)].map(|(p, of, t)| proc.put(p, of, t));
+        proc.put_all(&[(30, 1, 18), (31, 30, 5), (40, 1, 108)]);
         assert_eq!(ticks(&mut job, &[]), 15);
     }
 

@@ -10,6 +10,7 @@ mod impacts;
 mod json_view;
 mod methodology;
 mod phases;
+mod share;
 mod run_page;
 mod summary;
 mod tables;

@@ -53,6 +53,8 @@ pub struct Journal {
     first_unix_s: Option<UnixS>,
     /// The newest phases; null: there are none.
     pub phases: Value,
+    /// The newest share of the node; null: there is none.
+    pub share: Value,
     /// The forecasts after each epoch that has one.
     pub forecasts: Vec<Value>,
     /// The components that the last numbers are about.
@@ -148,7 +150,10 @@ impl Journal {
         if let Some(phases) = line.get("phases").filter(|phases| phases.is_object()) {
             self.phases = phases.clone();
         }
-        is_epoch || so_far.is_some() || ["end", "note", "phases"].iter().any(|name| line.get(*name).is_some())
+        if let Some(share) = line.get("share").filter(|share| share.is_object()) {
+            self.share = share.clone();
+        }
+        is_epoch || so_far.is_some() || ["end", "note", "phases", "share"].iter().any(|name| line.get(*name).is_some())
     }
 
     /// Begins an attempt. False: the line is invalid, or of another run.
@@ -298,6 +303,7 @@ impl Journal {
             lost: self.lost,
             power: self.power,
             phases: self.phases,
+            share: self.share,
             ..carried_over
         }
     }

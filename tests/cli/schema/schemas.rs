@@ -32,6 +32,7 @@ const KINDS: [(&str, &str); 7] = [
     ("end", "end"),
     ("so_far", "beat"),
     ("phases", "phases"),
+    ("share", "share"),
     ("note", "note"),
 ];
 
