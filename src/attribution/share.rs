@@ -130,7 +130,8 @@ impl NodeShare {
             DivisionRule::ProcessorTime => {
                 let (earlier, later) = self.around(interval)?;
                 let active = active_share(earlier, later);
-                let idle_j = (idle_w * interval.to.ns_since(interval.from) as f64 * S_PER_NS).clamp(0.0, joules.max(0.0));
+                let idle_j =
+                    (idle_w * interval.to.ns_since(interval.from) as f64 * S_PER_NS).clamp(0.0, joules.max(0.0));
                 let idle = match self.idle {
                     IdleRule::Cores => later.allocated.unwrap_or(active),
                     IdleRule::None => 0.0,
@@ -142,7 +143,8 @@ impl NodeShare {
 
     /// The readings of usage before and after an interval, at least [`WINDOW_NS`] apart if there are such.
     fn around(&self, interval: EnergyInterval) -> Option<(Usage, Usage)> {
-        let index = self.samples.partition_point(|usage| usage.at < interval.to).min(self.samples.len().checked_sub(1)?);
+        let index =
+            self.samples.partition_point(|usage| usage.at < interval.to).min(self.samples.len().checked_sub(1)?);
         let later = *self.samples.get(index)?;
         let latest_begin = MonoNs(interval.from.0.min(later.at.0.saturating_sub(WINDOW_NS)));
         let before = self.samples.partition_point(|usage| usage.at <= latest_begin).saturating_sub(1);

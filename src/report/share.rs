@@ -115,7 +115,8 @@ pub fn lines(section: &Value, error: Option<ErrorBand>) -> Vec<String> {
         return vec!["  share   this job's share of the node is unknown".into()];
     };
     let percent = if device > 0.0 { format!(" ({:.0} %)", job / device * 100.0) } else { String::new() };
-    let first = format!("  share   {}{percent} of the node's {}; others used {}", energy(job), energy(device), energy(others));
+    let first =
+        format!("  share   {}{percent} of the node's {}; others used {}", energy(job), energy(device), energy(others));
     vec![first, format!("          {}", rule(section))]
 }
 

@@ -96,17 +96,18 @@ impl RunState {
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
         let Attribution { ledger, phases, share, .. } = &mut self.attribution;
         let standby = &mut self.metering.standby;
-        let mut lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, share: &mut Option<NodeShare>, at_latest: MonoNs| {
-            for (standby, lease) in standby.iter_mut().zip(leases) {
-                if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
-                    standby.yield_from(at, ledger);
-                    for &channel in &standby.channels {
-                        phases.yield_from(channel, at);
-                        share.iter_mut().for_each(|share| share.yield_from(channel, at));
+        let mut lose =
+            |standby: &mut [StandbyLedger], ledger: &mut Ledger, share: &mut Option<NodeShare>, at_latest: MonoNs| {
+                for (standby, lease) in standby.iter_mut().zip(leases) {
+                    if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
+                        standby.yield_from(at, ledger);
+                        for &channel in &standby.channels {
+                            phases.yield_from(channel, at);
+                            share.iter_mut().for_each(|share| share.yield_from(channel, at));
+                        }
                     }
                 }
-            }
-        };
+            };
         for mark in marks {
             lose(standby, ledger, share, mark.at());
             ledger.mark(mark);

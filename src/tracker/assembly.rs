@@ -10,15 +10,15 @@ use super::threads::{RunParts, Threads};
 use super::{RunStart, Tracker};
 use crate::attribution::carried_over::CarriedOver;
 use crate::attribution::phases::PhaseStack;
+use crate::attribution::share::NodeShare;
 use crate::carbon::select::{self, Feed, IntensityChoice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::LeaseManager;
 use crate::coordination::job::{self, Job, Rank};
 use crate::error::Result;
+use crate::measurement::config::Scope;
 use crate::measurement::discover::Discovery;
 use crate::measurement::intake::Intake;
-use crate::attribution::share::NodeShare;
-use crate::measurement::config::Scope;
 use crate::measurement::source::Waker;
 use crate::measurement::usage::{self, UsageReader};
 use crate::options::Options;
@@ -28,9 +28,9 @@ use crate::report::ReportSettings;
 use crate::run_files::attempt::Process;
 use crate::run_files::history::HistoryRequest;
 use crate::run_files::run_identity::RunIdentity;
-use crate::state::{IdlePower, RunState};
 use crate::state::alerts::Alerts;
 use crate::state::shared::SharedState;
+use crate::state::{IdlePower, RunState};
 use rtrb::RingBuffer;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -81,7 +81,8 @@ impl RunPlan {
         let rank = job::rank(&os::variable);
         // Siblings count apart where each counts its own share: their sum is right without a lease.
         let counts_share = options.measurement.scope == Scope::Job;
-        let job = Job::find(options.job.as_deref(), &os::variable, os::kin()).filter(|job| job.is_named || !counts_share);
+        let job =
+            Job::find(options.job.as_deref(), &os::variable, os::kin()).filter(|job| job.is_named || !counts_share);
         Ok((RunPlan { options, elsewhere, host: os::hostname(), job, rank }, feeds, shared))
     }
 

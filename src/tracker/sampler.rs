@@ -8,6 +8,7 @@ mod pace;
 mod schedule;
 mod source_slot;
 mod stand_in;
+mod usage;
 mod work;
 
 use crate::attribution::ledger::Mark;
@@ -19,7 +20,7 @@ use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Waker;
-use crate::measurement::usage::{Usage, UsageReader};
+use crate::measurement::usage::UsageReader;
 use crate::os::{self, exit};
 use crate::state::alerts::{Alerts, Review};
 use crate::state::shared::SharedState;
@@ -229,11 +230,10 @@ impl Sampler {
         let leases = self.leases.poll(poll, &self.read_since);
         let mut state = shared.state();
         state.carbon.clock.note(os::clock_sample());
-        state.attribution.share.iter_mut().for_each(|share| usage.into_iter().for_each(|usage| share.push(usage)));
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.forecasting.work_number = self.work_number;
-        state.attribution.phases.take(&mut self.phase_marks);
+        usage::enter(&mut state, &mut self.phase_marks, usage);
         work::enter(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {
@@ -274,12 +274,6 @@ impl Sampler {
         for slot in &mut self.slots {
             slot.read(start, interval_ns, is_marked, &mut self.readings);
         }
-    }
-
-    /// Reads what the job uses of its node, if that is due. `is_requested`: a mark or report waits for energy.
-    fn read_usage(&mut self, now: MonoNs, is_requested: bool) -> Option<Usage> {
-        let usage = self.usage.as_mut().filter(|usage| usage.is_due(now, is_requested))?;
-        usage.read(&os::monotonic_ns, &self.leases.processes()).ok()
     }
 
     /// Updates what the next pass needs from the state.

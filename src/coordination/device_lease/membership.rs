@@ -161,9 +161,8 @@ impl Membership {
 
     /// The living processes of the job on this node, as far as this namespace of process numbers shows.
     pub fn processes(&self) -> Vec<u32> {
-        let is_here = |member: &Member| {
-            member.namespace == self.namespace && os::is_alive(member.process, member.started)
-        };
+        let is_here =
+            |member: &Member| member.namespace == self.namespace && os::is_alive(member.process, member.started);
         self.record().members().filter(|(_, member)| is_here(member)).map(|(_, member)| member.process).collect()
     }
 

@@ -242,9 +242,7 @@ fn shared_node() -> Machine {
     let processors: String = (0..1000).map(|number| format!("cpu{number} 5 0 5 90 0 0 0 0 0 0\n")).collect();
     let stat = [("proc/stat".to_owned(), format!("cpu 5000 0 5000 90000 0 0 0 0 0 0\n{processors}intr 0\n"))];
     let counters: Vec<Moving> = ["intel-rapl:0", "intel-rapl:0:0"]
-        .map(|zone| -> Moving {
-            (format!("sys/class/powercap/{zone}/energy_uj"), Box::new(|at| counter(80.0, at)))
-        })
+        .map(|zone| -> Moving { (format!("sys/class/powercap/{zone}/energy_uj"), Box::new(|at| counter(80.0, at))) })
         .into();
     let names = [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")];
     machine("shared", &[zones(&names), stat.to_vec()].concat(), counters)

@@ -25,7 +25,7 @@ pub struct Schemas {
 }
 
 /// The kinds of journal lines, each with a field that the kinds after it do not have.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 8] = [
     ("journal", "opening"),
     ("components", "components"),
     ("index", "epoch"),
