@@ -6,13 +6,14 @@
 //! - Processors: power up to their idle power is idle energy, the rest is active. The job has the active energy by its
 //!   share of the node's processor time, and the idle energy by [`IdleRule`].
 //! - Memory: by the job's share of the used memory.
-//! - GPUs: all of it. They are allocated whole.
+//! - GPUs: by the job's slices of one with MIG; else by the use of each process, if the driver has it; else all of it,
+//!   because GPUs are allocated whole.
 //!
 //! Scaphandre and Kepler divide a processor's energy by processor time too.
 
 use super::ledger::Ledger;
 use crate::clock::{MonoNs, S_PER_NS};
-use crate::measurement::channel::DeviceKind;
+use crate::measurement::channel::{Channel, DeviceKind};
 use crate::measurement::config::IdleRule;
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::usage::Usage;
@@ -30,25 +31,22 @@ pub enum DivisionRule {
     ProcessorTime,
     /// By resident memory.
     Resident,
+    /// By the slices of a GPU with MIG.
+    Slices,
+    /// By the driver's figure for each process.
+    ProcessUse,
     /// It is the job's.
     Whole,
 }
 
 impl DivisionRule {
-    /// The rule for a kind of device.
-    pub fn of(kind: DeviceKind) -> DivisionRule {
-        match kind {
-            DeviceKind::Cpu | DeviceKind::Node => DivisionRule::ProcessorTime,
-            DeviceKind::Dram => DivisionRule::Resident,
-            DeviceKind::Gpu => DivisionRule::Whole,
-        }
-    }
-
     /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             DivisionRule::ProcessorTime => "processor_time",
             DivisionRule::Resident => "resident_memory",
+            DivisionRule::Slices => "slices",
+            DivisionRule::ProcessUse => "process_use",
             DivisionRule::Whole => "whole",
         }
     }
@@ -61,6 +59,8 @@ pub struct NodeShare {
     pub basis: Option<&'static str>,
     /// Readings of usage, the oldest first.
     samples: VecDeque<Usage>,
+    /// The job's share of the use of GPUs, by their identifiers; None: nobody uses the GPU.
+    gpus: BTreeMap<String, Option<f64>>,
     /// The marks of the run with the others' energy.
     pub others: Ledger,
     /// Energy of channels that could not be divided, because the usage is unknown: up to when, and J.
@@ -70,7 +70,14 @@ pub struct NodeShare {
 impl NodeShare {
     /// A share by this rule, without readings. `basis`: where the job's processor time is read.
     pub fn new(idle: IdleRule, basis: Option<&'static str>) -> NodeShare {
-        NodeShare { idle, basis, samples: VecDeque::new(), others: Ledger::default(), undivided: BTreeMap::new() }
+        NodeShare {
+            idle,
+            basis,
+            samples: VecDeque::new(),
+            gpus: BTreeMap::new(),
+            others: Ledger::default(),
+            undivided: BTreeMap::new(),
+        }
     }
 
     /// The rule for idle energy.
@@ -93,15 +100,31 @@ impl NodeShare {
         }
     }
 
+    /// Stores the job's newest share of the use of GPUs.
+    pub fn set_gpus(&mut self, gpus: BTreeMap<String, Option<f64>>) {
+        self.gpus = gpus;
+    }
+
+    /// How a channel's device is divided.
+    pub fn rule(&self, channel: &Channel) -> DivisionRule {
+        match channel.kind {
+            DeviceKind::Cpu | DeviceKind::Node => DivisionRule::ProcessorTime,
+            DeviceKind::Dram => DivisionRule::Resident,
+            DeviceKind::Gpu if channel.job_part.is_some() => DivisionRule::Slices,
+            DeviceKind::Gpu if self.gpus.contains_key(&channel.id) => DivisionRule::ProcessUse,
+            DeviceKind::Gpu => DivisionRule::Whole,
+        }
+    }
+
     /// Divides an interval: the job's part and the others'. `idle_w`: the idle power of the device, W. None: the usage
     /// is unknown.
     pub fn divide(
         &self,
-        kind: DeviceKind,
+        channel: &Channel,
         idle_w: f64,
         interval: EnergyInterval,
     ) -> Option<(EnergyInterval, EnergyInterval)> {
-        let job_j = self.job_j(kind, idle_w, interval)?;
+        let job_j = self.job_j(channel, idle_w, interval)?;
         let part = |joules: f64| EnergyInterval { joules, ..interval };
         Some((part(job_j), part(interval.joules - job_j)))
     }
@@ -122,10 +145,15 @@ impl NodeShare {
         self.undivided.get(&channel).map(|(until, _)| *until)
     }
 
-    fn job_j(&self, kind: DeviceKind, idle_w: f64, interval: EnergyInterval) -> Option<f64> {
+    fn job_j(&self, channel: &Channel, idle_w: f64, interval: EnergyInterval) -> Option<f64> {
         let joules = interval.joules;
-        match DivisionRule::of(kind) {
+        match self.rule(channel) {
             DivisionRule::Whole => Some(joules),
+            DivisionRule::Slices => Some(joules * channel.job_part?),
+            DivisionRule::ProcessUse => {
+                let idle = if self.idle == IdleRule::Cores { 1.0 } else { 0.0 };
+                Some(joules * self.gpus.get(&channel.id)?.unwrap_or(idle))
+            }
             DivisionRule::Resident => Some(joules * self.around(interval)?.1.memory?),
             DivisionRule::ProcessorTime => {
                 let (earlier, later) = self.around(interval)?;

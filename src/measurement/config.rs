@@ -2,6 +2,7 @@
 
 use super::channel::DeviceKind;
 use super::gpu_selection::Gpus;
+use super::usage::GpuShares;
 use std::path::PathBuf;
 
 /// Which devices to measure, and where to look for them.
@@ -27,6 +28,8 @@ pub struct MeasurementConfig {
     pub idle: IdleRule,
     /// Power of the node's processors when idle, W; None: by the processor model.
     pub idle_w: Option<f64>,
+    /// The job's shares of GPUs, from the thread that reads the driver; only with [`Scope::Job`].
+    pub gpu_shares: GpuShares,
 }
 
 /// What the energy of a run is (option `scope`).
@@ -83,6 +86,7 @@ impl Default for MeasurementConfig {
             scope: Scope::default(),
             idle: IdleRule::default(),
             idle_w: None,
+            gpu_shares: GpuShares::default(),
         }
     }
 }

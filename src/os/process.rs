@@ -54,6 +54,12 @@ pub fn has_own_thread(process: u32) -> bool {
     threads.peek().is_none() || threads.any(|thread| is_own_thread(&thread))
 }
 
+/// Whether process numbers here are the machine's, as drivers use them. A container has its own.
+pub fn is_first_pid_namespace() -> bool {
+    const FIRST_INODE: u64 = 0xEFFF_FFFC; // PROC_PID_INIT_INO
+    pid_namespace() == FIRST_INODE
+}
+
 /// The kernel's clock ticks in a second, the unit of processor times in /proc.
 pub fn ticks_per_second() -> f64 {
     // SAFETY: the call takes and returns a number; -1 means failure.

@@ -1,6 +1,6 @@
 //! The job's share of its node, and what the others used (option `scope=job`).
 
-use crate::attribution::share::{DivisionRule, NodeShare};
+use crate::attribution::share::NodeShare;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::config::IdleRule;
 use crate::state::{IdlePower, Metered, RunState};
@@ -49,7 +49,7 @@ fn row(state: &RunState, share: &NodeShare, number: usize, metered: &Metered) ->
         "kind": channel.kind.name(),
         "device": channel.device,
         "id": channel.id,
-        "rule": DivisionRule::of(channel.kind).name(),
+        "rule": share.rule(channel).name(),
         "job_j": job_j,
         "others_j": others_j,
         "device_j": job_j.zip(others_j).map(|(job, others)| job + others),
@@ -129,7 +129,9 @@ pub fn rule(section: &Value) -> String {
         None => "idle energy too, as no cores are allocated".into(),
     };
     let group = if is("processor_time", "cgroup") { " of its control group" } else { "" };
-    format!("by processor time{group}; {idle}; memory by residence, GPUs whole")
+    format!(
+        "by processor time{group}; {idle}; memory by residence, GPUs by what the driver has of each process, else whole"
+    )
 }
 
 #[cfg(test)]

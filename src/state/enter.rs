@@ -167,7 +167,7 @@ impl Destination<'_> {
             Some(standby) => standby.in_turns(interval).collect(),
             None => vec![interval],
         };
-        let Some((job, others)) = share.divide(self.channel.kind, self.idle_w, interval) else {
+        let Some((job, others)) = share.divide(self.channel, self.idle_w, interval) else {
             in_turns(interval).into_iter().for_each(|part| share.leave_undivided(self.number, part));
             return None;
         };

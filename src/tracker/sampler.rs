@@ -263,8 +263,7 @@ impl Sampler {
         drop(state);
         self.report_lost_descriptors(shared);
         self.pace.update(start, os::thread_time_ns());
-        self.last_pass = start;
-        self.passes += 1;
+        (self.last_pass, self.passes) = (start, self.passes + 1);
     }
 
     /// Reads the sources that are due. `start` is the beginning of the pass.

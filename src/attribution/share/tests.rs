@@ -1,5 +1,7 @@
 use super::*;
 use crate::attribution::ledger::Mark;
+use crate::measurement::channel::{MeasuringMethod, Quantity};
+use crate::measurement::source_name::SourceName;
 use proptest::prelude::*;
 
 const S: u64 = 1_000_000_000;
@@ -18,8 +20,13 @@ fn share(idle: IdleRule, samples: &[Usage]) -> NodeShare {
     share
 }
 
+fn channel(kind: DeviceKind) -> Channel {
+    let quantity = Quantity::Power { max_watts: 1e3 };
+    Channel::new((kind, SourceName::Simulated), "D", "d", MeasuringMethod::Power, quantity)
+}
+
 fn job_j(share: &NodeShare, kind: DeviceKind, idle_w: f64, interval: EnergyInterval) -> Option<f64> {
-    share.divide(kind, idle_w, interval).map(|(job, _)| job.joules)
+    share.divide(&channel(kind), idle_w, interval).map(|(job, _)| job.joules)
 }
 
 #[test]
@@ -51,12 +58,29 @@ fn memory_goes_by_residence_and_gpus_are_whole() {
 }
 
 #[test]
+fn gpu_goes_by_slices_or_by_the_use_of_processes() {
+    let of = |share: &NodeShare, job_part| {
+        let gpu = Channel { job_part, ..channel(DeviceKind::Gpu) };
+        (share.rule(&gpu).name(), share.divide(&gpu, 0.0, interval(0, 1, 70.0)).map(|(job, _)| job.joules))
+    };
+    for (rule, idle_j) in [(IdleRule::Cores, 70.0), (IdleRule::None, 0.0)] {
+        let mut share = share(rule, &[]);
+        assert_eq!(of(&share, None), ("whole", Some(70.0)));
+        assert_eq!(of(&share, Some(2.0 / 7.0)), ("slices", Some(20.0)));
+        share.set_gpus([("d".to_owned(), Some(0.3))].into_iter().collect());
+        assert_eq!(of(&share, None), ("process_use", Some(21.0)));
+        share.set_gpus([("d".to_owned(), None)].into_iter().collect());
+        assert_eq!(of(&share, None), ("process_use", Some(idle_j)), "nobody uses it");
+    }
+}
+
+#[test]
 fn energy_without_usage_is_not_divided() {
     let none = share(IdleRule::Cores, &[]);
-    assert_eq!(none.divide(DeviceKind::Cpu, 0.0, interval(0, 1, 8.0)), None);
+    assert_eq!(none.divide(&channel(DeviceKind::Cpu), 0.0, interval(0, 1, 8.0)), None);
     let unknown = Usage { memory: None, ..usage(0, 0.0, 0.0) };
     let share = share(IdleRule::Cores, &[unknown]);
-    assert_eq!(share.divide(DeviceKind::Dram, 0.0, interval(0, 1, 3.0)), None);
+    assert_eq!(share.divide(&channel(DeviceKind::Dram), 0.0, interval(0, 1, 3.0)), None);
     let mut share = share;
     share.leave_undivided(4, interval(0, 1, 3.0));
     share.leave_undivided(4, interval(1, 2, 2.0));
@@ -99,7 +123,7 @@ proptest! {
             share.push(Usage { allocated, ..usage(second, job_s, node_s) });
         }
         for kind in DeviceKind::ALL {
-            let (job, others) = share.divide(kind, idle_w, interval(from, from + length, joules)).expect("a share");
+            let (job, others) = share.divide(&channel(kind), idle_w, interval(from, from + length, joules)).expect("a share");
             prop_assert!((job.joules + others.joules - joules).abs() <= 1e-9 * joules);
             prop_assert!(job.joules >= 0.0 && others.joules >= -1e-9 * joules);
         }

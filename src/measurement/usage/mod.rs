@@ -3,7 +3,10 @@
 //! In: `/proc` or the job's control group. Out: [`Usage`] at one moment. Never: it divides no energy
 //! (`attribution/share.rs` does), and it needs no permission beyond the user's own.
 
+mod gpu_shares;
 mod processes;
+
+pub use gpu_shares::GpuShares;
 
 use super::config::MeasurementConfig;
 use super::reading::Fault;
@@ -14,6 +17,7 @@ use super::source::cpu::utilisation::Utilisation;
 use crate::clock::MonoNs;
 use crate::os::{self, CpuSet, HeldFile};
 use processes::JobProcesses;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What the job and its node have used up to one moment.
@@ -47,6 +51,7 @@ pub struct UsageReader {
     stat_path: PathBuf,
     buffer: Vec<u8>,
     job: JobTime,
+    gpus: GpuShares,
     allocated: Option<f64>,
     allocation_at: Option<MonoNs>,
     /// The last reading, and how long it took, ns.
@@ -71,12 +76,18 @@ impl UsageReader {
         let stat_path = sysroot.join("proc/stat");
         let stat = HeldFile::open(&stat_path)?;
         let id = variables.first().map(|(_, id)| id.as_str());
-        let job = match id.and_then(|id| cgroup::job_group(&sysroot, id)) {
+        let mut job = match id.and_then(|id| cgroup::job_group(&sysroot, id)) {
             Some(group) => JobTime::Group(group),
             None => JobTime::Processes(JobProcesses::new(Path::new("/proc").to_owned(), variables)),
         };
-        let (buffer, allocated, allocation_at, last) = (Vec::new(), None, None, None);
-        Ok(UsageReader { sysroot, stat, stat_path, buffer, job, allocated, allocation_at, last })
+        if let JobTime::Processes(processes) = &mut job {
+            // A driver may answer before the first reading.
+            processes.read(&[os::process_id()])?;
+            share_gpus(processes, &config.gpu_shares);
+        }
+        let (buffer, gpus) = (Vec::new(), config.gpu_shares.clone());
+        let (allocated, allocation_at, last) = (None, None, None);
+        Ok(UsageReader { sysroot, stat, stat_path, buffer, job, gpus, allocated, allocation_at, last })
     }
 
     /// The name of the place where the job's processor time is read, for the report.
@@ -85,6 +96,11 @@ impl UsageReader {
             JobTime::Group(_) => "cgroup",
             JobTime::Processes(_) => "processes",
         }
+    }
+
+    /// The job's share of each GPU whose driver has it by process; None: nobody used the GPU.
+    pub fn gpu_shares(&self) -> BTreeMap<String, Option<f64>> {
+        self.gpus.known()
     }
 
     /// Whether it is time for a reading. `is_requested`: a mark or report waits for energy.
@@ -111,6 +127,7 @@ impl UsageReader {
             JobTime::Group(group) => (group.used_s()?, group.memory_bytes()),
             JobTime::Processes(processes) => {
                 let found = processes.read(members)?;
+                share_gpus(processes, &self.gpus);
                 (found.ticks as f64 / ticks, Some(found.resident_bytes))
             }
         };
@@ -130,6 +147,13 @@ impl UsageReader {
         let by_quota = cgroup::quota(&self.sysroot).map_or(f64::INFINITY, |quota| quota.processors);
         let share = by_affinity.min(by_quota) / processors.max(1) as f64;
         (share > 0.0 && share < 1.0).then_some(share)
+    }
+}
+
+/// Publishes the job's processes for drivers. Where process numbers are not the machine's, drivers know none of them.
+fn share_gpus(processes: &JobProcesses, gpus: &GpuShares) {
+    if os::is_first_pid_namespace() {
+        gpus.set_members(processes.numbers());
     }
 }
 

@@ -122,6 +122,11 @@ impl JobProcesses {
         Ok(ProcessTotals { ticks: self.newest, resident_bytes: pages as f64 * os::page_bytes() as f64 })
     }
 
+    /// The numbers of the job's processes at the last reading.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.known.iter().filter(|(_, one)| one.is_in_job).map(|(number, _)| *number)
+    }
+
     /// Whether a living ancestor in the job has the time of an ended process. Its ended ancestors are thought to have
     /// waited for it.
     fn is_taken_over(&self, ended: &KnownProcess, now: &HashMap<u32, KnownProcess>) -> bool {

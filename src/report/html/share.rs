@@ -49,6 +49,8 @@ fn words(rule: &str) -> &str {
     match rule {
         "processor_time" => "by processor time",
         "resident_memory" => "by resident memory",
+        "slices" => "by the slices of the job",
+        "process_use" => "by the use of each process",
         _ => "not: it is the job's",
     }
 }

@@ -55,6 +55,7 @@ fn one(kind: DeviceKind, id: &str) -> Channel {
         may_rest: false,
         has_memory: false,
         error: None,
+        job_part: None,
         note: None,
     }
 }
