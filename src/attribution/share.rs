@@ -59,7 +59,7 @@ pub struct NodeShare {
     pub basis: Option<&'static str>,
     /// Readings of usage, the oldest first.
     samples: VecDeque<Usage>,
-    /// The job's share of the use of GPUs, by their identifiers; None: nobody uses the GPU.
+    /// The job's share of the use of GPUs, by their identifiers; None: no process uses the GPU.
     gpus: BTreeMap<String, Option<f64>>,
     /// The marks of the run with the others' energy.
     pub others: Ledger,
@@ -187,8 +187,8 @@ impl NodeShare {
     }
 }
 
-/// The job's share of the processor time between two readings, 0 to 1. If nobody used any, or the time is too short to
-/// see it, the allocated share counts; without an allocation, the job is alone on the node.
+/// The job's share of the processor time between two readings, 0 to 1. If no process used any, or the time is too short
+/// to see it, the allocated share counts; without an allocation, the job is alone on the node.
 fn active_share(earlier: Usage, later: Usage) -> f64 {
     let job = (later.job_s - earlier.job_s).max(0.0);
     let node = (later.node_s - earlier.node_s).max(job);

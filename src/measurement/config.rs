@@ -2,7 +2,7 @@
 
 use super::channel::DeviceKind;
 use super::gpu_selection::Gpus;
-use super::usage::GpuShares;
+use super::gpu_shares::GpuShares;
 use std::path::PathBuf;
 
 /// Which devices to measure, and where to look for them.

@@ -7,6 +7,7 @@ pub mod channel;
 pub mod config;
 pub mod discover;
 pub mod gpu_selection;
+pub mod gpu_shares;
 pub mod intake;
 pub mod machine;
 pub mod meter;

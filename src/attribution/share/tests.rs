@@ -70,7 +70,7 @@ fn gpu_goes_by_slices_or_by_the_use_of_processes() {
         share.set_gpus([("d".to_owned(), Some(0.3))].into_iter().collect());
         assert_eq!(of(&share, None), ("process_use", Some(21.0)));
         share.set_gpus([("d".to_owned(), None)].into_iter().collect());
-        assert_eq!(of(&share, None), ("process_use", Some(idle_j)), "nobody uses it");
+        assert_eq!(of(&share, None), ("process_use", Some(idle_j)), "no process uses it");
     }
 }
 

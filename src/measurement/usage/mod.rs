@@ -3,12 +3,10 @@
 //! In: `/proc` or the job's control group. Out: [`Usage`] at one moment. Never: it divides no energy
 //! (`attribution/share.rs` does), and it needs no permission beyond the user's own.
 
-mod gpu_shares;
 mod processes;
 
-pub use gpu_shares::GpuShares;
-
 use super::config::MeasurementConfig;
+use super::gpu_shares::GpuShares;
 use super::reading::Fault;
 use super::source::cpu::cgroup::{self, JobGroup};
 use super::source::cpu::processor;
@@ -98,7 +96,7 @@ impl UsageReader {
         }
     }
 
-    /// The job's share of each GPU whose driver has it by process; None: nobody used the GPU.
+    /// The job's share of each GPU whose driver has it by process; None: no process used the GPU.
     pub fn gpu_shares(&self) -> BTreeMap<String, Option<f64>> {
         self.gpus.known()
     }

@@ -271,7 +271,7 @@ mod tests {
         proc.end(11);
         proc.put(10, 1, 75);
         assert_eq!(ticks(&mut job, &members), 75);
-        // The member itself ends: nobody of the job waits for it.
+        // The member itself ends: no process of the job waits for it.
         proc.end(10);
         assert_eq!(ticks(&mut job, &[]), 75);
     }

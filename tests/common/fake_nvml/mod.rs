@@ -320,7 +320,7 @@ pub fn temporary() -> &'static Path {
 /// The fake, compiled if this version of it has not been. Two processes may compile it at the same time.
 fn built(flags: &[&str]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    (include_str!("standin.c"), flags).hash(&mut hasher);
+    (include_str!("standin.c"), include_str!("types.h"), flags).hash(&mut hasher);
     let library = temporary().join(format!("standin-{:016x}.so", hasher.finish()));
     if library.exists() {
         return library;

@@ -4,10 +4,10 @@
 use super::nvml_error::fault;
 use crate::clock::MonoNs;
 use crate::measurement::channel::Channel;
+use crate::measurement::gpu_shares::GpuShares;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::Source;
 use crate::measurement::source::sysfs::number_file::middle;
-use crate::measurement::usage::GpuShares;
 use crate::os::{self, Promise, exit};
 use nvml_wrapper::Device;
 use nvml_wrapper::error::NvmlError;

@@ -2,10 +2,10 @@
 
 use crate::measurement::config::{MeasurementConfig, Scope};
 use crate::measurement::gpu_selection::Selection;
+use crate::measurement::gpu_shares::GpuShares;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
-use crate::measurement::usage::GpuShares;
 use crate::os;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ pub struct GpuShares(Arc<Mutex<GpuUse>>);
 struct GpuUse {
     /// The job's processes; None: they are not known.
     members: Option<HashSet<u32>>,
-    /// By the GPU's identifier: the job's share, 0 to 1. None: nobody used the GPU.
+    /// By the GPU's identifier: the job's share, 0 to 1. None: no process used the GPU.
     shares: BTreeMap<String, Option<f64>>,
 }
 
