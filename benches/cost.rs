@@ -169,6 +169,7 @@ fn sample() {
         leases: LeaseManager::new(None, Rank::default(), &options.measurement.sysroot),
         interval: options.interval,
         monitor_epochs: options.monitor_epochs,
+        usage: None,
     };
     let mut sampler = Sampler::new(parts, &shared);
     let files: Vec<File> = paths.iter().map(|path| File::open(path).unwrap()).collect();

@@ -34,6 +34,8 @@ pub struct CarriedOver {
     pub power: Vec<CarriedInterval>,
     /// The phases, as the journal has them; null: there are none.
     pub phases: Value,
+    /// The share of the node, as the journal has it; null: there is none.
+    pub share: Value,
 }
 
 /// A component that earlier attempts measured.

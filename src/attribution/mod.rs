@@ -8,4 +8,5 @@ pub mod carried_over;
 pub mod epochs;
 pub mod ledger;
 pub mod phases;
+pub mod share;
 pub mod timeline;

@@ -19,6 +19,9 @@ pub struct Job {
     pub is_named: bool,
 }
 
+/// The number of batch systems at the begin of [`JOB_VARIABLES`]. The others are launchers within a node.
+const BATCH_SYSTEMS: usize = 10;
+
 /// Kinds of job, and the variables that name a job together. Batch systems come first, because their job contains the
 /// jobs of the launchers that it starts.
 const JOB_VARIABLES: [(&str, &[&str]); 13] = [
@@ -42,6 +45,16 @@ const TORCHRUN_VARIABLES: [&str; 2] = ["TORCHELASTIC_RUN_ID", "MASTER_PORT"];
 const MPICH_RANK_VARIABLE: &str = "PMI_RANK";
 /// The address of the broker of a machine-wide Flux begins so. The broker of an allocation has another address.
 const MACHINE_FLUX_PREFIX: &str = "local:///run/flux/";
+
+/// The variables that name the batch job of this process, with their values; empty: it is in none.
+pub fn batch_variables(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<(String, String)> {
+    let value = |name: &&str| {
+        let value = environment(name)?.into_string().ok().filter(|value| !value.is_empty())?;
+        Some(((*name).to_owned(), value))
+    };
+    let named = |(_, variables): &(&str, &[&str])| variables.iter().map(value).collect::<Option<Vec<_>>>();
+    JOB_VARIABLES.iter().take(BATCH_SYSTEMS).find_map(named).unwrap_or_default()
+}
 
 impl Job {
     /// The job by the option `job` or the environment. Otherwise, processes with the same parent, process group and
@@ -118,6 +131,17 @@ mod tests {
         assert_eq!(key(&[("PJM_JOBID", "3")]), "PJM job 3");
         assert_eq!(key(&[("OAR_JOB_ID", "4"), ("PMIX_NAMESPACE", "n1")]), "OAR job 4");
         assert_eq!(key(&[("TORCHELASTIC_RUN_ID", "none"), ("MASTER_PORT", "29500")]), "torchrun job none:29500");
+    }
+
+    #[test]
+    fn variables_of_a_batch_job_are_its_own() {
+        let find = |set: &[(&str, &str)]| {
+            batch_variables(&|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))
+        };
+        let slurm = [("PMIX_NAMESPACE", "n1"), ("SLURM_JOB_ID", "77")];
+        assert_eq!(find(&slurm), [("SLURM_JOB_ID".to_owned(), "77".to_owned())]);
+        assert_eq!(find(&[("PMIX_NAMESPACE", "n1"), ("PALS_APID", "3")]), [], "launchers");
+        assert_eq!(find(&[("SLURM_JOB_ID", "")]), []);
     }
 
     #[test]

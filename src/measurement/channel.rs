@@ -118,6 +118,8 @@ pub struct Channel {
     pub has_memory: bool,
     /// The error band of an estimate; None: it is measured.
     pub error: Option<ErrorBand>,
+    /// The part of the device that is this job's (MIG), 0 to 1. None: all of it, or unknown.
+    pub job_part: Option<f64>,
     /// A note for readers of the report.
     pub note: Option<String>,
 }
@@ -142,6 +144,7 @@ impl Channel {
             may_rest: method == MeasuringMethod::Estimate,
             has_memory: false,
             error: None,
+            job_part: None,
             note: None,
         }
     }

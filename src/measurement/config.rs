@@ -2,6 +2,7 @@
 
 use super::channel::DeviceKind;
 use super::gpu_selection::Gpus;
+use super::gpu_shares::GpuShares;
 use std::path::PathBuf;
 
 /// Which devices to measure, and where to look for them.
@@ -21,6 +22,44 @@ pub struct MeasurementConfig {
     pub sysroot: PathBuf,
     /// Path or name of the NVML library; None: the usual names are tried.
     pub nvml: Option<String>,
+    /// What the run's energy is: the devices', or the job's share of it.
+    pub scope: Scope,
+    /// Who gets the energy that processors use when idle.
+    pub idle: IdleRule,
+    /// Power of the node's processors when idle, W; None: by the processor model.
+    pub idle_w: Option<f64>,
+    /// The job's shares of GPUs, from the thread that reads the driver; only with [`Scope::Job`].
+    pub gpu_shares: GpuShares,
+}
+
+/// What the energy of a run is (option `scope`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All energy of the devices.
+    #[default]
+    Device,
+    /// The job's share of it.
+    Job,
+}
+
+/// Who gets the energy that processors use when idle (option `idle`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdleRule {
+    /// The job, by its allocated share of the processors. Without an allocation, by processor time.
+    #[default]
+    Cores,
+    /// The rest of the node.
+    None,
+}
+
+impl IdleRule {
+    /// The name in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            IdleRule::Cores => "cores",
+            IdleRule::None => "none",
+        }
+    }
 }
 
 /// A simulated device of constant power (`sim_cpu`, `sim_gpu`).
@@ -44,6 +83,10 @@ impl Default for MeasurementConfig {
             sim_gpu: None,
             sysroot: "/".into(),
             nvml: None,
+            scope: Scope::default(),
+            idle: IdleRule::default(),
+            idle_w: None,
+            gpu_shares: GpuShares::default(),
         }
     }
 }

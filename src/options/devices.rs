@@ -4,7 +4,7 @@ use super::key::{OptionKey, key};
 use super::value::{number, put, put_some, some_text};
 use super::working_folder::WorkingFolder;
 use crate::measurement::channel::DeviceKind;
-use crate::measurement::config::SimulatedDevice;
+use crate::measurement::config::{IdleRule, Scope, SimulatedDevice};
 
 pub const KEYS: &[OptionKey] = &[
     key(
@@ -47,10 +47,33 @@ pub const KEYS: &[OptionKey] = &[
             Some(())
         },
     ),
+    key("scope", "device, job", "device", "all energy of the devices, or this job's share of it", |o, v| {
+        let scopes = [("device", Scope::Device), ("job", Scope::Job)];
+        put(&mut o.measurement.scope, named(scopes, v))
+    }),
+    key(
+        "idle",
+        "cores, none",
+        "cores",
+        "with scope=job, the job's part of the processors' idle energy: by its allocated cores, or none",
+        |o, v| put(&mut o.measurement.idle, named([IdleRule::Cores, IdleRule::None].map(|r| (r.name(), r)), v)),
+    ),
+    key(
+        "idle_w",
+        "watts from 0 to 100000",
+        "by the processor model",
+        "with scope=job, the power of the node's processors when idle, W",
+        |o, v| put(&mut o.measurement.idle_w, number(v, 0.0, 100_000.0).map(Some)),
+    ),
     key("nvml", "path or name of the NVML library", "by name", "the NVML library to load", |o, v| {
         put_some(&mut o.measurement.nvml, library(v, &mut o.folder))
     }),
 ];
+
+/// The value of this name.
+fn named<T>(all: [(&str, T); 2], name: &str) -> Option<T> {
+    all.into_iter().find(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
 
 fn kinds(value: &str) -> Option<Vec<DeviceKind>> {
     if value == "all" {

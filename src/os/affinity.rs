@@ -32,8 +32,17 @@ impl CpuSet {
     /// The processors that any thread of the application may run on. The library's own threads are left out: they keep
     /// the mask that was set when they started.
     pub fn of_this_process() -> Option<CpuSet> {
-        let mut union = CpuSet::of_this_thread()?;
-        for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+        CpuSet::of_threads("/proc/self/task", CpuSet::of_this_thread()?)
+    }
+
+    /// The processors that any thread of a process may run on, without those of this library. None: it has ended.
+    pub fn of_process(process: u32) -> Option<CpuSet> {
+        CpuSet::of_threads(&format!("/proc/{process}/task"), CpuSet::of_thread(i32::try_from(process).ok()?)?)
+    }
+
+    /// The processors of a set and of the threads in this folder.
+    fn of_threads(tasks: &str, mut union: CpuSet) -> Option<CpuSet> {
+        for task in std::fs::read_dir(tasks).ok()?.flatten() {
             let tid = task.file_name().to_str().and_then(|tid| tid.parse().ok());
             let Some(set) = tid.and_then(CpuSet::of_thread) else { continue };
             let more: Vec<usize> = set.cpus().filter(|&cpu| !union.contains(cpu)).collect();

@@ -42,7 +42,10 @@ pub use local_time::local_time;
 pub use lock::{LOCK_WAIT, lock, lock_within, wait_for_lock};
 pub use nvml_field::nvml_watts;
 pub use per_process::PerProcess;
-pub use process::{has_own_thread, is_alive, pid_namespace, process_id, process_start, user, user_name};
+pub use process::{
+    has_own_thread, is_alive, is_first_pid_namespace, page_bytes, pid_namespace, process_id, process_start,
+    ticks_per_second, user, user_name,
+};
 pub use promise::Promise;
 pub use segment::{Segment, abandoned};
 pub use shared_page::ForkMark;

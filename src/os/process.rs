@@ -54,6 +54,27 @@ pub fn has_own_thread(process: u32) -> bool {
     threads.peek().is_none() || threads.any(|thread| is_own_thread(&thread))
 }
 
+/// Whether process numbers here are the machine's, as drivers use them. A container has its own.
+pub fn is_first_pid_namespace() -> bool {
+    const FIRST_INODE: u64 = 0xEFFF_FFFC; // PROC_PID_INIT_INO
+    pid_namespace() == FIRST_INODE
+}
+
+/// The kernel's clock ticks in a second, the unit of processor times in /proc.
+pub fn ticks_per_second() -> f64 {
+    // SAFETY: the call takes and returns a number; -1 means failure.
+    match unsafe { libc::sysconf(libc::_SC_CLK_TCK) } {
+        ticks if ticks > 0 => ticks as f64,
+        _ => 100.0,
+    }
+}
+
+/// The size of a page of memory, bytes.
+pub fn page_bytes() -> u64 {
+    // SAFETY: the call takes and returns a number; -1 means failure.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
 /// Whether the process lives that started at `started`, in clock ticks since boot; 0 if its start is unknown.
 /// Without /proc, the process number alone decides.
 pub fn is_alive(process: u32, started: u64) -> bool {

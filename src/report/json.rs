@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 /// Version of the layout. It grows when a name or a meaning changes, not when a field is added.
 pub const SCHEMA: u64 = 1;
 
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "schema",
     "run",
     "usage",
@@ -31,6 +31,7 @@ const SECTIONS: [&str; 18] = [
     "components",
     "unavailable",
     "job",
+    "share",
     "epochs",
     "phases",
     "power",
@@ -98,6 +99,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
             here.chain(elsewhere.map(|one| unavailable(&one.unavailable, Some(one.process)))).collect()
         }
         "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
+        "share" => report.share.clone(),
         "epochs" => report.epochs.iter().map(EpochRow::json).collect(),
         "phases" => report.phases.as_ref().map_or(Value::Null, |phases| phases.section(report)),
         "power" => power_columns(&report.time_series.power),

@@ -21,6 +21,7 @@ mod pointers;
 mod prometheus;
 pub mod ranks;
 mod render;
+mod share;
 mod snapshot;
 mod status;
 mod text;
@@ -174,6 +175,8 @@ pub struct Report {
     what_if: Option<WhatIf>,
     /// The named phases; None: the application marks none.
     phases: Option<PhaseReport>,
+    /// The job's share of its node; null: all energy of the devices counts.
+    share: Value,
     time_series: TimeSeries,
     /// Whether a budget is passed.
     is_over_budget: bool,

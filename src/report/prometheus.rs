@@ -4,7 +4,7 @@
 //! folder, where a second type of a metric is an error. A metric that may fall is a gauge, because Prometheus takes a
 //! counter that falls for a new one, and adds it again.
 
-use super::{ComponentReport, Report, RunPhase, phases};
+use super::{ComponentReport, Report, RunPhase, phases, share};
 use crate::forecast::Estimate;
 use crate::measurement::channel::DeviceKind;
 use crate::units::ErrorBand;
@@ -37,6 +37,10 @@ const DURATION: Metric =
 const EPOCHS: Metric = counter("carbontracker_epochs_total", "Epochs ended.");
 const PROGRESS: Metric =
     gauge("carbontracker_progress_ratio", "Share of the run that is done, by its planned epochs or its progress.");
+const OTHERS: Metric = gauge(
+    "carbontracker_others_energy_joules",
+    "Energy of other programs on a shared node by kind of component; only with scope=job.",
+);
 const PHASE_ENERGY: Metric = gauge(
     "carbontracker_phase_energy_joules",
     "Energy of a named phase without the phases within it; empty name: in no phase.",
@@ -126,6 +130,7 @@ pub fn render(report: &Report) -> String {
     page.one(&UPDATED, report.taken_unix_s);
     page.one(&COVERAGE, report.totals.coverage);
     page.one(&INTENSITY, Some(report.intensity.g_per_kwh));
+    page.add(&OTHERS, share::others(&report.share).map(|(kind, joules)| (vec![("component", kind)], joules)));
     let phases = report.section("phases");
     page.add(&PHASE_ENERGY, phases::samples(&phases, "/own/energy_j"));
     page.add(&PHASE_DURATION, phases::samples(&phases, "/own/duration_s"));

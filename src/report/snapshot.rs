@@ -3,6 +3,7 @@
 use super::carbon_section::{self, Marginal};
 use super::job::JobReport;
 use super::phases::PhaseReport;
+use super::share;
 use super::time_series::{self, TimeSeries};
 use super::{ComponentReport, Detail, EpochRow, Now, Report, ReportSettings, RunPhase, UsageTotals, component};
 use crate::attribution::epochs::Epoch;
@@ -57,6 +58,7 @@ impl Report {
             facility: state.carbon.facility.clone(),
             rates: rates(settings, state),
             what_if: None,
+            share: share::section(state),
             phases: PhaseReport::new(state).filter(|_| detail.has_phases()),
             time_series: TimeSeries::default(),
             is_over_budget: false,

@@ -61,6 +61,7 @@ pub fn run_of(kinds: &[DeviceKind], epochs: &[(u64, u64)], watts: &[f64]) -> Run
                 may_rest: false,
                 has_memory: false,
                 error: None,
+                job_part: None,
                 note: None,
             },
             None,

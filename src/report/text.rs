@@ -1,6 +1,6 @@
 //! The report as text for people.
 
-use super::{NOTABLE_SHARE, Report, WHOLE_SHARE, equivalents, phases};
+use super::{NOTABLE_SHARE, Report, WHOLE_SHARE, equivalents, phases, share};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::{EmissionsBasis, PowerUse};
 use crate::carbon::what_if::{RunPart, WhatIf, WhatIfStart, WhatIfZone};
@@ -12,6 +12,7 @@ use crate::units::{Amount, J_PER_KWH, digits, duration, grams, instant, ratio};
 pub fn render(report: &Report) -> String {
     let mut lines = vec![head(report)];
     lines.extend(usage(report));
+    lines.extend(share::lines(&report.share, report.error()));
     lines.extend(forecast(report));
     lines.extend(impacts(report));
     lines.extend(report.what_if.iter().flat_map(|shown| what_if(report, shown)));

@@ -6,6 +6,7 @@
 //! - `"so_far"`: the report's numbers at this moment, from which the next attempt continues. The last of several epoch
 //!   lines carries it. While an epoch lasts, it is a line of its own.
 //! - `"phases"`: the named phases, as in the report.
+//! - `"share"`: the job's share of its node, as in the report.
 //! - `"end"`: the attempt ended in order.
 
 mod read;

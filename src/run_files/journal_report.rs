@@ -82,6 +82,7 @@ pub(super) fn report_of(journal: &Journal) -> Value {
         "job": journal.job,
         "epochs": epochs(journal),
         "phases": journal.phases,
+        "share": journal.share,
         "equivalents": report::equivalents(grams, error),
         "power": report::power(&journal.power),
         "what_if": null,

@@ -32,8 +32,10 @@ mod mend;
 const OWN_LINE_EPOCHS: u64 = 4096;
 /// Longest time between two journal lines of epochs.
 const MAX_LINE_GAP: Duration = Duration::from_secs(10);
-/// Time between two journal lines of phases.
-const PHASES_INTERVAL: Duration = Duration::from_secs(30);
+/// The sections of the report that have lines of their own.
+const SECTIONS: [&str; 2] = ["phases", "share"];
+/// Time between two journal lines of these sections.
+const SECTIONS_INTERVAL: Duration = Duration::from_secs(30);
 /// Time between two syncs of the journal.
 const SYNC_INTERVAL: Duration = Duration::from_secs(10);
 /// Time until a failed creation of a file is tried again.
@@ -97,8 +99,8 @@ pub struct Writer {
     reported: ReportedEnergy,
     /// Time of the last line with numbers.
     reported_at: MonoNs,
-    /// Time of the last line of phases.
-    phases_at: Instant,
+    /// Time of the last line of [`SECTIONS`].
+    sections_at: Instant,
     /// Time of the last failed creation of the journal.
     tried: Option<Instant>,
     /// The files beside the journal.
@@ -162,7 +164,7 @@ impl Writer {
             last_end: None,
             reported: ReportedEnergy::default(),
             reported_at: os::monotonic_ns(),
-            phases_at: Instant::now(),
+            sections_at: Instant::now(),
             tried: None,
             synced: Instant::now(),
             is_short: false,
@@ -281,8 +283,8 @@ impl Writer {
         let is_written = written.is_ok();
         if is_written {
             self.components = components;
-            if lines.iter().any(|line| line.get("phases").is_some()) {
-                self.phases_at = Instant::now();
+            if lines.iter().any(|line| SECTIONS.iter().any(|name| line.get(name).is_some())) {
+                self.sections_at = Instant::now();
             }
             self.after_append(&epochs, power.map(|(_, used)| used));
         }
@@ -321,11 +323,13 @@ impl Writer {
             set(&mut line, "gap_s", json!(gap as f64 * 1e-9));
             lines.push(line);
         }
-        let are_phases_due = is_end || self.phases_at.elapsed() >= PHASES_INTERVAL;
-        let phases = if are_phases_due { report.section("phases") } else { Value::Null };
-        if !phases.is_null() {
-            // The numbers are on the last line.
-            lines.insert(lines.len() - usize::from(!epochs.is_empty()), json!({"phases": phases}));
+        let are_sections_due = is_end || self.sections_at.elapsed() >= SECTIONS_INTERVAL;
+        for name in SECTIONS.into_iter().filter(|_| are_sections_due) {
+            let section = report.section(name);
+            if !section.is_null() {
+                // The numbers are on the last line.
+                lines.insert(lines.len() - usize::from(!epochs.is_empty()), json!({name: section}));
+            }
         }
         if is_end {
             let run = report.section("run");

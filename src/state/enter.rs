@@ -3,11 +3,13 @@
 use super::{Attribution, Metered, Metering, RunState, events};
 use crate::attribution::ledger::{Ledger, Mark};
 use crate::attribution::phases::PhaseBook;
+use crate::attribution::share::NodeShare;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
 use crate::forecast::first_epoch::ProgressPoint;
 use crate::forecast::run_progress::WorkMark;
+use crate::measurement::channel::Channel;
 use crate::measurement::meter::EnergyInterval;
 use crate::measurement::reading::Reading;
 
@@ -41,12 +43,13 @@ impl RunState {
     /// the run ends here. `has_marks`: the application has marked an epoch since the last call. Returns whether a piece
     /// ends or begins.
     pub fn enter_work(&mut self, work: Option<WorkMark>, has_marks: bool, leases: &[LeaseState]) -> bool {
-        let Attribution { ledger, has_marks: had_marks, is_divided, .. } = &mut self.attribution;
+        let Attribution { ledger, has_marks: had_marks, is_divided, share, .. } = &mut self.attribution;
         *had_marks |= has_marks;
         let open = ledger.open().filter(|_| *is_divided);
         if *had_marks && *is_divided {
             *is_divided = false;
             ledger.set_pieces_apart();
+            share.iter_mut().for_each(|share| share.others.set_pieces_apart());
             self.metering.standby.iter_mut().for_each(StandbyLedger::set_pieces_apart);
             self.mark(open.map(Mark::Cancel).into_iter(), leases);
         }
@@ -63,8 +66,11 @@ impl RunState {
 
     /// Enters one reading: its energy goes to the run, or to standby if another process counts the device.
     fn read(&mut self, reading: &Reading, report: &mut impl FnMut(String)) {
-        let Metering { channels, standby, is_first_rank: is_first, .. } = &mut self.metering;
-        let (is_first, Attribution { ledger, phases, .. }) = (*is_first, &mut self.attribution);
+        let Some(idle_w) = self.metering.channels.get(reading.channel).map(|one| self.metering.idle_w(&one.channel))
+        else {
+            return;
+        };
+        let Metering { channels, standby, is_first_rank, .. } = &mut self.metering;
         let Some(metered) = channels.get_mut(reading.channel) else { return };
         let Metered { channel, meter, lease, replaced_by, events, .. } = metered;
         if replaced_by.is_some() {
@@ -72,72 +78,109 @@ impl RunState {
             meter.push(reading.at, reading.value, |_| ());
             return;
         }
-        let (mut standby, step_ns) = (lease.and_then(|lease| standby.get_mut(lease)), channel.step_ns());
-        let credit = |interval: EnergyInterval| {
-            credit_phases(
-                phases,
-                (reading.channel, step_ns),
-                interval,
-                standby.as_deref().map(|standby| (standby, is_first)),
-            );
-            match &mut standby {
-                Some(standby) => standby.credit(reading.channel, interval, ledger),
-                None => ledger.credit(reading.channel, interval),
-            }
-        };
-        let event = meter.push(reading.at, reading.value, credit);
+        let standby = lease.and_then(|lease| standby.get_mut(lease));
+        let (attribution, is_first) = (&mut self.attribution, *is_first_rank);
+        let mut account = Destination { attribution, standby, is_first, number: reading.channel, channel, idle_w };
+        let event = meter.push(reading.at, reading.value, |interval| account.credit(interval));
+        if meter.is_missing() {
+            account.release();
+        }
         if let Some(event) = event.filter(|_| *events <= MAX_EVENTS) {
             *events += 1;
             let more = if *events > MAX_EVENTS { "; further events of it are in the report only" } else { "" };
             report(events::in_words(channel, event) + more);
         }
-        if meter.is_missing() {
-            ledger.release(reading.channel);
-            standby.into_iter().for_each(|standby| standby.release(reading.channel));
-        }
     }
 
     /// Divides time by marks. Devices that were lost to another process are taken out at the moment of the loss.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
-        let Attribution { ledger, phases, .. } = &mut self.attribution;
+        let Attribution { ledger, phases, share, .. } = &mut self.attribution;
         let standby = &mut self.metering.standby;
-        let mut lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, at_latest: MonoNs| {
-            for (standby, lease) in standby.iter_mut().zip(leases) {
-                if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
-                    standby.yield_from(at, ledger);
-                    standby.channels.iter().for_each(|&channel| phases.yield_from(channel, at));
+        let mut lose =
+            |standby: &mut [StandbyLedger], ledger: &mut Ledger, share: &mut Option<NodeShare>, at_latest: MonoNs| {
+                for (standby, lease) in standby.iter_mut().zip(leases) {
+                    if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
+                        standby.yield_from(at, ledger);
+                        for &channel in &standby.channels {
+                            phases.yield_from(channel, at);
+                            share.iter_mut().for_each(|share| share.yield_from(channel, at));
+                        }
+                    }
                 }
-            }
-        };
+            };
         for mark in marks {
-            lose(standby, ledger, mark.at());
+            lose(standby, ledger, share, mark.at());
             ledger.mark(mark);
+            share.iter_mut().for_each(|share| share.others.mark(mark));
             standby.iter_mut().for_each(|standby| standby.mark(mark));
         }
-        lose(standby, ledger, MonoNs::NEVER);
+        lose(standby, ledger, share, MonoNs::NEVER);
     }
 
     /// Ends the readings: energy that a counter has withheld until its next reading is entered.
     pub fn finish(&mut self) {
-        let Metering { channels, standby, is_first_rank: is_first, .. } = &mut self.metering;
-        let (is_first, Attribution { ledger, phases, .. }) = (*is_first, &mut self.attribution);
-        for (number, Metered { channel, meter, lease, .. }) in channels.iter_mut().enumerate() {
-            let mut standby = lease.and_then(|lease| standby.get_mut(lease));
-            meter.finish(|interval| {
-                credit_phases(
-                    phases,
-                    (number, channel.step_ns()),
-                    interval,
-                    standby.as_deref().map(|standby| (standby, is_first)),
-                );
-                match &mut standby {
-                    Some(standby) => standby.credit(number, interval, ledger),
-                    None => ledger.credit(number, interval),
-                }
-            });
+        let idle: Vec<f64> = self.metering.channels.iter().map(|one| self.metering.idle_w(&one.channel)).collect();
+        let Metering { channels, standby, is_first_rank, .. } = &mut self.metering;
+        for ((number, Metered { channel, meter, lease, .. }), idle_w) in channels.iter_mut().enumerate().zip(idle) {
+            let standby = lease.and_then(|lease| standby.get_mut(lease));
+            let (attribution, is_first) = (&mut self.attribution, *is_first_rank);
+            let mut account = Destination { attribution, standby, is_first, number, channel, idle_w };
+            meter.finish(|interval| account.credit(interval));
         }
+        let Attribution { ledger, phases, share, .. } = &mut self.attribution;
         ledger.release_all();
+        share.iter_mut().for_each(|share| share.others.release_all());
         phases.settle();
+    }
+}
+
+/// Where the energy of one channel goes.
+struct Destination<'a> {
+    attribution: &'a mut Attribution,
+    /// The channel's standby readings; None: no other process may count it.
+    standby: Option<&'a mut StandbyLedger>,
+    /// This process is the first rank of its job.
+    is_first: bool,
+    number: usize,
+    channel: &'a Channel,
+    /// Idle power of the device, W.
+    idle_w: f64,
+}
+
+impl Destination<'_> {
+    /// Credits an interval: the job's part of it, if the node is shared, to phases and to the run or standby.
+    fn credit(&mut self, interval: EnergyInterval) {
+        let Some(interval) = self.share(interval) else { return };
+        let Attribution { ledger, phases, .. } = &mut *self.attribution;
+        let standby = self.standby.as_deref().map(|standby| (standby, self.is_first));
+        credit_phases(phases, (self.number, self.channel.step_ns()), interval, standby);
+        match &mut self.standby {
+            Some(standby) => standby.credit(self.number, interval, ledger),
+            None => ledger.credit(self.number, interval),
+        }
+    }
+
+    /// The job's part of an interval; the others get the rest. None: it is unknown.
+    fn share(&mut self, interval: EnergyInterval) -> Option<EnergyInterval> {
+        let Some(share) = &mut self.attribution.share else { return Some(interval) };
+        let in_turns = |interval| match &self.standby {
+            Some(standby) => standby.in_turns(interval).collect(),
+            None => vec![interval],
+        };
+        let Some((job, others)) = share.divide(self.channel, self.idle_w, interval) else {
+            in_turns(interval).into_iter().for_each(|part| share.leave_undivided(self.number, part));
+            return None;
+        };
+        in_turns(others).into_iter().for_each(|part| share.others.credit(self.number, part));
+        Some(job)
+    }
+
+    /// Assigns energy that waits for a further reading, because none comes.
+    fn release(&mut self) {
+        let Attribution { ledger, share, .. } = &mut *self.attribution;
+        ledger.release(self.number);
+        share.iter_mut().for_each(|share| share.others.release(self.number));
+        self.standby.iter_mut().for_each(|standby| standby.release(self.number));
     }
 }
 

@@ -21,6 +21,7 @@ use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedOver};
 use crate::attribution::ledger::{EnergySplit, Ledger};
 use crate::attribution::phases::PhaseBook;
+use crate::attribution::share::NodeShare;
 use crate::carbon::emissions::{CarriedEmissions, EmissionFactors};
 use crate::carbon::facility::Facility;
 use crate::carbon::intensity::{GridIntensity, Hourly};
@@ -31,7 +32,7 @@ use crate::forecast::Forecast;
 use crate::forecast::first_epoch::FirstEpoch;
 use crate::forecast::history::History;
 use crate::forecast::run_progress::RunProgress;
-use crate::measurement::channel::Channel;
+use crate::measurement::channel::{Channel, DeviceKind};
 use crate::measurement::meter::Meter;
 use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
@@ -75,8 +76,36 @@ pub struct Metering {
     pub opening: Vec<Unavailable>,
     /// Whether phases have the energy of devices that no process counts yet: in a job, those of the first rank do.
     pub is_first_rank: bool,
+    /// Idle power of the node's processors; only with a share of the node.
+    pub idle_power: IdlePower,
     /// Whether one of these will soon add energy of the time before it opened. No epoch is settled until then.
     pub waits_for_opening: bool,
+}
+
+/// Idle power of the node's processors.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum IdlePower {
+    /// It is unknown: no energy counts as idle.
+    #[default]
+    Unknown,
+    /// By the processor model, W.
+    Model(f64),
+    /// The user's figure, W.
+    Option(f64),
+}
+
+impl Metering {
+    /// The idle power of a channel's device, W: the processors' is divided among their channels. A simulated processor
+    /// and a whole node have that of the user only.
+    pub fn idle_w(&self, channel: &Channel) -> f64 {
+        let same = |one: &&Metered| one.channel.kind == channel.kind && one.replaced_by.is_none();
+        let watts = match self.idle_power {
+            IdlePower::Option(watts) => watts,
+            IdlePower::Model(watts) if channel.kind == DeviceKind::Cpu && !channel.simulated => watts,
+            _ => 0.0,
+        };
+        watts / self.channels.iter().filter(same).count().max(1) as f64
+    }
 }
 
 /// Time and energy of the run.
@@ -86,6 +115,8 @@ pub struct Attribution {
     pub ledger: Ledger,
     /// Named phases, and their part of the energy.
     pub phases: PhaseBook,
+    /// The division of the node's energy between the job and the others; None: all energy of the devices counts.
+    pub share: Option<NodeShare>,
     /// What earlier attempts of the run left.
     pub carried_over: CarriedOver,
     /// Number of ended epochs, and pieces of the run's progress, whose readings have all arrived.
@@ -297,9 +328,10 @@ impl RunState {
     /// Adds a channel. `lease` is the number of its lease, if other processes may count it. `late_since` is the instant
     /// from which it should have been read.
     pub fn add(&mut self, channel: &Channel, lease: Option<usize>, late_since: Option<MonoNs>) {
-        let Attribution { ledger, carried_over, .. } = &mut self.attribution;
+        let Attribution { ledger, carried_over, share, .. } = &mut self.attribution;
         let number = self.metering.channels.len();
         ledger.add_channel(channel.kind);
+        share.iter_mut().for_each(|share| share.others.add_channel(channel.kind));
         let is_same = |one: &CarriedComponent| {
             let earlier = &one.channel;
             (earlier.kind, &earlier.id, &earlier.device, earlier.source)

@@ -80,7 +80,8 @@ impl RunState {
         if meter.is_owing() {
             return Some(MonoNs::ZERO);
         }
-        let credited_until = self.attribution.ledger.credited_until(channel);
+        let undivided_until = self.attribution.share.as_ref().and_then(|share| share.undivided_until(channel));
+        let credited_until = self.attribution.ledger.credited_until(channel).max(undivided_until);
         Some(credited_until.map_or(first_at, |until| until.max(first_at)))
     }
 }

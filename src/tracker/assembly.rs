@@ -10,14 +10,17 @@ use super::threads::{RunParts, Threads};
 use super::{RunStart, Tracker};
 use crate::attribution::carried_over::CarriedOver;
 use crate::attribution::phases::PhaseStack;
+use crate::attribution::share::NodeShare;
 use crate::carbon::select::{self, Feed, IntensityChoice};
 use crate::carbon::what_if::Elsewhere;
 use crate::coordination::device_lease::LeaseManager;
 use crate::coordination::job::{self, Job, Rank};
 use crate::error::Result;
+use crate::measurement::config::Scope;
 use crate::measurement::discover::Discovery;
 use crate::measurement::intake::Intake;
 use crate::measurement::source::Waker;
+use crate::measurement::usage::{self, UsageReader};
 use crate::options::Options;
 use crate::options::environment;
 use crate::os::{self, ForkMark, OwnTable, exit};
@@ -25,9 +28,9 @@ use crate::report::ReportSettings;
 use crate::run_files::attempt::Process;
 use crate::run_files::history::HistoryRequest;
 use crate::run_files::run_identity::RunIdentity;
-use crate::state::RunState;
 use crate::state::alerts::Alerts;
 use crate::state::shared::SharedState;
+use crate::state::{IdlePower, RunState};
 use rtrb::RingBuffer;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -76,7 +79,10 @@ impl RunPlan {
         unused.for_each(|message| shared.queue_note(message));
         caveats.into_iter().for_each(|caveat| shared.queue_message(caveat));
         let rank = job::rank(&os::variable);
-        let job = Job::find(options.job.as_deref(), &os::variable, os::kin());
+        // Siblings count apart where each counts its own share: their sum is right without a lease.
+        let counts_share = options.measurement.scope == Scope::Job;
+        let job =
+            Job::find(options.job.as_deref(), &os::variable, os::kin()).filter(|job| job.is_named || !counts_share);
         Ok((RunPlan { options, elsewhere, host: os::hostname(), job, rank }, feeds, shared))
     }
 
@@ -114,6 +120,7 @@ impl RunPlan {
             leases: LeaseManager::new(self.job.clone(), self.rank, &self.options.measurement.sysroot),
             interval: self.options.interval,
             monitor_epochs: self.options.monitor_epochs,
+            usage: self.share(shared),
         };
         shared.state().metering.is_first_rank = self.rank.number.unwrap_or(0) == 0;
         let sampler = Sampler::new(parts, shared);
@@ -131,6 +138,25 @@ impl RunPlan {
             record: counter.map(|counter| MarkRecord { counter, epochs_before, first_begin: None, inside: 0 }),
         };
         (sampler, Arc::new(Mutex::new(marker)))
+    }
+
+    /// With `scope=job`: divides the node's energy from now on, and reads what the job uses of the node.
+    fn share(&self, shared: &SharedState) -> Option<UsageReader> {
+        let config = Some(&self.options.measurement).filter(|config| config.scope == Scope::Job)?;
+        let reader = UsageReader::open(config, job::batch_variables(&os::variable));
+        let basis = reader.as_ref().ok().map(UsageReader::basis);
+        let mut state = shared.state();
+        state.attribution.share = Some(NodeShare::new(config.idle, basis));
+        state.metering.idle_power = match config.idle_w {
+            Some(watts) => IdlePower::Option(watts),
+            None => usage::idle_watts(config).map_or(IdlePower::Unknown, IdlePower::Model),
+        };
+        drop(state);
+        if let Err(fault) = &reader {
+            let words = "the job's share is unknown, so energies are; set scope=device, or mount /proc";
+            shared.queue_message(format!("scope=job: the processor time of the node cannot be read: {fault}; {words}"));
+        }
+        reader.ok()
     }
 
     /// The name of the job, if a launcher or the user gave it.

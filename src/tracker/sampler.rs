@@ -8,6 +8,7 @@ mod pace;
 mod schedule;
 mod source_slot;
 mod stand_in;
+mod usage;
 mod work;
 
 use crate::attribution::ledger::Mark;
@@ -19,6 +20,7 @@ use crate::forecast::first_epoch::PackedMark;
 use crate::measurement::intake::Intake;
 use crate::measurement::reading::Reading;
 use crate::measurement::source::Waker;
+use crate::measurement::usage::UsageReader;
 use crate::os::{self, exit};
 use crate::state::alerts::{Alerts, Review};
 use crate::state::shared::SharedState;
@@ -59,12 +61,15 @@ pub struct SamplerParts {
     pub interval: Duration,
     /// Number of epochs to measure; None: all.
     pub monitor_epochs: Option<u64>,
+    /// Reads what the job uses of its node; None: all energy of the devices counts.
+    pub usage: Option<UsageReader>,
 }
 
 /// The sampling thread's own data.
 pub struct Sampler {
     slots: Vec<SourceSlot>,
     leases: LeaseManager,
+    usage: Option<UsageReader>,
     /// The last end of an epoch in the state.
     last_end: Option<MonoNs>,
     /// The instant from which each lease's devices have been read; None: not read yet.
@@ -110,10 +115,11 @@ impl Sampler {
     /// Adds the sources' channels to the state and takes each counter's first reading. It waits for the sources for a
     /// moment.
     pub fn new(parts: SamplerParts, shared: &SharedState) -> Sampler {
-        let SamplerParts { intake, waker, marks, phase_marks, alerts, leases, interval, monitor_epochs } = parts;
+        let SamplerParts { intake, waker, marks, phase_marks, alerts, leases, interval, monitor_epochs, usage } = parts;
         let mut sampler = Sampler {
             slots: Vec::new(),
             leases,
+            usage,
             last_end: None,
             read_since: Vec::new(),
             marks,
@@ -212,6 +218,7 @@ impl Sampler {
         let readings_requested = shared.readings.requested();
         let is_reading_due = start >= self.next_phase_read || shared.readings.is_any_open();
         self.read_sources(start, is_mark_waiting || progress.is_some() || work.is_some() || is_reading_due);
+        let usage = self.read_usage(start, is_mark_waiting || is_reading_due || shared.takeovers.is_any_open());
         // Every mark stamped before these readings is in the ring by now. So time is divided before energy is
         // attributed.
         let takeovers = shared.takeovers.requested();
@@ -226,7 +233,7 @@ impl Sampler {
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.forecasting.work_number = self.work_number;
-        state.attribution.phases.take(&mut self.phase_marks);
+        usage::enter(&mut state, &mut self.phase_marks, usage);
         work::enter(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {
@@ -256,8 +263,7 @@ impl Sampler {
         drop(state);
         self.report_lost_descriptors(shared);
         self.pace.update(start, os::thread_time_ns());
-        self.last_pass = start;
-        self.passes += 1;
+        (self.last_pass, self.passes) = (start, self.passes + 1);
     }
 
     /// Reads the sources that are due. `start` is the beginning of the pass.

@@ -133,6 +133,23 @@ fn energy_is_power_times_time() {
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{}", text(&output.stderr));
 }
 
+/// The device has 50 W whatever the programs do. A program that uses a processor has a share of that.
+#[test]
+fn share_of_the_job_and_the_others_energy_are_the_devices() {
+    let busy = "end=$(($(date +%s%N) / 1000000 + 600)); while [ $(($(date +%s%N) / 1000000)) -lt $end ]; do :; done";
+    let (report, _) = reported("share", &["-o", "scope=job idle_w=10"], busy);
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let (job, others) = (number("/share/job_j"), number("/share/others_j"));
+    let device = 50.0 * number("/usage/duration_s");
+    assert!((job + others - device).abs() < 1e-3 * device, "{job} + {others} of {device} J");
+    assert!((job - number("/usage/energy_j")).abs() < 1e-9, "the run's energy is the job's");
+    assert!(job > 0.0 && others >= -1e-9, "{report:#}");
+    assert_eq!(report["share"]["rows"][0]["rule"], "processor_time");
+    assert_eq!((&report["share"]["idle_w"], &report["share"]["idle_w_from"]), (&10.0.into(), &"option".into()));
+    let (whole, _) = reported("whole", &[], "sleep 0.1");
+    assert_eq!(whole["share"], Value::Null);
+}
+
 #[test]
 fn report_is_brief_and_on_standard_error() {
     let found = output(&[], &["sh", "-c", "echo out; echo err >&2"]);

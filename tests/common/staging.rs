@@ -172,19 +172,8 @@ fn channel(kind: DeviceKind, device: &str, number: usize) -> Channel {
         DeviceKind::Gpu => (SourceName::Nvml, format!("GPU-{number:08x}-5b1c-4f6e-9d7a-0242ac120002")),
         _ => (SourceName::Rapl, format!("intel-rapl:{number}")),
     };
-    Channel {
-        kind,
-        device: device.into(),
-        id,
-        source,
-        method: MeasuringMethod::Counter,
-        quantity: Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 },
-        simulated: false,
-        may_rest: false,
-        has_memory: false,
-        error: None,
-        note: None,
-    }
+    let quantity = Quantity::Counter { joules_per_unit: 1e-6, range: None, max_watts: 2000.0 };
+    Channel { id, ..Channel::new((kind, source), device, "", MeasuringMethod::Counter, quantity) }
 }
 
 /// A channel as an estimate, if it is one.

@@ -20,6 +20,7 @@ mod recordings;
 mod run_files_faults;
 mod run_files_manners;
 mod run_files_written;
+mod share;
 mod zones;
 
 /// The checkout.

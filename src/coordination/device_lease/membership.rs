@@ -159,6 +159,13 @@ impl Membership {
         participant.poll(turn, newest, poll)
     }
 
+    /// The living processes of the job on this node, as far as this namespace of process numbers shows.
+    pub fn processes(&self) -> Vec<u32> {
+        let is_here =
+            |member: &Member| member.namespace == self.namespace && os::is_alive(member.process, member.started);
+        self.record().members().filter(|(_, member)| is_here(member)).map(|(_, member)| member.process).collect()
+    }
+
     /// Notes the energy of this process, J, and returns the totals of the job on this node.
     pub fn on_node(&self, joules: Option<f64>, now: MonoNs) -> OnNode {
         let record = self.record();

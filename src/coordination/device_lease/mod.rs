@@ -216,6 +216,16 @@ impl LeaseManager {
         self.journal_reach.clone()
     }
 
+    /// The processes of the job on this node that measure, with this one.
+    pub fn processes(&self) -> Vec<u32> {
+        let own = os::process_id();
+        let mut all = if let Common::Joined(_, membership) = &self.common { membership.processes() } else { vec![own] };
+        if !all.contains(&own) {
+            all.push(own);
+        }
+        all
+    }
+
     /// Notes the energy of this run so far, J, and returns the totals of the job on this node. None: no device
     /// is shared.
     pub fn on_node(&self, joules: Option<f64>, now: MonoNs) -> Option<OnNode> {

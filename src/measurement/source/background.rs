@@ -341,6 +341,7 @@ mod tests {
             may_rest: false,
             has_memory: false,
             error: None,
+            job_part: None,
             note: None,
         };
         let slow = Slow([channel], Arc::clone(&delay));

@@ -90,9 +90,12 @@ fn cards(run: &JsonView) -> Markup {
                 dd { (run.shown("/intensity/g_per_kwh", digits)) " g/kWh" @if let Some(zone) = place { ", " (zone) } }
             }
             div {
-                dt { "Energy of the devices" }
+                dt { @if run.has("/share/scope") { "Energy of the job" } @else { "Energy of the devices" } }
                 dd.main { (run.used("/usage/energy_j", Amount::Energy)) }
                 (interval("/usage/energy_low_j", "/usage/energy_high_j", Amount::Energy))
+                @if run.has("/share/device_j") {
+                    dd { "of " (run.amount("/share/device_j", Amount::Energy, error)) " that the node's devices used" }
+                }
                 @if run.has("/usage/facility_energy_kwh") && run.number("/pue") != Some(1.0) {
                     dd { (energy(run, error)) " with PUE " (run.shown("/pue", digits)) }
                 }

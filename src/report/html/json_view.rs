@@ -27,6 +27,11 @@ impl<'a> JsonView<'a> {
         JsonView { value, at: format!("{}{pointer}", self.at) }
     }
 
+    /// The part as JSON.
+    pub fn json(&self) -> &'a Value {
+        self.value
+    }
+
     /// The entries of a list.
     pub fn list(&self, pointer: &str) -> Vec<JsonView<'a>> {
         let list = self.part(pointer);

@@ -11,6 +11,7 @@ mod json_view;
 mod methodology;
 mod phases;
 mod run_page;
+mod share;
 mod summary;
 mod tables;
 mod what_if;

@@ -1,7 +1,7 @@
 //! The sections of one run on the page.
 
 use super::json_view::{JsonView, percent, whole, whole_percent};
-use super::{charts, first_screen, impacts, methodology, phases, summary, tables, what_if};
+use super::{charts, first_screen, impacts, methodology, phases, share, summary, tables, what_if};
 use crate::report::RunPhase;
 use crate::units::{Amount, duration};
 use maud::{Markup, html};
@@ -19,6 +19,7 @@ pub fn sections(run: &JsonView) -> Markup {
         (impacts::section(run))
         (tables::nodes(run))
         (tables::devices(run))
+        (share::section(run))
         (tables::unavailable(run))
         (tables::notes(run))
         (methodology::section(run))

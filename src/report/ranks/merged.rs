@@ -4,6 +4,7 @@ use super::fold::{fold_all, list, section};
 use super::{forecast::forecast, last_end, number, phase, series, started, word};
 use crate::forecast::uncertainty::ends;
 use crate::report::phases::{self, PartsOf};
+use crate::report::share;
 use crate::report::{ComponentStatus, RunPhase, SCHEMA, equivalents, figures};
 use crate::units::ErrorBand;
 use crate::units::{J_PER_KWH, sum};
@@ -42,6 +43,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "unavailable": unavailable(counting),
         "epochs": series::epochs(counting),
         "phases": phases(counting),
+        "share": share::merged(&parts_of(counting, "share")),
         "power": series::power(counting),
         "forecasts": series::forecasts(counting),
         "equivalents": equivalents(co2eq_g, error),
@@ -277,10 +279,14 @@ fn ids(device: &Value) -> String {
     list(device, "ids").filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// A section of the ranks that have it.
+fn parts_of<'a>(counting: &[&'a Value], name: &str) -> Vec<&'a Value> {
+    counting.iter().filter_map(|rank| rank.get(name)).filter(|one| !one.is_null()).collect()
+}
+
 /// The phases of the ranks that count a device. Others know no energy.
 fn phases(counting: &[&Value]) -> Value {
-    let sections: Vec<&Value> =
-        counting.iter().filter_map(|rank| rank.get("phases")).filter(|one| !one.is_null()).collect();
+    let sections = parts_of(counting, "phases");
     if sections.is_empty() { Value::Null } else { phases::merged(&sections, PartsOf::Job) }
 }
 

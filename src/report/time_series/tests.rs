@@ -35,6 +35,7 @@ fn empty() -> RunState {
             may_rest: false,
             has_memory: false,
             error: None,
+            job_part: None,
             note: None,
         };
         state.add(&channel, None, None);

@@ -1,12 +1,11 @@
 //! Reads a journal: its lines, and from them the values that the next attempt starts from. Pure.
 
 mod pieces;
+mod values;
 
 use super::VERSION;
-use crate::attribution::account::Energy;
 use crate::attribution::carried_over::{CarriedComponent, CarriedInterval, CarriedOver, LostEnergy};
-use crate::attribution::epochs::{Epoch, PerKind, RecordedFigures};
-use crate::attribution::ledger::EnergySplit;
+use crate::attribution::epochs::{Epoch, RecordedFigures};
 use crate::clock::{MonoNs, UnixS};
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
 use crate::measurement::source_name::SourceName;
@@ -16,6 +15,7 @@ use crate::run_files::crash_counter::Count;
 use crate::sanitize;
 use crate::units::{self, ErrorBand};
 use serde_json::Value;
+use values::{amount, energies, ns, per_kind};
 
 /// Most invalid lines that are reported one by one. Further lines are counted only.
 const MAX_FLAWS: usize = 5;
@@ -53,6 +53,8 @@ pub struct Journal {
     first_unix_s: Option<UnixS>,
     /// The newest phases; null: there are none.
     pub phases: Value,
+    /// The newest share of the node; null: there is none.
+    pub share: Value,
     /// The forecasts after each epoch that has one.
     pub forecasts: Vec<Value>,
     /// The components that the last numbers are about.
@@ -145,10 +147,10 @@ impl Journal {
             self.read_so_far(so_far, is_epoch);
         }
         self.is_ended |= line.get("end").is_some();
-        if let Some(phases) = line.get("phases").filter(|phases| phases.is_object()) {
-            self.phases = phases.clone();
+        for (name, newest) in [("phases", &mut self.phases), ("share", &mut self.share)] {
+            line.get(name).filter(|section| section.is_object()).into_iter().for_each(|one| newest.clone_from(one));
         }
-        is_epoch || so_far.is_some() || ["end", "note", "phases"].iter().any(|name| line.get(*name).is_some())
+        is_epoch || so_far.is_some() || ["end", "note", "phases", "share"].iter().any(|name| line.get(*name).is_some())
     }
 
     /// Begins an attempt. False: the line is invalid, or of another run.
@@ -298,6 +300,7 @@ impl Journal {
             lost: self.lost,
             power: self.power,
             phases: self.phases,
+            share: self.share,
             ..carried_over
         }
     }
@@ -366,34 +369,4 @@ fn channel(named: &Value) -> Option<Channel> {
 fn status(named: &Value) -> ComponentStatus {
     let name = named.get("status").and_then(Value::as_str);
     name.and_then(|name| name.parse().ok()).unwrap_or(ComponentStatus::Ok)
-}
-
-fn energies(used: &Value) -> EnergySplit {
-    let energy = |index: usize| {
-        let part = |n: usize| used.pointer(&format!("/{index}/{n}")).and_then(amount);
-        let ns = |n: usize| part(n).unwrap_or(0.0) * 1e9;
-        Energy { joules: part(0), credited_ns: ns(1), measured_ns: ns(2) }
-    };
-    EnergySplit { epochs: energy(0), between: energy(1) }
-}
-
-fn per_kind(of: &Value) -> PerKind {
-    let mut energy = PerKind::default();
-    for kind in DeviceKind::ALL {
-        if let Some(joules) = of.get(kind.joules()).and_then(amount) {
-            energy.add(kind, joules);
-        }
-    }
-    energy
-}
-
-/// A finite number, 0 or more, such as an energy, a mass or a time.
-fn amount(value: &Value) -> Option<f64> {
-    value.as_f64().filter(|amount| (0.0..=f64::MAX).contains(amount))
-}
-
-/// Seconds as nanoseconds. None: more than 30 years, or no valid number.
-fn ns(seconds: Option<&Value>) -> Option<u64> {
-    const MAX_S: f64 = 1e9;
-    amount(seconds?).filter(|seconds| *seconds < MAX_S).map(|seconds| (seconds * 1e9).round() as u64)
 }

@@ -44,19 +44,8 @@ fn new_state() -> RunState {
 }
 
 fn one(kind: DeviceKind, id: &str) -> Channel {
-    Channel {
-        kind,
-        device: format!("device {id}"),
-        id: id.into(),
-        source: SourceName::Rapl,
-        method: MeasuringMethod::Counter,
-        quantity: Quantity::Power { max_watts: 1e5 },
-        simulated: false,
-        may_rest: false,
-        has_memory: false,
-        error: None,
-        note: None,
-    }
+    let quantity = Quantity::Power { max_watts: 1e5 };
+    Channel::new((kind, SourceName::Rapl), format!("device {id}"), id, MeasuringMethod::Counter, quantity)
 }
 
 /// Runs epochs of an attempt: (length, time after it), ms, at these powers, W, on the last channels. Returns

@@ -237,6 +237,17 @@ fn counter(watts: f64, at: f64) -> Option<String> {
     Some(format!("{}\n", 1_000_000_000 + (watts * at * 1e6) as i64))
 }
 
+/// A node of which this process may use a part, with memory of unknown use.
+fn shared_node() -> Machine {
+    let processors: String = (0..1000).map(|number| format!("cpu{number} 5 0 5 90 0 0 0 0 0 0\n")).collect();
+    let stat = [("proc/stat".to_owned(), format!("cpu 5000 0 5000 90000 0 0 0 0 0 0\n{processors}intr 0\n"))];
+    let counters: Vec<Moving> = ["intel-rapl:0", "intel-rapl:0:0"]
+        .map(|zone| -> Moving { (format!("sys/class/powercap/{zone}/energy_uj"), Box::new(|at| counter(80.0, at))) })
+        .into();
+    let names = [("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "dram")];
+    machine("shared", &[zones(&names), stat.to_vec()].concat(), counters)
+}
+
 /// Meters that fail, and models that replace them.
 fn meters(folder: &Path) -> Reports {
     let names = [
@@ -259,6 +270,7 @@ fn meters(folder: &Path) -> Reports {
     let runs = [
         ("faulty", machine("faulty", &zones(&names), faults), ""),
         ("modelled", machine("modelled", &file("proc/meminfo", "MemTotal: 16000000 kB\n"), Vec::new()), NO_ANSWER),
+        ("shared", shared_node(), "scope=job"),
         (
             "metered",
             machine("metered", &file("sys/class/hwmon/hwmon0/name", "power_meter\n"), power),

@@ -25,13 +25,14 @@ pub struct Schemas {
 }
 
 /// The kinds of journal lines, each with a field that the kinds after it do not have.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 8] = [
     ("journal", "opening"),
     ("components", "components"),
     ("index", "epoch"),
     ("end", "end"),
     ("so_far", "beat"),
     ("phases", "phases"),
+    ("share", "share"),
     ("note", "note"),
 ];
 

@@ -62,6 +62,8 @@ pub struct Gpu {
     pub slices: [i32; 7],
     /// The processes. With MIG the n-th runs on the n-th instance.
     pub pids: [u32; 8],
+    /// Their use of the GPU, %. All 0: the driver does not have it.
+    pub used: [u32; 8],
     pub name: [u8; TEXT],
     pub uuid: [u8; TEXT],
 }
@@ -108,6 +110,7 @@ impl Gpu {
             has_counter: 1,
             slices: [0; 7],
             pids: [0; 8],
+            used: [0; 8],
             name: text("NVIDIA Stand-In 500W"),
             uuid: [0; TEXT],
         }
@@ -317,7 +320,7 @@ pub fn temporary() -> &'static Path {
 /// The fake, compiled if this version of it has not been. Two processes may compile it at the same time.
 fn built(flags: &[&str]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    (include_str!("standin.c"), flags).hash(&mut hasher);
+    (include_str!("standin.c"), include_str!("types.h"), flags).hash(&mut hasher);
     let library = temporary().join(format!("standin-{:016x}.so", hasher.finish()));
     if library.exists() {
         return library;

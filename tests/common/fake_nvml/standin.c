@@ -15,35 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GPUS 16
-#define SLICES 7
-#define PIDS 8
-#define TEXT 96
+#include "types.h"
+
 #define ENERGY_STEP_NS 20000000u
 #define POWER_WINDOW_NS 25000000u
-
-enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7 };
-
-typedef int nvmlReturn_t;
-typedef struct nvmlDevice_st *nvmlDevice_t;
-
-typedef struct {
-    char busIdLegacy[16];
-    unsigned domain, bus, device, pciDeviceId, pciSubSystemId;
-    char busId[32];
-} nvmlPciInfo_t;
-
-typedef struct {
-    unsigned pid;
-    unsigned long long usedGpuMemory;
-    unsigned gpuInstanceId, computeInstanceId;
-} nvmlProcessInfo_t;
-
-typedef struct {
-    unsigned multiprocessorCount, sharedCopyEngineCount, sharedDecoderCount, sharedEncoderCount;
-    unsigned sharedJpegCount, sharedOfaCount, gpuInstanceSliceCount, computeInstanceSliceCount;
-    unsigned long long memorySizeMB;
-} nvmlDeviceAttributes_t;
 
 /* One GPU, with the layout of Gpu in tests/common/fake_nvml/mod.rs. */
 struct gpu {
@@ -63,6 +38,7 @@ struct gpu {
     int32_t has_counter;
     int32_t slices[SLICES]; /* of each MIG instance; all 0: MIG is off */
     uint32_t pids[PIDS];    /* processes; with MIG the n-th runs on the n-th instance */
+    uint32_t used[PIDS];    /* their use of the GPU, %; all 0: not supported */
     char name[TEXT], uuid[TEXT];
 };
 
@@ -443,6 +419,29 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
     }
     *count = found;
     return found > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+/* One sample of each process. */
+nvmlReturn_t nvmlDeviceGetProcessUtilization(
+    nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples, unsigned *count, unsigned long long since_us) {
+    struct call call;
+    unsigned n, found = 0, room = *count;
+    nvmlReturn_t result = ask_device(device, &call);
+    (void)since_us;
+    if (result != SUCCESS) return result;
+    for (n = 0; n < PIDS; n++) {
+        if (call.gpu.used[n] == 0) continue;
+        if (samples != NULL && found < room) {
+            memset(&samples[found], 0, sizeof *samples);
+            samples[found].pid = call.gpu.pids[n];
+            samples[found].timeStamp = now_ns() / 1000u;
+            samples[found].smUtil = call.gpu.used[n];
+        }
+        found++;
+    }
+    *count = found;
+    if (found == 0) return NOT_SUPPORTED;
+    return samples == NULL || found > room ? INSUFFICIENT_SIZE : SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) {

@@ -1,5 +1,6 @@
 //! The limits that control groups of version 1 or 2 set on this process's processor time and memory.
 
+use crate::measurement::reading::Fault;
 use crate::measurement::source::sysfs::number_file;
 use crate::os;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,43 @@ pub fn memory_limit(sysroot: &Path) -> Option<u64> {
     let v2 = groups.folders("").into_iter().filter_map(|folder| limit(folder, "memory.max"));
     let v1 = groups.folders("memory").into_iter().filter_map(|folder| limit(folder, "memory.limit_in_bytes"));
     v2.chain(v1).min()
+}
+
+/// The control group that a batch system made for a job.
+pub struct JobGroup {
+    usage: PathBuf,
+    memory: Option<PathBuf>,
+}
+
+impl JobGroup {
+    /// The used processor time so far, s.
+    pub fn used_s(&self) -> Result<f64, Fault> {
+        let text = os::text::read(&self.usage, os::text::MAX_SYS_BYTES)?;
+        used_us(&text).map(|micros| micros * 1e-6).ok_or(Fault::Garbage)
+    }
+
+    /// The memory in use, bytes; None: unknown.
+    pub fn memory_bytes(&self) -> Option<f64> {
+        number_file::text(self.memory.as_ref()?).ok()?.trim().parse::<u64>().ok().map(|bytes| bytes as f64)
+    }
+}
+
+/// The control group of the batch job with this number, among the groups of this process: Slurm names it `job_N`, PBS
+/// `N`. None: there is none, or its processor time cannot be read.
+pub fn job_group(sysroot: &Path, id: &str) -> Option<JobGroup> {
+    let groups = Groups::read(sysroot)?;
+    let slurm = format!("job_{id}");
+    let is_of_job = |folder: &PathBuf| {
+        folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name == slurm || name == id)
+    };
+    let file = |controller: &str, names: &[&str]| {
+        let folder = groups.folders(controller).into_iter().find(is_of_job)?;
+        names.iter().map(|name| folder.join(name)).find(|file| file.is_file())
+    };
+    let usage = file("cpuacct", &["cpuacct.usage"]).or_else(|| file("", &["cpu.stat"]))?;
+    let memory = file("memory", &["memory.usage_in_bytes"]).or_else(|| file("", &["memory.current"]));
+    let group = JobGroup { usage, memory };
+    group.used_s().is_ok().then_some(group)
 }
 
 /// The limit in a folder of version 2, as a number of processors.

@@ -4,7 +4,7 @@ use super::processor::{self, PowerFigure};
 use super::utilisation::Utilisation;
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
-use crate::measurement::config::MeasurementConfig;
+use crate::measurement::config::{MeasurementConfig, Scope};
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source};
 use crate::measurement::source_name::SourceName;
@@ -27,7 +27,11 @@ struct CpuModel {
 
 /// Opens the estimate. It identifies the processor and the share of it that this process may use.
 pub fn open(options: &MeasurementConfig) -> Opened {
-    let busy = match Utilisation::open(&options.sysroot) {
+    let opened = match options.scope {
+        Scope::Device => Utilisation::open(&options.sysroot),
+        Scope::Job => Utilisation::of_machine(&options.sysroot),
+    };
+    let busy = match opened {
         Ok(busy) => busy,
         Err(fault) => {
             let reason = format!("{}: {fault}", options.sysroot.join("proc/stat").display());

@@ -9,7 +9,7 @@ use super::utilisation::Utilisation;
 use super::{cgroup, processor};
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind};
-use crate::measurement::config::MeasurementConfig;
+use crate::measurement::config::{MeasurementConfig, Scope};
 use crate::measurement::reading::{Reading, Value};
 use crate::measurement::source::{Opened, Source};
 use crate::measurement::source_name::SourceName;
@@ -35,7 +35,8 @@ struct MemoryModel {
 /// Opens the estimate of memory. It is used together with an estimated processor only.
 pub fn open(options: &MeasurementConfig) -> Opened {
     let lacks = |reason: String| (None, vec![Unavailable { source: NAME, reason, cure: None }]);
-    let busy = Utilisation::open(&options.sysroot);
+    let is_whole = options.scope == Scope::Job;
+    let busy = if is_whole { Utilisation::of_machine(&options.sysroot) } else { Utilisation::open(&options.sysroot) };
     let figure = busy.as_ref().ok().map(|busy| processor::identify(&options.sysroot, busy));
     if let Some(figure) = figure.filter(|figure| figure.has_memory) {
         return lacks(format!("the processor's estimate contains the memory of a {}", figure.device));
@@ -45,7 +46,7 @@ pub fn open(options: &MeasurementConfig) -> Opened {
         let file = options.sysroot.join("proc/meminfo");
         return lacks(format!("{} has no MemTotal, so memory is not estimated", file.display()));
     };
-    let limit = cgroup::memory_limit(&options.sysroot).map(|bytes| bytes as f64 / 1e9);
+    let limit = cgroup::memory_limit(&options.sysroot).filter(|_| !is_whole).map(|bytes| bytes as f64 / 1e9);
     let processors = busy.map_or((1.0, None), |busy| (busy.share(), busy.processor_list()));
     let MemoryPart { gb, of_what, id } = MemoryPart::of(installed, limit, processors);
     let mut channel = channel((DeviceKind::Dram, NAME), "memory", &id);

@@ -18,6 +18,8 @@ pub struct Utilisation {
     /// The core of each processor, in the order of `numbers`.
     cores: Vec<usize>,
     scope: Scope,
+    /// Whether all processors count, whichever this process may use.
+    is_whole: bool,
     /// Whether lxcfs numbers the processors anew for this container.
     is_lxcfs: bool,
     /// The snapshots that the load is computed from. The second replaces the first when it is a window old.
@@ -52,6 +54,19 @@ enum Scope {
 impl Utilisation {
     /// Reads the processors and the part of them that this process may use. Fails if /proc/stat cannot be read.
     pub fn open(sysroot: &Path) -> Result<Utilisation, Fault> {
+        let mut found = Utilisation::of_machine(sysroot)?;
+        let affinity = found.affinity();
+        let allowed = found.allowed(&affinity);
+        found.scope = match cgroup::quota(&found.sysroot).filter(|quota| quota.processors < allowed) {
+            Some(quota) => Scope::Quota(quota),
+            None => affinity,
+        };
+        found.is_whole = false;
+        Ok(found)
+    }
+
+    /// Reads the processors. All of them count, whichever this process may use.
+    pub fn of_machine(sysroot: &Path) -> Result<Utilisation, Fault> {
         let path = sysroot.join("proc/stat");
         let stat = HeldFile::open(&path)?;
         let mut buffer = Vec::new();
@@ -60,14 +75,8 @@ impl Utilisation {
         let cores = topology::cores(sysroot, &numbers, is_lxcfs);
         let sysroot = sysroot.to_owned();
         let scope = Scope::Machine;
-        let mut found = Utilisation { sysroot, path, stat, buffer, numbers, cores, scope, is_lxcfs, since: None };
-        let affinity = found.affinity();
-        let allowed = found.allowed(&affinity);
-        found.scope = match cgroup::quota(&found.sysroot).filter(|quota| quota.processors < allowed) {
-            Some(quota) => Scope::Quota(quota),
-            None => affinity,
-        };
-        Ok(found)
+        let (is_whole, since) = (true, None);
+        Ok(Utilisation { sysroot, path, stat, buffer, numbers, cores, scope, is_whole, is_lxcfs, since })
     }
 
     /// The number of processors that the machine or the container shows.
@@ -161,7 +170,7 @@ impl Utilisation {
 
     /// Reads the affinity again: a new thread may be pinned to other processors. All of them count for the process.
     fn follow_affinity(&mut self) {
-        if matches!(self.scope, Scope::Quota(_)) {
+        if self.is_whole || matches!(self.scope, Scope::Quota(_)) {
             return;
         }
         let now = self.affinity();

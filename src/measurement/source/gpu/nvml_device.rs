@@ -4,6 +4,7 @@
 use super::nvml_error::fault;
 use crate::clock::MonoNs;
 use crate::measurement::channel::Channel;
+use crate::measurement::gpu_shares::GpuShares;
 use crate::measurement::reading::{Fault, Reading, Value};
 use crate::measurement::source::Source;
 use crate::measurement::source::sysfs::number_file::middle;
@@ -34,6 +35,8 @@ const STALL_NS: u64 = 200_000_000;
 const BESIDE_GAP_NS: u64 = 1_000_000_000;
 /// That time is at least the duration of this number of calls, so that slow drivers are called less often.
 const CALLS_BESIDE: u64 = 100;
+/// Time between two readings of the use by each process, ns.
+const USE_GAP_NS: u64 = 1_000_000_000;
 /// Longest time between two readings of the power beside a counter, ns.
 const MAX_BESIDE_GAP_NS: u64 = 2_000_000_000;
 
@@ -77,6 +80,12 @@ pub struct NvmlGpu {
     steps_timed: Vec<u64>,
     /// The duration of the last call, ns.
     call_ns: u64,
+    /// Where the job's share of the GPU is stored, under its identifier; None: all its energy counts.
+    shares: Option<(String, GpuShares)>,
+    /// When the use by each process was last read, ns.
+    use_read_at: MonoNs,
+    /// The newest use that was read, on the driver's clock, µs.
+    use_seen_us: Option<u64>,
 }
 
 /// The NVIDIA GPUs of a run, as a source.
@@ -204,6 +213,38 @@ impl NvmlGpu {
             step_ns: None,
             steps_timed: Vec::new(),
             call_ns: 0,
+            shares: None,
+            use_read_at: MonoNs::ZERO,
+            use_seen_us: None,
+        }
+    }
+
+    /// Stores the job's share of the GPU under its identifier from now on.
+    pub fn share(self, id: &str, shares: Option<&GpuShares>) -> NvmlGpu {
+        NvmlGpu { shares: shares.map(|shares| (id.to_owned(), shares.clone())), ..self }
+    }
+
+    /// Reads the use by each process if it is time, and stores the job's share. A driver without that figure is not
+    /// asked again.
+    fn read_use(&mut self) {
+        let now = os::monotonic_ns();
+        let Some((id, shares)) = self.shares.clone().filter(|(_, shares)| shares.has_members()) else { return };
+        if now < self.use_read_at + USE_GAP_NS {
+            return;
+        }
+        self.use_read_at = now;
+        let (seen, counted_ns) = (self.use_seen_us, self.call_ns);
+        let (_, samples) = self.ask(|device| device.process_utilization_stats(seen));
+        self.call_ns = self.call_ns.max(counted_ns);
+        match samples {
+            Ok(samples) => {
+                self.use_seen_us = samples.iter().map(|sample| sample.timestamp).max().max(seen);
+                shares.note(&id, samples.iter().map(|sample| (sample.pid, sample.sm_util)));
+            }
+            // No process has used it since.
+            Err(NvmlError::NotFound) => shares.note(&id, std::iter::empty()),
+            Err(NvmlError::NotSupported) => self.shares = None,
+            Err(_) => (),
         }
     }
 
@@ -264,6 +305,7 @@ impl NvmlGpu {
     /// back, because it is that old on average.
     fn read_aged(&mut self) -> Results {
         let (at, value) = self.read();
+        self.read_use();
         let age = self.step_ns.filter(|_| self.meters.has_counter).map_or(0, |step| step / 2);
         std::iter::once((at - age, value)).chain(self.read_check_power()).collect()
     }

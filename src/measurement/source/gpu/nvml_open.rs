@@ -25,6 +25,8 @@ const MAX_POWER_PER_HIGHEST_LIMIT: f64 = 2.0;
 /// Highest plausible power between two counts, as a multiple of the limit. A counter is updated every 100 ms at most,
 /// and two readings are at least 10 ms apart, to which the meter adds 5 ms. A mean of 1.5 limits then looks like ten.
 const MAX_COUNTER_POWER_PER_LIMIT: f64 = 10.0;
+/// Slices of a GPU with MIG.
+const SLICES: u32 = 7;
 /// MIG instances of a GPU that a driver can report.
 const MAX_INSTANCES: u32 = 16;
 /// `NVML_DEVICE_MIG_ENABLE`.
@@ -144,7 +146,8 @@ impl NvmlOffer {
                 return Err(failure);
             }
         };
-        let mut notes: Vec<String> = self.share(picked).into_iter().collect();
+        let (slices, note) = self.share(picked).unzip();
+        let mut notes: Vec<String> = note.into_iter().collect();
         notes.extend(findings.notes);
         if is_ambiguous {
             notes.push(
@@ -161,14 +164,14 @@ impl NvmlOffer {
         let (method, quantity) = findings.quantity;
         let channel = Channel {
             note,
+            job_part: slices.flatten().map(|slices| (f64::from(slices) / f64::from(SLICES)).min(1.0)),
             ..Channel::new((DeviceKind::Gpu, SourceName::Nvml), self.name.as_str(), id, method, quantity)
         };
         Ok(Some((channel, NvmlGpu::new(device, findings.meters))))
     }
 
-    /// A note on the parts of the GPU that are this job's, and their size. None: all of it is.
-    fn share(&self, picked: &Picked) -> Option<String> {
-        const SLICES: u32 = 7;
+    /// The slices of the GPU that are this job's, and a note on them. None: all of it is.
+    fn share(&self, picked: &Picked) -> Option<(Option<u32>, String)> {
         let device = self.device()?;
         let is_part = |id: &&String| id.starts_with("MIG-");
         let parts: Vec<&String> = picked.ids.iter().filter(is_part).collect();
@@ -183,7 +186,7 @@ impl NvmlOffer {
         let known: Option<u32> = exit::driver_call(|| parts.iter().map(|part| slices(&part)).sum())?;
         let names: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();
         let share = known.map_or(String::new(), |slices| format!(", {slices} of {SLICES} slices"));
-        Some(format!("the whole GPU is counted; this job has {}{share}", names.join(", ")))
+        Some((known, format!("the whole GPU is counted; this job has {}{share}", names.join(", "))))
     }
 }
 

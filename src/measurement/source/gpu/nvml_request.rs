@@ -1,7 +1,8 @@
 //! Which NVIDIA GPUs a run wants, and whether this machine may have them.
 
-use crate::measurement::config::MeasurementConfig;
+use crate::measurement::config::{MeasurementConfig, Scope};
 use crate::measurement::gpu_selection::Selection;
+use crate::measurement::gpu_shares::GpuShares;
 use crate::measurement::source::sysfs::number_file;
 use crate::measurement::source_name::SourceName;
 use crate::measurement::unavailable::Unavailable;
@@ -16,6 +17,8 @@ pub struct NvmlRequest {
     pub library: Option<OsString>,
     /// Which GPUs are this job's.
     pub selection: Selection,
+    /// Where the job's share of each GPU is stored; None: all energy of a GPU counts.
+    pub shares: Option<GpuShares>,
     sysroot: PathBuf,
 }
 
@@ -25,6 +28,7 @@ impl NvmlRequest {
         NvmlRequest {
             library: options.nvml.as_ref().map(OsString::from),
             selection: options.gpus.nvidia.clone(),
+            shares: (options.scope == Scope::Job).then(|| options.gpu_shares.clone()),
             sysroot: options.sysroot.clone(),
         }
     }

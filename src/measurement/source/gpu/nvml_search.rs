@@ -196,7 +196,10 @@ impl NvmlSearch {
             }
         }
         match gpu.open(one, is_ambiguous, self.failed.as_deref()) {
-            Ok(Some((channel, gpu))) => round.source.add(channel, gpu),
+            Ok(Some((channel, gpu))) => {
+                let gpu = gpu.share(&channel.id, self.request.shares.as_ref());
+                round.source.add(channel, gpu);
+            }
             Ok(None) => (),
             Err(failure) if failure.may_pass => round.waits.push(failure.reason),
             Err(failure) => round.unavailable.push(missing(failure.reason, NO_DRIVER_CURE)),
