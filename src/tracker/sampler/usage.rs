@@ -9,15 +9,17 @@ use crate::state::RunState;
 use rtrb::Consumer;
 use std::collections::BTreeMap;
 
-/// What the job uses of its node, and its share of the use of each GPU.
-type NodeUsage = (Usage, BTreeMap<String, Option<f64>>);
+/// What the job uses of its node, if that was read; and its share of the use of each GPU.
+type NodeUsage = (Option<Usage>, BTreeMap<String, Option<f64>>);
 
 impl Sampler {
-    /// Reads what the job uses of its node, if that is due. `is_requested`: a mark or report waits for energy.
+    /// Reads what the job uses of its node, if that is due. `is_requested`: a mark or report waits for energy. None: all
+    /// energy of the devices counts.
     pub(super) fn read_usage(&mut self, now: MonoNs, is_requested: bool) -> Option<NodeUsage> {
-        let usage = self.usage.as_mut().filter(|usage| usage.is_due(now, is_requested))?;
-        let read = usage.read(&os::monotonic_ns, &self.leases.processes()).ok()?;
-        Some((read, usage.gpu_shares()))
+        let reader = self.usage.as_mut()?;
+        let is_due = reader.is_due(now, is_requested);
+        let usage = is_due.then(|| reader.read(&os::monotonic_ns, &self.leases.processes()).ok()).flatten();
+        Some((usage, reader.gpu_shares()))
     }
 }
 
@@ -25,7 +27,7 @@ impl Sampler {
 pub fn enter(state: &mut RunState, phase_marks: &mut Consumer<PhaseMark>, usage: Option<NodeUsage>) {
     state.attribution.phases.take(phase_marks);
     if let Some((share, (usage, gpus))) = state.attribution.share.as_mut().zip(usage) {
-        share.push(usage);
+        usage.into_iter().for_each(|usage| share.push(usage));
         share.set_gpus(gpus);
     }
 }

@@ -345,6 +345,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn start(gpu: &'a mut NvmlGpu) -> Watch<'a> {
         let first = gpu.read();
+        gpu.read_use();
         let is_on = matches!(first.1, Ok(Value::Count(_))) && !gpu.is_stalled();
         Watch { gpu, first, unchanged_at: first.0, steps: Vec::new(), failed: None, is_on }
     }
