@@ -46,6 +46,12 @@ const MPICH_RANK_VARIABLE: &str = "PMI_RANK";
 /// The address of the broker of a machine-wide Flux begins so. The broker of an allocation has another address.
 const MACHINE_FLUX_PREFIX: &str = "local:///run/flux/";
 
+/// The name that the batch system gives this node. None: it gives none, and the machine's name counts.
+pub fn node(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<String> {
+    let name = environment("SLURMD_NODENAME")?.into_string().ok()?;
+    Some(crate::sanitize::text(name)).filter(|name| !name.trim().is_empty())
+}
+
 /// The variables that name the batch job of this process, with their values; empty: it is in none.
 pub fn batch_variables(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<(String, String)> {
     let value = |name: &&str| {
@@ -131,6 +137,13 @@ mod tests {
         assert_eq!(key(&[("PJM_JOBID", "3")]), "PJM job 3");
         assert_eq!(key(&[("OAR_JOB_ID", "4"), ("PMIX_NAMESPACE", "n1")]), "OAR job 4");
         assert_eq!(key(&[("TORCHELASTIC_RUN_ID", "none"), ("MASTER_PORT", "29500")]), "torchrun job none:29500");
+    }
+
+    #[test]
+    fn node_has_the_batch_systems_name() {
+        let find = |value: Option<&str>| node(&|name| value.filter(|_| name == "SLURMD_NODENAME").map(OsString::from));
+        assert_eq!(find(Some("n1")).as_deref(), Some("n1"));
+        assert_eq!([find(Some(" ")), find(None)], [None, None]);
     }
 
     #[test]
