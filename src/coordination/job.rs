@@ -52,6 +52,12 @@ pub fn node(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<String> {
     Some(crate::sanitize::text(name)).filter(|name| !name.trim().is_empty())
 }
 
+/// The name of this node if it shares its machine with other nodes of the batch system: it is not the machine's name.
+pub fn virtual_node(environment: &dyn Fn(&str) -> Option<OsString>, machine: &str) -> Option<String> {
+    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    node(environment).filter(|node| short(node) != short(machine))
+}
+
 /// The variables that name the batch job of this process, with their values; empty: it is in none.
 pub fn batch_variables(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<(String, String)> {
     let value = |name: &&str| {
@@ -96,8 +102,10 @@ impl Job {
     }
 
     /// A hash of this user's job on the node that this sysroot shows, not 0. It is the same in all its processes.
-    pub fn hash(&self, user: u32, sysroot: &Path) -> u64 {
-        let whole = format!("carbontracker {user}\n{}\n{}", self.key, sysroot.display());
+    /// `node`: the name of a node that shares its machine with others of the batch system.
+    pub fn hash(&self, user: u32, sysroot: &Path, node: Option<&str>) -> u64 {
+        let node = node.map(|node| format!("\n{node}")).unwrap_or_default();
+        let whole = format!("carbontracker {user}\n{}\n{}{node}", self.key, sysroot.display());
         os::stable_hash(whole.bytes()).max(1)
     }
 }
@@ -144,6 +152,8 @@ mod tests {
         let find = |value: Option<&str>| node(&|name| value.filter(|_| name == "SLURMD_NODENAME").map(OsString::from));
         assert_eq!(find(Some("n1")).as_deref(), Some("n1"));
         assert_eq!([find(Some(" ")), find(None)], [None, None]);
+        let shares = |machine: &str| virtual_node(&|_| Some(OsString::from("n1.cluster")), machine);
+        assert_eq!([shares("n1"), shares("head")], [None, Some("n1.cluster".to_owned())]);
     }
 
     #[test]
@@ -212,7 +222,8 @@ mod tests {
     #[test]
     fn hash_differs_by_job_user_and_node() {
         let job = |key: &str| Job { key: key.into(), words: String::new(), is_named: true };
-        let hash = |key: &str, user, root: &str| job(key).hash(user, Path::new(root));
+        let hash = |key: &str, user, root: &str| job(key).hash(user, Path::new(root), None);
+        assert_ne!(job("a").hash(1, Path::new("/"), Some("n1")), hash("a", 1, "/"));
         let hashes = [hash("a", 1, "/"), hash("b", 1, "/"), hash("a", 2, "/"), hash("a", 1, "/x")];
         for (n, one) in hashes.iter().enumerate() {
             assert!(hashes.iter().skip(n + 1).all(|other| other != one));
@@ -224,7 +235,7 @@ mod tests {
     #[test]
     fn texts_that_identify_a_job_stay() {
         let job = Job { key: "a".into(), words: String::new(), is_named: true };
-        assert_eq!(job.hash(1, Path::new("/")), 0x2c74_def1_f33c_e071);
+        assert_eq!(job.hash(1, Path::new("/"), None), 0x2c74_def1_f33c_e071);
         let kin =
             Kin { parent: 7, group: 8, program: (1, 2), namespace: 3, script: Some("a.py".into()), ..Kin::default() };
         let inferred = find(None, &[], kin).map(|job| job.key);

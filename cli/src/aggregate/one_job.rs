@@ -224,16 +224,15 @@ impl OneJob {
 
     /// The job as a comment for Slurm's accounting: letters, digits and "=./+-_" in words.
     fn comment(&self) -> String {
-        let whole =
-            |value: Option<f64>, digits: usize| value.map_or("unknown".into(), |value| format!("{value:.digits$}"));
+        let number = |value: Option<f64>| value.map_or("unknown".into(), |value| format!("{value:.3}"));
         let JobPart { energy_j, co2eq_g, .. } = &self.all;
         let nodes = self.expected.map_or(String::new(), |all| format!("/{all}"));
         let kind = if energy_j.error().is_some() { " estimated=yes" } else { "" };
         format!(
             "energy_j={} co2eq_g={} time_s={} nodes={}{nodes} starts={}{kind}\n",
-            whole(energy_j.value(), 0),
-            whole(co2eq_g.value(), 1),
-            whole(self.all.duration_s(), 0),
+            number(energy_j.value()),
+            number(co2eq_g.value()),
+            number(self.all.duration_s()),
             self.nodes.len(),
             self.all.starts()
         )
@@ -250,7 +249,9 @@ impl JobPart {
             self.co2eq_g.add(run.co2eq_g, run.error);
             self.shares_j.iter_mut().zip(run.shares_j).for_each(|(sum, joules)| sum.add(joules, None));
         }
-        self.spans.extend(run.from.zip(run.to));
+        // The begin in a report is a whole second.
+        let from = run.to.zip(run.duration_s).map(|(to, seconds)| to - seconds).or(run.from);
+        self.spans.extend(from.zip(run.to));
         self.unfinished += usize::from(run.is_unfinished());
     }
 

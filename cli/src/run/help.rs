@@ -35,11 +35,11 @@ While the program runs, a terminal shows its time, power, energy and CO2e in the
 A program that takes over the screen has all rows. Where standard error is no terminal, a line is printed after 1, 5, 15
 and 30 minutes, and then every hour. --status 10s sets the interval, --status off shows nothing.
 
-With --node there is no program: the command measures the node until SIGTERM, SIGINT, SIGQUIT or SIGHUP ends it, and then
-writes its report. Start one on each node of a job, and add them up with 'aggregate --job ID'. Its epochs are pieces of
-its time, at most 1 % of it each, so that a kill loses no more:
+With --node there is no program: the command measures the node until SIGTERM, SIGINT, SIGQUIT, SIGHUP or SIGUSR1 ends it,
+and then writes its report. Start one on each node of a job, and add them up with 'aggregate --job ID'. Its epochs are
+pieces of its time, a second or 1 % of it each, so that a kill loses no more:
 
-  srun --overlap --ntasks-per-node=1 carbontracker run --node --log-dir DIR &
+  srun --overlap -n$SLURM_JOB_NUM_NODES --ntasks-per-node=1 carbontracker run --node --log-dir DIR &
 
 Exit status: that of the program; if a signal ended it, the same signal ends this command. 126 the program cannot be run;
 127 it does not exist; with --node, 0; 2 wrong arguments or options, and nothing was run.";

@@ -19,7 +19,7 @@ mod participant;
 mod policy;
 mod record;
 
-use super::job::{Job, Rank};
+use super::job::{self, Job, Rank};
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod};
 use crate::os;
@@ -85,7 +85,8 @@ enum Common {
 
 impl Common {
     fn of(job: Job, rank: Rank, sysroot: &Path) -> Common {
-        match Membership::take(job.hash(os::user(), sysroot), rank) {
+        let node = job::virtual_node(&os::variable, &os::hostname());
+        match Membership::take(job.hash(os::user(), sysroot, node.as_deref()), rank) {
             Ok(membership) => Common::Joined(job, membership),
             Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
             Err(error) => {
