@@ -102,10 +102,8 @@ impl Job {
     }
 
     /// A hash of this user's job on the node that this sysroot shows, not 0. It is the same in all its processes.
-    /// `node`: the name of a node that shares its machine with others of the batch system.
-    pub fn hash(&self, user: u32, sysroot: &Path, node: Option<&str>) -> u64 {
-        let node = node.map(|node| format!("\n{node}")).unwrap_or_default();
-        let whole = format!("carbontracker {user}\n{}\n{}{node}", self.key, sysroot.display());
+    pub fn hash(&self, user: u32, sysroot: &Path) -> u64 {
+        let whole = format!("carbontracker {user}\n{}\n{}", self.key, sysroot.display());
         os::stable_hash(whole.bytes()).max(1)
     }
 }
@@ -222,8 +220,7 @@ mod tests {
     #[test]
     fn hash_differs_by_job_user_and_node() {
         let job = |key: &str| Job { key: key.into(), words: String::new(), is_named: true };
-        let hash = |key: &str, user, root: &str| job(key).hash(user, Path::new(root), None);
-        assert_ne!(job("a").hash(1, Path::new("/"), Some("n1")), hash("a", 1, "/"));
+        let hash = |key: &str, user, root: &str| job(key).hash(user, Path::new(root));
         let hashes = [hash("a", 1, "/"), hash("b", 1, "/"), hash("a", 2, "/"), hash("a", 1, "/x")];
         for (n, one) in hashes.iter().enumerate() {
             assert!(hashes.iter().skip(n + 1).all(|other| other != one));
@@ -235,7 +232,7 @@ mod tests {
     #[test]
     fn texts_that_identify_a_job_stay() {
         let job = Job { key: "a".into(), words: String::new(), is_named: true };
-        assert_eq!(job.hash(1, Path::new("/"), None), 0x2c74_def1_f33c_e071);
+        assert_eq!(job.hash(1, Path::new("/")), 0x2c74_def1_f33c_e071);
         let kin =
             Kin { parent: 7, group: 8, program: (1, 2), namespace: 3, script: Some("a.py".into()), ..Kin::default() };
         let inferred = find(None, &[], kin).map(|job| job.key);

@@ -13,9 +13,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_carbontracker");
 /// Power of the processors of node N, W: (N + 1) times this.
 const WATTS: f64 = 100.0;
 
-/// The options of a node by the number in this shell variable. Each node has a device of its own.
-fn of_node(variable: &str) -> String {
-    format!("\"sim_cpu=N${variable}:$(({WATTS:.0} * (1 + ${variable}))) components=cpu location=DK\"")
+/// The options of a node by the number in this shell variable. Each node has a device of its own. The folder keeps jobs
+/// of one number in several tests apart.
+fn of_node(variable: &str, folder: &Path) -> String {
+    let watts = format!("$(({WATTS:.0} * (1 + ${variable})))");
+    format!("\"sim_cpu=N${variable}:{watts} components=cpu location=DK sysroot={}\"", folder.display())
 }
 
 /// What the command adds up for a job.
@@ -65,7 +67,7 @@ fn job_of_four_nodes_is_added_up_over_a_kill_and_a_requeue() {
          scontrol update job=$SLURM_JOB_ID comment=\"$({PROGRAM} aggregate --job $SLURM_JOB_ID --comment logs)\"\n\
          scontrol show job $SLURM_JOB_ID >shown-$N; now shown-at\n\
          [ $N -gt 0 ] || sleep 60\n",
-        of_node("SLURM_NODEID")
+        of_node("SLURM_NODEID", cluster.folder.path())
     );
     let mut sbatch = cluster.command("sbatch");
     sbatch.args(["--parsable", "--requeue", "-N4", "-n8", "--ntasks-per-node=2"]).arg(cluster.script(&script));
@@ -102,7 +104,7 @@ fn job_of_four_nodes_is_added_up_over_a_kill_and_a_requeue() {
 fn site_measures_each_job_from_its_prolog() {
     let logs = Folder::new("node-site");
     let place = logs.path().display();
-    let options = "components=cpu location=DK sim_cpu=N$(echo $SLURMD_NODENAME | tr -d n):100";
+    let options = format!("components=cpu location=DK sim_cpu=$SLURMD_NODENAME:100 sysroot={place}");
     let prolog = format!(
         "setsid {PROGRAM} run -q --node -o \"{options}\" --log-dir {place}/logs </dev/null >/dev/null 2>&1 &\n\
          echo $! >{place}/$SLURM_JOB_ID-$SLURMD_NODENAME\n\
@@ -133,7 +135,8 @@ fn mpirun_starts_a_command_on_each_node() {
         return;
     }
     let folder = Folder::new("node-mpi");
-    let shell = format!("exec {PROGRAM} run -q --node -o {} --log-dir logs", of_node("OMPI_COMM_WORLD_RANK"));
+    let shell =
+        format!("exec {PROGRAM} run -q --node -o {} --log-dir logs", of_node("OMPI_COMM_WORLD_RANK", folder.path()));
     let script = format!(
         "now() {{ date +%s.%N >$1-0; }}; now before\n\
          mpirun.openmpi --allow-run-as-root --oversubscribe --map-by ppr:1:node sh -c '{shell}' & nodes=$!\n\

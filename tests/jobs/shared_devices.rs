@@ -122,7 +122,7 @@ fn shared_memory_is_empty_at_the_end() {
     assert_eq!(records.len(), 3);
     let job = carbontracker::coordination::job::Job::find(Some("tidy"), &|_| None, None).unwrap();
     let root = std::env::temp_dir().join(format!("ct-served-{}", std::process::id()));
-    let key = job.hash(carbontracker::os::user(), &root, None) as u32 | 1 << 30;
+    let key = job.hash(carbontracker::os::user(), &root) as u32 | 1 << 30;
     let listed = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
     let keys = listed.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse::<i64>().ok());
     assert!(keys.into_iter().all(|there| there != i64::from(key as i32)), "{listed}");

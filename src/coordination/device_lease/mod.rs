@@ -85,8 +85,7 @@ enum Common {
 
 impl Common {
     fn of(job: Job, rank: Rank, sysroot: &Path) -> Common {
-        let node = job::virtual_node(&os::variable, &os::hostname());
-        match Membership::take(job.hash(os::user(), sysroot, node.as_deref()), rank) {
+        match Membership::take(job.hash(os::user(), sysroot), rank) {
             Ok(membership) => Common::Joined(job, membership),
             Err(_) if !job.is_named || rank.of == Some(1) => Common::Alone,
             Err(error) => {
@@ -148,7 +147,7 @@ impl LeaseManager {
     /// no record, the first call sends a message to `notify`.
     pub fn claim(&mut self, channel: &Channel, notify: impl FnMut(String)) -> Option<usize> {
         let job = self.job()?;
-        let device = device(channel, job)?;
+        let device = device(channel, job, job::virtual_node(&os::variable, &os::hostname()))?;
         if let Some(index) = self.leases.iter().position(|lease| lease.device == device) {
             return Some(index);
         }
@@ -295,9 +294,13 @@ fn cannot_agree(job: &Job, error: &io::Error, local: Option<u64>) -> String {
 
 /// The name of the device that is leased for a channel: the node's processors, its memory, the node, or a GPU. An
 /// estimate is leased by the processors in its id. None: no other process can count it. This holds for a simulated GPU,
-/// and for a simulated processor if the job is inferred.
-fn device(channel: &Channel, job: &Job) -> Option<String> {
+/// and for a simulated processor if the job is inferred. `node`: the name of a node that shares its machine with others:
+/// it has simulated processors of its own.
+fn device(channel: &Channel, job: &Job, node: Option<String>) -> Option<String> {
     match (channel.kind, channel.method) {
+        (DeviceKind::Cpu, _) if channel.simulated && job.is_named && node.is_some() => {
+            node.map(|node| format!("the processors of {node}"))
+        }
         (DeviceKind::Gpu, _) => (!channel.simulated).then(|| format!("GPU {}", channel.id)),
         _ if channel.simulated && !job.is_named => None,
         (_, MeasuringMethod::Estimate) => Some(channel.id.clone()),
