@@ -294,8 +294,9 @@ fn cannot_agree(job: &Job, error: &io::Error, local: Option<u64>) -> String {
 
 /// The name of the device that is leased for a channel: the node's processors, its memory, the node, or a GPU. An
 /// estimate is leased by the processors in its id. None: no other process can count it. This holds for a simulated GPU,
-/// and for a simulated processor if the job is inferred. `node`: the name of a node that shares its machine with others:
-/// it has simulated processors of its own.
+/// and for a simulated processor if the job is inferred.
+///
+/// `node`: the name of a node that shares its machine with others. It has simulated processors of its own.
 fn device(channel: &Channel, job: &Job, node: Option<String>) -> Option<String> {
     match (channel.kind, channel.method) {
         (DeviceKind::Cpu, _) if channel.simulated && job.is_named && node.is_some() => {
