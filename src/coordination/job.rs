@@ -46,6 +46,18 @@ const MPICH_RANK_VARIABLE: &str = "PMI_RANK";
 /// The address of the broker of a machine-wide Flux begins so. The broker of an allocation has another address.
 const MACHINE_FLUX_PREFIX: &str = "local:///run/flux/";
 
+/// The name that the batch system gives this node. None: it gives none, and the machine's name counts.
+pub fn node(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<String> {
+    let name = environment("SLURMD_NODENAME")?.into_string().ok()?;
+    Some(crate::sanitize::text(name)).filter(|name| !name.trim().is_empty())
+}
+
+/// The name of this node if it shares its machine with other nodes of the batch system: it is not the machine's name.
+pub fn virtual_node(environment: &dyn Fn(&str) -> Option<OsString>, machine: &str) -> Option<String> {
+    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    node(environment).filter(|node| short(node) != short(machine))
+}
+
 /// The variables that name the batch job of this process, with their values; empty: it is in none.
 pub fn batch_variables(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<(String, String)> {
     let value = |name: &&str| {
@@ -131,6 +143,15 @@ mod tests {
         assert_eq!(key(&[("PJM_JOBID", "3")]), "PJM job 3");
         assert_eq!(key(&[("OAR_JOB_ID", "4"), ("PMIX_NAMESPACE", "n1")]), "OAR job 4");
         assert_eq!(key(&[("TORCHELASTIC_RUN_ID", "none"), ("MASTER_PORT", "29500")]), "torchrun job none:29500");
+    }
+
+    #[test]
+    fn node_has_the_batch_systems_name() {
+        let find = |value: Option<&str>| node(&|name| value.filter(|_| name == "SLURMD_NODENAME").map(OsString::from));
+        assert_eq!(find(Some("n1")).as_deref(), Some("n1"));
+        assert_eq!([find(Some(" ")), find(None)], [None, None]);
+        let shares = |machine: &str| virtual_node(&|_| Some(OsString::from("n1.cluster")), machine);
+        assert_eq!([shares("n1"), shares("head")], [None, Some("n1.cluster".to_owned())]);
     }
 
     #[test]

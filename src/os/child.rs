@@ -48,6 +48,11 @@ impl Signal {
         self.number == libc::SIGTSTP
     }
 
+    /// Whether it asks a program to end. USR1 does too: srun passes it on, and kills its tasks at TERM.
+    pub fn is_end(self) -> bool {
+        [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1].contains(&self.number)
+    }
+
     /// Sends it to a child that has not been waited for yet. Failures are ignored.
     pub fn pass_to(self, child: &Child) {
         // SAFETY: the call takes two numbers.

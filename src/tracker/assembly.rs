@@ -83,7 +83,11 @@ impl RunPlan {
         let counts_share = options.measurement.scope == Scope::Job;
         let job =
             Job::find(options.job.as_deref(), &os::variable, os::kin()).filter(|job| job.is_named || !counts_share);
-        Ok((RunPlan { options, elsewhere, host: os::hostname(), job, rank }, feeds, shared))
+        Ok((
+            RunPlan { options, elsewhere, host: job::node(&os::variable).unwrap_or_else(os::hostname), job, rank },
+            feeds,
+            shared,
+        ))
     }
 
     /// Step 2: finds the run that this attempt continues, or a new one, and puts carried-over energy into the state.

@@ -18,6 +18,7 @@ mod run_files;
 
 mod many;
 mod many_ways;
+mod node;
 mod one_run;
 mod resume;
 mod search;

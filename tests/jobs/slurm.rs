@@ -1,5 +1,5 @@
-//! Jobs of a real Slurm with two nodes on this machine. The energy of each node is counted once with each launcher, and
-//! a requeued job is resumed. Each node has its own counters.
+//! Jobs of a real Slurm whose nodes are all this machine. The energy of each node is counted once with each launcher,
+//! and a requeued job is resumed. Each node has its own counters.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use crate::application::is_root;
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MPIRUN: &str = "mpirun.openmpi --allow-run-as-root --oversubscribe --bind-to none -q";
 
 /// A running Slurm. It is stopped at the end, also if the test fails.
-struct Cluster {
-    folder: Folder,
+pub struct Cluster {
+    pub folder: Folder,
     helper: Child,
     born: u64,
 }
@@ -32,22 +32,40 @@ struct Cluster {
 const PORT_CHOICES: usize = 5;
 
 impl Cluster {
-    /// Starts Slurm. None: it cannot run here, and the output has the reason.
+    /// Starts Slurm with a node for each counter. None: it cannot run here, and the output has the reason.
     fn start() -> Option<Cluster> {
+        Cluster::of_nodes(WATTS.len())
+    }
+
+    /// Starts Slurm with these nodes. None: it cannot run here, and the output has the reason.
+    pub fn of_nodes(nodes: usize) -> Option<Cluster> {
+        Cluster::of_site(nodes, &[])
+    }
+
+    /// Starts Slurm with these nodes, and scripts of the site: "prolog" and "epilog", and their text.
+    pub fn of_site(nodes: usize, scripts: &[(&str, &str)]) -> Option<Cluster> {
         if !have(&["slurmctld", "slurmd", "srun", "munged"])
             || !crate::job_processes::can(is_root(), "only root starts the daemons of Slurm")
         {
             return None;
         }
         // Another program may take a port between the choice and the daemon's start.
-        (0..PORT_CHOICES).find_map(|_| Cluster::start_on(free_ports())).map(Some).expect("Slurm: see its logs in /tmp")
+        (0..PORT_CHOICES)
+            .find_map(|_| Cluster::start_on(&free_ports(nodes + 1), scripts))
+            .map(Some)
+            .expect("Slurm: see its logs in /tmp")
     }
 
     /// Starts Slurm on these ports. None: a daemon has ended.
-    fn start_on(ports: [u16; 3]) -> Option<Cluster> {
+    fn start_on(ports: &[u16], scripts: &[(&str, &str)]) -> Option<Cluster> {
         let folder = Folder::new("slurm");
-        let mut command = Command::new(checkout("tests/jobs/slurm/two-nodes.sh"));
-        command.arg(folder.path().join("slurm")).args(ports.map(|port| port.to_string()));
+        for (name, text) in scripts {
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let mut command = Command::new(checkout("tests/jobs/slurm/nodes.sh"));
+        command.arg(folder.path().join("slurm")).args(ports.iter().map(|port| port.to_string()));
         let mut helper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(helper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -83,7 +101,7 @@ impl Cluster {
         std::fs::set_permissions(self.path("process"), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -92,7 +110,7 @@ impl Cluster {
     }
 
     /// A command of Slurm in an environment without a job.
-    fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", &PATIENCE.as_secs().to_string(), program]).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -108,7 +126,7 @@ impl Cluster {
         self.folder.records()
     }
 
-    fn script(&self, script: &str) -> PathBuf {
+    pub fn script(&self, script: &str) -> PathBuf {
         let path = self.path("script");
         let head =
             format!("#!/bin/sh\n#SBATCH --output={}\n#SBATCH --open-mode=append\n", self.path("output").display());
@@ -116,15 +134,30 @@ impl Cluster {
         path
     }
 
-    fn ran(&self, mut command: Command) -> String {
+    pub fn ran(&self, mut command: Command) -> String {
         let output = command.output().unwrap();
         let printed = std::fs::read_to_string(self.path("output")).unwrap_or_default();
         assert!(output.status.success(), "{command:?}: {output:?}\n{printed}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// The state of a job, in Slurm's words.
+    pub fn state(&self, job: &str) -> String {
+        let mut command = self.command("squeue");
+        command.args(["--noheader", "--format=%T", "--jobs", job]);
+        self.ran(command)
+    }
+
+    /// Starts a requeued job. Slurm delays it, and sets its start time once the first start is cleaned up.
+    pub fn start_at_once(&self, job: &str) {
+        if self.state(job) == "PENDING" {
+            let mut at_once = self.command("scontrol");
+            let _ = at_once.args(["update", &format!("job={job}"), "starttime=now"]).output();
+        }
+    }
+
     /// Waits until a condition is true.
-    fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+    pub fn until(&self, what: &str, is_so: impl Fn() -> bool) {
         let begin = Instant::now();
         while !is_so() {
             let printed = || std::fs::read_to_string(self.path("output")).unwrap_or_default();
@@ -141,10 +174,10 @@ impl Drop for Cluster {
     }
 }
 
-/// Three free ports.
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+/// Free ports.
+fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// Four processes that end one after another.
@@ -251,20 +284,11 @@ fn requeued_job_resumes_each_ranks_own_journal() {
         cluster.ran(command);
     };
     control(&["requeue", &job]);
-    let state = || {
-        let mut command = cluster.command("squeue");
-        command.args(["--noheader", "--format=%T", "--jobs", &job]);
-        cluster.ran(command)
-    };
-    cluster.until("killed", || state() == "PENDING");
+    cluster.until("killed", || cluster.state(&job) == "PENDING");
     let first = cluster.folder.records();
     cluster.give(&parts(1000));
     cluster.until("the second start", || {
-        // Slurm delays a requeued job, and sets its start time once the first start is cleaned up.
-        if state() == "PENDING" {
-            let mut at_once = cluster.command("scontrol");
-            let _ = at_once.args(["update", &format!("job={job}"), "starttime=now"]).output();
-        }
+        cluster.start_at_once(&job);
         cluster.folder.records().iter().filter(|record| record.energy_j.is_some()).count() == 4
     });
 

@@ -2,6 +2,7 @@
 
 pub mod citation;
 pub mod job_rows;
+mod one_job;
 pub mod run_entry;
 pub mod sum;
 pub mod totals;
@@ -43,6 +44,15 @@ pub struct AggregateArgs {
     /// Fail if any file could not be read
     #[arg(long)]
     strict: bool,
+    /// Add up one job over all its nodes and starts, by its number or name
+    #[arg(long, value_name = "ID", conflicts_with_all = ["by", "citation"])]
+    job: Option<String>,
+    /// The job's number of nodes [default: inside the job, that of Slurm]
+    #[arg(long, value_name = "N", requires = "job", value_parser = clap::value_parser!(u64).range(1..))]
+    nodes: Option<u64>,
+    /// Print the job as a comment for Slurm's accounting
+    #[arg(long, requires = "job", conflicts_with_all = ["json", "csv"])]
+    comment: bool,
 }
 
 const HELP: &str = "\
@@ -69,10 +79,11 @@ pub struct Collected {
 
 /// The totals in the requested form. Notes on unreadable files go to standard error.
 pub fn text(args: &AggregateArgs) -> Result<String, String> {
-    let found = collected(&args.paths)?;
-    if args.strict && !found.broken.is_empty() {
-        return Err(format!("{} could not be read, and --strict requires all", count(found.broken.len(), "file")));
+    if let Some(id) = &args.job {
+        return one_job::text(args, id);
     }
+    let found = collected(&args.paths)?;
+    found.check(args.strict)?;
     if args.csv {
         as_csv(&found.rows)
     } else if args.json {
@@ -85,8 +96,7 @@ pub fn text(args: &AggregateArgs) -> Result<String, String> {
 /// The runs of files and folders, with the ranks of each job merged. Notes on unreadable files go to standard error. An
 /// error: there is no run.
 pub fn collected(paths: &[PathBuf]) -> Result<Collected, String> {
-    let mut found = find(paths);
-    found.flaws.iter().chain(&found.broken).for_each(|reason| crate::console::complain(reason));
+    let mut found = read_all(paths);
     found.rows = job_rows::rows(std::mem::take(&mut found.runs));
     if found.rows.is_empty() {
         let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
@@ -96,6 +106,13 @@ pub fn collected(paths: &[PathBuf]) -> Result<Collected, String> {
         ));
     }
     Ok(found)
+}
+
+/// The runs of files and folders. Notes on unreadable files go to standard error.
+fn read_all(paths: &[PathBuf]) -> Collected {
+    let found = find(paths);
+    found.flaws.iter().chain(&found.broken).for_each(|reason| crate::console::complain(reason));
+    found
 }
 
 /// Reads all files and folders. Only the values needed are kept of each report.
@@ -113,6 +130,16 @@ fn find(paths: &[PathBuf]) -> Collected {
 }
 
 impl Collected {
+    /// An error: all files are required, and some could not be read.
+    fn check(&self, is_strict: bool) -> Result<(), String> {
+        match self.broken.len() {
+            broken if is_strict && broken > 0 => {
+                Err(format!("{} could not be read, and --strict requires all", count(broken, "file")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Adds the run of a file. `places` maps the id of a run to its place in `runs`.
     fn add(&mut self, file: &Path, places: &mut HashMap<String, usize>) {
         let read = report_files::read(file).and_then(|JournalReport { report, notes }| {

@@ -45,6 +45,8 @@ pub struct RunEntry {
     /// Energy with PUE, kWh.
     pub facility_kwh: Option<f64>,
     pub co2eq_g: Option<f64>,
+    /// With `scope=job`: energy of the job, of the others and of both, J.
+    pub shares_j: [Option<f64>; 3],
     /// Share of the time that readings cover, 0 to 1.
     pub coverage: Option<f64>,
     pub pue: Option<f64>,
@@ -101,6 +103,8 @@ impl RunEntry {
             energy_j,
             facility_kwh: amount("/usage/facility_energy_kwh")?,
             co2eq_g: amount("/usage/co2eq_g")?,
+            shares_j: ["job_j", "others_j", "device_j"]
+                .map(|name| report_files::number(report, &format!("/share/{name}"))),
             coverage: amount("/usage/coverage")?,
             pue: amount("/pue")?,
             counted_elsewhere: ranks::is_counted_elsewhere(report),

@@ -1,7 +1,9 @@
 //! Measures any program: starts it, passes on its signals and output, and ends with its exit status.
 
 mod epochs;
+mod help;
 mod kept;
+mod node;
 mod output_marks;
 mod outputs;
 mod process_tree;
@@ -45,46 +47,9 @@ const SETTLE_WAIT: Duration = Duration::from_secs(10);
 const LOG_DIR: &str = "CARBONTRACKER_LOG_DIR";
 const FILE_VARIABLES: [&str; 3] = [LOG_DIR, "CARBONTRACKER_RESUME", "CARBONTRACKER_PROMETHEUS"];
 
-const HELP: &str = "\
-The program keeps its input, output, exit status and signals. The report goes to standard error. Everything the program
-starts is measured with it, until the program itself ends. The library measures devices, not processes: other programs
-on them count too. An estimated processor counts only the cores that this command may use.
-
-  carbontracker run -- make -j8
-  carbontracker run -o 'location=DK pue=1.3' --report json --to energy.json -- ./train --epochs 10
-  carbontracker run --mark 'begin of epoch' --epochs 10 -- stdbuf -oL ./train
-  carbontracker run --mark-regex '^step [0-9]+' --mark-every 100 -- ./solve
-  carbontracker last
-
-With --mark, each line of standard output or standard error that contains TEXT is a mark. With --mark-regex, each line
-that REGEX matches is one, once it has ended. --mark-every N takes the first of them and each N-th after it. An epoch goes from mark to
-mark, and from the last mark to the end. With --epochs N, the N-th epoch lasts to the end. The time before the first mark
-is the start-up: it is no epoch, and its energy counts as energy between epochs. Choose a text that is printed when an
-epoch begins. If it is printed when an epoch ends, such as its loss, the first epoch is part of the start-up: then give
-N one less than the program has. Both outputs pass through pipes, byte by byte. Many programs buffer output to a pipe:
-'stdbuf -oL' or PYTHONUNBUFFERED=1 helps. The command exits once every process has closed its end of the pipes.
-
-The journal and the report of the newest 100 runs are kept, for 'last', 'watch', 'report' and 'estimate', and after a
-kill. Their folder is $XDG_STATE_HOME/carbontracker/runs, by default ~/.local/state/carbontracker/runs. Only this user may
-read it. With --log-dir DIR all files of the run are in DIR. With --log-dir off, or CARBONTRACKER_LOG_DIR=off, there are
-none.
-
-A program that uses the library itself may run inside. Both count, and neither takes devices from the other. The files of
-CARBONTRACKER_LOG_DIR, _RESUME and _PROMETHEUS are those of 'run'; the program does not inherit these variables.
-'run -- env CARBONTRACKER_LOG_DIR=DIR CMD' makes it write its own files, which 'aggregate' would add to this run. Of
-several 'run' in one job on one node (srun, mpirun), one counts the node. Signals that a process sends to this command
-(HUP, INT, QUIT, TERM, USR1, USR2) are passed on. Ctrl-C reaches the program directly.
-
-While the program runs, a terminal shows its time, power, energy and CO2e in the last row, each second, and in the title.
-A program that takes over the screen has all rows. Where standard error is no terminal, a line is printed after 1, 5, 15
-and 30 minutes, and then every hour. --status 10s sets the interval, --status off shows nothing.
-
-Exit status: that of the program; if a signal ended it, the same signal ends this command. 126 the program cannot be run;
-127 it does not exist; 2 wrong arguments or options, and nothing was run.";
-
 /// Measure a program and everything it starts
 #[derive(clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = help::HELP)]
 pub struct RunArgs {
     #[command(flatten)]
     options: OptionArgs,
@@ -115,8 +80,11 @@ pub struct RunArgs {
     /// Print neither messages, nor the status, nor, without --to, the report
     #[arg(short, long)]
     quiet: bool,
+    /// Measure the node, not a program, until a signal ends this command
+    #[arg(long, conflicts_with_all = ["marks", "epochs", "program"])]
+    node: bool,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(required_unless_present = "node", trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     program: Vec<OsString>,
 }
 
@@ -139,13 +107,16 @@ impl RunArgs {
         pattern.or(self.mark.as_deref().map(|text| Marks::Text(Box::new(TextMarks::new(text)))))
     }
 
-    /// Runs and measures the program. Returns its exit status.
+    /// Runs and measures the program, or measures the node. Returns the exit status.
     pub fn call(self) -> Done {
         // The tracker comes last, since it may leave files.
         let (options, to) = match self.options().and_then(|options| Ok((options, self.open()?))) {
             Ok(prepared) => prepared,
             Err(message) => return refuse(&message),
         };
+        if self.node {
+            return node::measure(&self, options, to);
+        }
         let of_files: Vec<&str> = FILE_VARIABLES.into_iter().filter(|name| is_of_file(&options, name)).collect();
         let (tracker, kept) = match self.tracker(options) {
             Err(error) if error.status == Status::CT_EINVAL => return refuse(&error.message),
@@ -217,10 +188,11 @@ impl RunArgs {
                     .into(),
             );
         }
-        let program = program_name::name_of(&self.program, Path::is_file);
+        let program = if self.node { node::NAME.into() } else { program_name::name_of(&self.program, Path::is_file) };
         let name = self.name.as_deref().or(parsed.files.name.as_deref()).unwrap_or(&program);
-        // Without marks the whole program is one epoch.
-        let epochs = self.epochs.or((self.marks().is_none()).then_some(1)).map(|epochs| epochs.to_string());
+        // Without marks the whole program is one epoch. A node has no planned end.
+        let is_one = self.marks().is_none() && !self.node;
+        let epochs = self.epochs.or(is_one.then_some(1)).map(|epochs| epochs.to_string());
         let job = named_job(parsed.job.as_deref());
         // From a configuration file, which is for libraries too.
         let devices = (parsed.measurement.devices == "process").then_some("visible");

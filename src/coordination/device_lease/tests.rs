@@ -31,7 +31,7 @@ fn names_of_devices_stay() {
     for (kind, method, name) in names {
         let channel =
             Channel::new((kind, SourceName::Rapl), "device", "id", method, Quantity::Power { max_watts: 1.0 });
-        assert_eq!(super::device(&channel, &job).as_deref(), Some(name));
+        assert_eq!(super::device(&channel, &job, None).as_deref(), Some(name));
     }
 }
 

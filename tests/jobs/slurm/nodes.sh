@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Runs a Slurm with two nodes on this machine, as root:
-#   two-nodes.sh FOLDER PORT PORT PORT
-# It prints "ready" once both nodes are idle, and nothing if a daemon ends before. FOLDER/slurm.conf is the configuration. It ends all daemons when its input
-# ends, also if the program that started it is killed. Both nodes are this machine and share its devices and /dev/shm.
+# Runs a Slurm with a node for each port but the first on this machine, as root:
+#   nodes.sh FOLDER PORT PORT...
+# It prints "ready" once all nodes are idle, and nothing if a daemon ends before. FOLDER/slurm.conf is the
+# configuration. It ends all daemons when its input ends, also if the program that started it is killed. All nodes are
+# this machine and share its devices and /dev/shm.
 set -euo pipefail
 dir=$1 ports=("${@:2}")
+count=$((${#ports[@]} - 1))
 host=$(hostname -s)
 export SLURM_CONF=$dir/slurm.conf
 mkdir -p "$dir/state" "$dir/munge"
@@ -56,10 +58,12 @@ SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1,sched_min_interval=0
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=8
-NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=8
-PartitionName=all Nodes=n[1-2] Default=YES OverSubscribe=FORCE:8
+PartitionName=all Nodes=n[1-$count] Default=YES OverSubscribe=FORCE:8
 CONF
+    [[ ! -e $dir/../prolog ]] || printf '%s\n' "Prolog=$dir/../prolog" "Epilog=$dir/../epilog" PrologFlags=Alloc
+    for node in $(seq "$count"); do
+        echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[$node]} CPUs=8"
+    done
 }
 
 head -c 1024 /dev/urandom >"$dir/munge/key"
@@ -73,17 +77,17 @@ done
 
 conf >"$SLURM_CONF"
 daemon slurmctld slurmctld -D -i
-for node in n1 n2; do
-    mkdir -p "$dir/spool-$node"
-    daemon "$node" slurmd -D -N "$node"
+for node in $(seq "$count"); do
+    mkdir -p "$dir/spool-n$node"
+    daemon "n$node" slurmd -D -N "n$node"
 done
 idle() { timeout 5 sinfo --noheader --states=idle --format=%D 2>/dev/null; }
 for _ in {1..200}; do
-    [[ $(idle) != 2 ]] || break
+    [[ $(idle) != "$count" ]] || break
     # A daemon whose port another program has taken ends at once.
     for child in "${children[@]}"; do kill -0 "$child" 2>/dev/null || exit 1; done
     sleep 0.1
 done
-[[ $(idle) == 2 ]]
+[[ $(idle) == "$count" ]]
 echo ready
 cat >/dev/null
