@@ -113,7 +113,7 @@ impl OneJob {
             format!("  CO2e    {}", shown(co2eq_g, Amount::Grams)),
         ];
         if let [Some(job), Some(others), Some(device)] = self.all.shares_j.map(Sum::value) {
-            let energy = |joules: f64| Amount::Energy.exact(joules);
+            let energy = |joules: f64| Amount::Energy.alone(joules, energy_j.error());
             lines.push(format!(
                 "  share   {} of the nodes' {}; others used {}",
                 energy(job),
