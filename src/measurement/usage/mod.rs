@@ -37,8 +37,10 @@ pub struct Usage {
 const MIN_GAP_NS: u64 = 100_000_000;
 /// Shortest time between two readings at a mark or report, ns.
 const MIN_REQUESTED_GAP_NS: u64 = 20_000_000;
-/// The next reading comes after this multiple of a reading's own time at the earliest.
+/// The next reading comes after this multiple of a reading's own processor time at the earliest.
 const REST: u64 = 300;
+/// Longest such rest, ns.
+const MAX_REST_NS: u64 = 2_000_000_000;
 /// Time between two looks at the processors that the job may use, ns.
 const ALLOCATION_GAP_NS: u64 = 10_000_000_000;
 
@@ -52,7 +54,7 @@ pub struct UsageReader {
     gpus: GpuShares,
     allocated: Option<f64>,
     allocation_at: Option<MonoNs>,
-    /// The last reading, and how long it took, ns.
+    /// The last reading, and the processor time that it took, ns.
     last: Option<(MonoNs, u64)>,
 }
 
@@ -104,14 +106,14 @@ impl UsageReader {
     /// Whether it is time for a reading. `is_requested`: a mark or report waits for energy.
     pub fn is_due(&self, now: MonoNs, is_requested: bool) -> bool {
         let gap = if is_requested { MIN_REQUESTED_GAP_NS } else { MIN_GAP_NS };
-        self.last.is_none_or(|(at, taken)| now >= at + gap.max(REST * taken))
+        self.last.is_none_or(|(at, taken)| now >= at + gap.max((REST * taken).min(MAX_REST_NS)))
     }
 
     /// Reads the usage. `members`: the processes of the job that measure.
     pub fn read(&mut self, clock: &dyn Fn() -> MonoNs, members: &[u32]) -> Result<Usage, Fault> {
-        let at = clock();
+        let (at, begun) = (clock(), os::thread_time_ns());
         let usage = self.read_at(at, members);
-        self.last = Some((at, clock().ns_since(at)));
+        self.last = Some((at, os::thread_time_ns().saturating_sub(begun)));
         usage
     }
 
