@@ -57,7 +57,7 @@ impl Report {
             facility: state.carbon.facility.clone(),
             rates: rates(settings, state),
             what_if: None,
-            phases: PhaseReport::new(state).filter(|_| detail.has_phases()),
+            phases: PhaseReport::new(state, matches!(detail, Detail::Since(_))).filter(|_| detail.has_phases()),
             time_series: TimeSeries::default(),
             is_over_budget: false,
             power_now: power_now(state, now, detail),

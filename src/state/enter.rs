@@ -101,7 +101,7 @@ impl RunState {
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
         let Attribution { ledger, phases, .. } = &mut self.attribution;
         let standby = &mut self.metering.standby;
-        let mut lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, at_latest: MonoNs| {
+        let lose = |standby: &mut [StandbyLedger], ledger: &mut Ledger, phases: &mut PhaseBook, at_latest: MonoNs| {
             for (standby, lease) in standby.iter_mut().zip(leases) {
                 if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
                     standby.yield_from(at, ledger);
@@ -110,11 +110,15 @@ impl RunState {
             }
         };
         for mark in marks {
-            lose(standby, ledger, mark.at());
+            lose(standby, ledger, phases, mark.at());
             ledger.mark(mark);
             standby.iter_mut().for_each(|standby| standby.mark(mark));
+            if let Mark::End(end) | Mark::Batch { end, .. } = mark {
+                let ours = standby.iter().filter(|standby| standby.lease.is_ours);
+                ours.flat_map(|standby| &standby.channels).for_each(|&channel| phases.keep_until(channel, end));
+            }
         }
-        lose(standby, ledger, MonoNs::NEVER);
+        lose(standby, ledger, phases, MonoNs::NEVER);
     }
 
     /// Ends the readings: energy that a counter has withheld until its next reading is entered.

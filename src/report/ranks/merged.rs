@@ -41,7 +41,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "components": components,
         "unavailable": unavailable(counting),
         "epochs": series::epochs(counting),
-        "phases": phases(counting),
+        "phases": phases(&ranks),
         "power": series::power(counting),
         "forecasts": series::forecasts(counting),
         "equivalents": equivalents(co2eq_g, error),
@@ -277,10 +277,10 @@ fn ids(device: &Value) -> String {
     list(device, "ids").filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The phases of the ranks that count a device. Others know no energy.
-fn phases(counting: &[&Value]) -> Value {
+/// The phases of all ranks. A rank may have energy in phases and none in epochs, and phases that no other rank has.
+fn phases(ranks: &[&Value]) -> Value {
     let sections: Vec<&Value> =
-        counting.iter().filter_map(|rank| rank.get("phases")).filter(|one| !one.is_null()).collect();
+        ranks.iter().filter_map(|rank| rank.get("phases")).filter(|one| !one.is_null()).collect();
     if sections.is_empty() { Value::Null } else { phases::merged(&sections, PartsOf::Job) }
 }
 

@@ -238,6 +238,7 @@ impl Scenario {
             gap_ns,
             oddity: if one_in(rng, 3) { 4 } else { 0 },
             end: if one_in(rng, 4) { End::Exits } else { End::Destroys },
+            phases: None,
         };
         let plans = (0..ranks).map(|_| plan(rng)).collect();
         let mut events = Vec::new();
@@ -287,6 +288,7 @@ impl Scenario {
             traits,
         };
         hazards::add(&mut scenario, span_ns);
+        hazards::add_phases(&mut scenario);
         scenario
     }
 
