@@ -105,6 +105,7 @@ impl UsageTotals {
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
             between_s: ledger.between_ns() as f64 * 1e-9,
             epochs_j: ledger.epochs_j(),
+            by_time_share: ledger.by_time_share(),
             between_j: ledger.between_j(),
             coverage: component::coverage(state),
         }

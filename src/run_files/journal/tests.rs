@@ -102,8 +102,11 @@ fn lines(state: &RunState, at: u64, attempt: u64, written: u64) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
+/// The usage without the share that was divided by time, which is of one attempt.
 fn usage(state: &RunState, at: u64) -> Value {
-    report(state, at, Detail::Totals(None)).section("usage")
+    let mut usage = report(state, at, Detail::Totals(None)).section("usage");
+    usage["epochs"]["by_time_share"].take();
+    usage
 }
 
 fn near(a: &Value, b: &Value) -> bool {

@@ -89,7 +89,13 @@ impl PhaseCalls {
     }
 
     /// Works for a time, with marks in between. `note` gets the kind and the instant of each call.
-    pub fn work(&mut self, kernel: &Kernel, tracker: &Tracker, (ns, inside): (u64, bool), mut note: impl FnMut(usize, u64)) {
+    pub fn work(
+        &mut self,
+        kernel: &Kernel,
+        tracker: &Tracker,
+        (ns, inside): (u64, bool),
+        mut note: impl FnMut(usize, u64),
+    ) {
         let Some(plan) = self.plan.clone().filter(|plan| inside || plan.is_outside) else { return kernel.sleep(ns) };
         let marks = u64::from(self.rng.u32(0..=plan.most_marks));
         let depth = self.truth.open.len();
