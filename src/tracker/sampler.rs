@@ -226,8 +226,7 @@ impl Sampler {
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.forecasting.work_number = self.work_number;
-        state.attribution.phases.set_shared(self.leases.is_shared());
-        state.attribution.phases.take(&mut self.phase_marks);
+        state.attribution.phases.take(&mut self.phase_marks, self.leases.is_shared());
         work::enter(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {

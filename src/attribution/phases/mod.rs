@@ -81,8 +81,9 @@ impl PhaseBook {
         self.mixed_until
     }
 
-    /// Enters the marks in the ring.
-    pub fn take(&mut self, marks: &mut Consumer<PhaseMark>) {
+    /// Enters the marks in the ring. `is_shared`: other processes of the job may count the devices.
+    pub fn take(&mut self, marks: &mut Consumer<PhaseMark>, is_shared: bool) {
+        self.is_shared = is_shared;
         while let Ok(mark) = marks.pop() {
             self.mark(mark);
         }
@@ -151,11 +152,6 @@ impl PhaseBook {
         if let Some(one) = self.channels.get_mut(channel.0) {
             one.free_until = one.free_until.max(interval.to - channel.1 / 2);
         }
-    }
-
-    /// Sets whether other processes of the job may count the devices.
-    pub fn set_shared(&mut self, is_shared: bool) {
-        self.is_shared = is_shared;
     }
 
     /// Keeps the energy of a channel up to the end of an epoch: from there on another process may count the device.
@@ -243,7 +239,7 @@ mod tests {
     /// A second of one phase, with 1 J in each 100 ms from `from_ms` on.
     fn book(from_ms: u64) -> PhaseBook {
         let mut book = PhaseBook::default();
-        book.set_shared(true);
+        book.is_shared = true;
         book.mark(PhaseMark::Start(MonoNs(0)));
         book.mark(PhaseMark::Part { phase: 3, entries: 1, ns: 1000 * MS });
         book.mark(PhaseMark::End(MonoNs(1000 * MS)));

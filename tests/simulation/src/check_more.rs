@@ -10,8 +10,8 @@ const S: u64 = 1_000_000_000;
 /// The most memory that a world holds for each life of a process, beside the journals that it reads, bytes.
 const MAX_BYTES: u64 = 8 << 20;
 
-/// The most memory of 256 phases for each device, and besides, bytes: the sums of pairs of phases, and their copies in a
-/// report.
+/// The most memory of 256 phases for each device, and besides, bytes. It has the sums of pairs of phases, and their
+/// copies in a report.
 const PHASES_BYTES: [u64; 2] = [3 << 19, 4 << 20];
 
 /// No call waits for a service, a meter or the disk for long.

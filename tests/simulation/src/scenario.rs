@@ -271,7 +271,7 @@ impl Scenario {
             add(rng, Event::CutPower);
         }
         events::finish(&mut events, events::exec(rng, seed, &traits, (longest, span_ns)));
-        let mut scenario = Scenario {
+        let scenario = Scenario {
             seed,
             parts,
             gpus,
@@ -287,9 +287,7 @@ impl Scenario {
             events,
             traits,
         };
-        hazards::add(&mut scenario, span_ns);
-        hazards::add_phases(&mut scenario);
-        scenario
+        hazards::add(scenario, span_ns)
     }
 
     /// The longest time from a process's start until all its meters are open and read, ns.

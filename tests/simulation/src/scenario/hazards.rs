@@ -5,8 +5,8 @@ use super::{Event, Scenario};
 use crate::phases::PhasePlan;
 use fastrand::Rng;
 
-/// Adds the hazards of the seed. They have a generator of their own, so they change no other part of a world.
-pub fn add(world: &mut Scenario, span_ns: u64) {
+/// Adds the hazards and the phases of the seed. Hazards have a generator of their own, so they change no other part of a world.
+pub fn add(mut world: Scenario, span_ns: u64) -> Scenario {
     let mut rng = Rng::with_seed(world.seed ^ 0x4a7a4d);
     let rng = &mut rng;
     let one_in = |rng: &mut Rng, of: u8| rng.u8(..of) == 0;
@@ -30,10 +30,12 @@ pub fn add(world: &mut Scenario, span_ns: u64) {
         (0..rng.u32(0..=2)).for_each(|_| add(rng, Event::LoseLocks));
     }
     world.events.sort_by_key(|(at, _)| *at);
+    add_phases(&mut world);
+    world
 }
 
 /// In half of the worlds the ranks mark phases, by a generator of their own.
-pub fn add_phases(world: &mut Scenario) {
+fn add_phases(world: &mut Scenario) {
     let mut rng = Rng::with_seed(world.seed ^ 0x9a5e);
     if rng.bool() {
         return;
