@@ -156,7 +156,7 @@ header:
 BENCH := $(CARGO) bench --locked --target-dir $(TARGET)/bench
 
 bench: lib cli
-	$(BENCH) -p carbontracker --bench accuracy --bench cost --bench bindings
+	$(BENCH) -p carbontracker --bench accuracy --bench cost --bench bindings --bench scale
 
 trials: lib
 	CT_LIBDIR=$(abspath $(OUT)) benches/live/run.sh

@@ -15,12 +15,16 @@ pub struct Energy {
     pub credited_ns: f64,
     /// The part of that time that readings confirm, ns.
     pub measured_ns: f64,
+    /// The part of the energy that was divided by time, because its interval reaches beyond a mark, and what the other
+    /// parts of the run have of these intervals, J.
+    pub by_time_j: [f64; 2],
 }
 
 impl From<EnergyInterval> for Energy {
     fn from(interval: EnergyInterval) -> Energy {
         let ns = interval.to.ns_since(interval.from) as f64;
-        Energy { joules: Some(interval.joules), credited_ns: ns, measured_ns: if interval.measured { ns } else { 0.0 } }
+        let measured_ns = if interval.measured { ns } else { 0.0 };
+        Energy { joules: Some(interval.joules), credited_ns: ns, measured_ns, by_time_j: [0.0; 2] }
     }
 }
 
@@ -30,7 +34,14 @@ impl Energy {
             joules: self.joules.map(|joules| joules * by),
             credited_ns: self.credited_ns * by,
             measured_ns: self.measured_ns * by,
+            by_time_j: self.by_time_j.map(|joules| joules * by),
         }
+    }
+
+    /// This energy as a part of intervals that have `beside` J on the other sides of marks.
+    pub fn beside(self, beside: f64) -> Energy {
+        let by_time_j = if beside > 0.0 { [self.joules.unwrap_or(0.0), beside] } else { [0.0; 2] };
+        Energy { by_time_j, ..self }
     }
 
     /// Adds the energy of another part.
@@ -40,6 +51,7 @@ impl Energy {
         }
         self.credited_ns += other.credited_ns;
         self.measured_ns += other.measured_ns;
+        self.by_time_j.iter_mut().zip(other.by_time_j).for_each(|(sum, more)| *sum += more);
     }
 }
 
@@ -59,6 +71,15 @@ impl EnergySplit {
         sum.add(self.between);
         sum
     }
+}
+
+/// An interval that reaches beyond a mark by less than this was read at the mark, ns: a counter's step is about a
+/// millisecond. A reading that comes later is late.
+pub const AT_MARK_NS: u64 = 500_000;
+
+/// The energy of the part of an interval on one side of a mark, J; 0 if the interval was read at the mark.
+fn reaching_j(part: Option<EnergyInterval>) -> f64 {
+    part.filter(|part| part.to.ns_since(part.from) > AT_MARK_NS).map_or(0.0, |part| part.joules)
 }
 
 /// The account of one channel.
@@ -82,6 +103,8 @@ pub struct ChannelAccount {
     pub is_replaced: bool,
     /// The newest intervals, after the last mark: a later mark may still divide them.
     recent: VecDeque<EnergyInterval>,
+    /// The last mark that divided an interval, and the energy of that interval before it, J; None: no mark did.
+    divided: Option<(MonoNs, f64)>,
 }
 
 impl ChannelAccount {
@@ -98,6 +121,7 @@ impl ChannelAccount {
             after: nothing,
             is_replaced: false,
             recent: VecDeque::new(),
+            divided: None,
         }
     }
 
@@ -113,6 +137,12 @@ impl ChannelAccount {
         }
     }
 
+    /// Keeps the part of an interval after the last mark. `before` is the part before it.
+    pub fn remember_rest(&mut self, before: Option<EnergyInterval>, rest: EnergyInterval) {
+        self.divided = before.map(|before| (rest.from, reaching_j(Some(before)))).or(self.divided);
+        self.remember(rest);
+    }
+
     /// Adds energy to an epoch entry. `inside` is the share of the entry's time in epochs; the rest is between them.
     pub fn add_epoch(&mut self, used: Energy, inside: f64, epoch: &mut Epoch) {
         self.epochs.add(used.scaled(inside));
@@ -122,16 +152,18 @@ impl ChannelAccount {
         if let Some(joules) = used.joules {
             epoch.energy.add(self.kind, joules * inside);
             epoch.known_ns += used.credited_ns * inside;
+            epoch.by_time_j.iter_mut().zip(used.by_time_j).for_each(|(sum, more)| *sum += more * inside);
         }
     }
 
     /// Counts this attempt's energy in epochs as between epochs.
     pub fn set_epochs_apart(&mut self) {
-        let Energy { joules, credited_ns, measured_ns } = std::mem::replace(&mut self.epochs, self.carried);
+        let Energy { joules, credited_ns, measured_ns, .. } = std::mem::replace(&mut self.epochs, self.carried);
         self.between.add(Energy {
             joules: joules.map(|joules| joules - self.carried.joules.unwrap_or(0.0)),
             credited_ns: credited_ns - self.carried.credited_ns,
             measured_ns: measured_ns - self.carried.measured_ns,
+            by_time_j: [0.0; 2],
         });
     }
 
@@ -174,8 +206,11 @@ impl ChannelAccount {
         let mut energy = Energy::default();
         while let Some(interval) = self.recent.pop_front() {
             let (before, rest) = interval.split(at);
-            energy.add(before.map(Energy::from).unwrap_or_default());
+            let earlier_j = self.divided.filter(|(mark, _)| *mark == interval.from).map_or(0.0, |(_, joules)| joules);
+            let beside = earlier_j + reaching_j(rest);
+            energy.add(before.map(|before| Energy::from(before).beside(beside)).unwrap_or_default());
             if let Some(rest) = rest {
+                self.divided = Some((rest.from, earlier_j + reaching_j(before)));
                 self.recent.push_front(rest);
                 break;
             }

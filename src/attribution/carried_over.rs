@@ -101,7 +101,7 @@ impl CarriedOver {
             if let Some(joules) = epoch.energy.get(kind) {
                 let credited_ns = epoch.inside as f64;
                 let measured_ns = credited_ns * coverage.unwrap_or(0.0);
-                self.share_out(kind, Energy { joules: Some(joules), credited_ns, measured_ns });
+                self.share_out(kind, Energy { joules: Some(joules), credited_ns, measured_ns, by_time_j: [0.0; 2] });
             }
         }
     }

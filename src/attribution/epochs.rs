@@ -26,6 +26,9 @@ pub struct Epoch {
     pub energy: PerKind,
     /// Time in epochs whose energy is known, ns, summed over channels.
     pub known_ns: f64,
+    /// The part of its energy that was divided by time, because a reading's interval reaches beyond it, and what lies
+    /// beyond it in these intervals, J.
+    pub by_time_j: [f64; 2],
     /// Figures from the journal if an earlier attempt measured it; None: this process did.
     pub recorded: Option<RecordedFigures>,
 }
@@ -91,7 +94,16 @@ impl Epoch {
 
     /// An entry without energy. `inside` is its time in epochs, ns.
     pub fn empty(begin: MonoNs, end: MonoNs, inside: u64, count: u64) -> Epoch {
-        Epoch { begin, end, inside, count, energy: PerKind::default(), known_ns: 0.0, recorded: None }
+        Epoch {
+            begin,
+            end,
+            inside,
+            count,
+            energy: PerKind::default(),
+            known_ns: 0.0,
+            by_time_j: [0.0; 2],
+            recorded: None,
+        }
     }
 
     /// Epochs with no place in time yet: `inside` is their time, ns.
@@ -121,14 +133,24 @@ impl Epoch {
         ours.or(theirs).map(|_| mean)
     }
 
+    /// Its energy between these bounds is known for any power: without what was divided by time, and with all of the
+    /// intervals that reach beyond it, J; None: unknown.
+    pub fn energy_bounds(&self) -> Option<[f64; 2]> {
+        let joules = self.energy.total().filter(|_| self.recorded.is_none())?;
+        let [own_j, beyond_j] = self.by_time_j;
+        Some([(joules - own_j).max(0.0), joules + beyond_j])
+    }
+
     /// The part of this entry after `others`, which it contains.
     pub fn after(&self, others: &Epoch) -> Epoch {
+        let ([own_j, beyond_j], [others_j, others_beyond_j]) = (self.by_time_j, others.by_time_j);
         Epoch {
             begin: self.begin.max(others.end).min(self.end),
             inside: self.inside.saturating_sub(others.inside),
             count: self.count.saturating_sub(others.count),
             energy: self.energy.beyond(&others.energy),
             known_ns: (self.known_ns - others.known_ns).max(0.0),
+            by_time_j: [(own_j - others_j).max(0.0), (beyond_j - others_beyond_j).max(0.0)],
             ..*self
         }
     }
@@ -163,6 +185,7 @@ impl Epoch {
     pub fn add_energy(&mut self, other: &Epoch) {
         self.energy.merge(&other.energy);
         self.known_ns += other.known_ns;
+        self.by_time_j.iter_mut().zip(other.by_time_j).for_each(|(sum, more)| *sum += more);
     }
 }
 
@@ -201,7 +224,7 @@ impl EpochStore {
     pub fn emptied(&self) -> EpochStore {
         let mut empty = self.clone();
         for epoch in empty.newest_first_mut() {
-            (epoch.energy, epoch.known_ns) = (PerKind::default(), 0.0);
+            (epoch.energy, epoch.known_ns, epoch.by_time_j) = (PerKind::default(), 0.0, [0.0; 2]);
         }
         empty
     }
@@ -269,6 +292,7 @@ mod tests {
                 count: 1,
                 energy,
                 known_ns: 8.0,
+                by_time_j: [0.0; 2],
                 recorded: None,
             }
         };

@@ -12,22 +12,18 @@ mod totals;
 pub use super::account::EnergySplit;
 pub use epoch_view::{EpochSummary, InterEpoch};
 
-use super::account::{ChannelAccount, Energy};
+use super::account::{AT_MARK_NS, ChannelAccount, Energy};
 use super::epochs::{Epoch, EpochStore};
 use super::timeline::Timeline;
 use crate::clock::MonoNs;
 use crate::measurement::channel::DeviceKind;
 use crate::measurement::meter::EnergyInterval;
 
-/// A reading is late if it comes more than this after a mark, ns. A counter's step is about a millisecond, so an
-/// earlier reading counts as taken at the mark.
-const LATE_NS: u64 = 500_000;
-
 /// Whether an interval's reading came late after this mark. The time after the mark has to be less than a quarter of
 /// the time before it. Otherwise the next power is too weak evidence for it.
 fn is_late(mark: MonoNs, interval: EnergyInterval) -> bool {
     let after = interval.to.ns_since(mark);
-    mark > interval.from && after > LATE_NS && after < mark.ns_since(interval.from) / 4
+    mark > interval.from && after > AT_MARK_NS && after < mark.ns_since(interval.from) / 4
 }
 
 /// A mark of the application.
@@ -271,11 +267,12 @@ impl Ledger {
         let (Some(run_start), Some(last_mark)) = (*first_begin, last_mark.or(*first_begin)) else {
             return account.remember(interval);
         };
+        let read = interval;
         let Some(interval) = interval.split(run_start).1 else { return };
         timeline.add(account.kind, interval);
         let (mut rest, newest) = interval.split(last_mark);
         if let Some(newest) = newest {
-            account.remember(newest);
+            account.remember_rest(read.split(last_mark).0, newest);
         }
         let mut take_after = |at: MonoNs| {
             let (before, after) = rest?.split(at);
@@ -291,9 +288,13 @@ impl Ledger {
             }
             account.between.add(take_after(epoch.end).unwrap_or_default());
             let is_piece = epoch.is_own_until(*pieces_until);
+            let beyond_ns = read.to.ns_since(epoch.end).max(epoch.begin.ns_since(read.from));
             match take_after(epoch.begin) {
                 Some(part) if is_piece => account.between.add(part),
-                Some(part) => account.add_epoch(part, epoch.inside_share(), epoch),
+                Some(part) => {
+                    let beside = if beyond_ns > AT_MARK_NS { read.joules - part.joules.unwrap_or(0.0) } else { 0.0 };
+                    account.add_epoch(part.beside(beside), epoch.inside_share(), epoch);
+                }
                 None => (),
             }
         }

@@ -112,7 +112,7 @@ impl StandbyLedger {
     /// The energy that was read before this process's newest turn was known, and is in it: channel and interval. Empty
     /// if `previous` had that turn.
     pub fn read_before_turn(&self, previous: LeaseState) -> impl Iterator<Item = (usize, EnergyInterval)> {
-        let is_new = self.lease.is_ours && !previous.is_ours;
+        let is_new = self.lease.is_ours && !previous.is_ours || self.lease.passed.is_some();
         let turn = self.turns.front().copied().filter(|_| is_new);
         let channels = self.channels.iter().copied().zip(&self.trails);
         turn.into_iter().flat_map(move |(from, to)| {

@@ -44,7 +44,7 @@ impl EpochRow {
         EpochRow { epoch: self.epoch.joined(&next.epoch), co2eq_g, coverage, ..self }
     }
 
-    /// The row in the JSON report.
+    /// The row in the journal, and most of that in the JSON report.
     pub fn json(&self) -> Value {
         let epoch = &self.epoch;
         let mut json = Map::new();
@@ -59,5 +59,15 @@ impl EpochRow {
         }
         set("coverage", json!(self.coverage));
         Value::Object(json)
+    }
+
+    /// The row in the JSON report, with the bounds of its energy. The journal does not have them.
+    pub fn json_with_bounds(&self) -> Value {
+        let [least, most] = self.epoch.energy_bounds().map_or([None; 2], |ends| ends.map(Some));
+        let mut json = self.json();
+        for (name, joules) in [("energy_least_j", least), ("energy_most_j", most)] {
+            json.as_object_mut().into_iter().for_each(|row| drop(row.insert(name.into(), json!(joules))));
+        }
+        json
     }
 }

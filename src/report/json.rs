@@ -1,7 +1,7 @@
 //! The report as JSON, section by section: a single number needs one section only.
 
 use super::time_series::power_columns;
-use super::{ComponentReport, EpochRow, Report, equivalents, pointers};
+use super::{ComponentReport, EpochRow, Report, UsageTotals, equivalents, pointers};
 use crate::carbon::impacts::Use;
 use crate::carbon::intensity::curve::Piece;
 use crate::carbon::intensity::zones::RegionFacility;
@@ -100,7 +100,7 @@ pub fn section(report: &Report, name: &str) -> Option<Value> {
         }
         "job" => report.job.as_ref().map_or(Value::Null, |job| job.json(report.job_g(), report.error())),
         "share" => report.share.clone(),
-        "epochs" => report.epochs.iter().map(EpochRow::json).collect(),
+        "epochs" => report.epochs.iter().map(EpochRow::json_with_bounds).collect(),
         "phases" => report.phases.as_ref().map_or(Value::Null, |phases| phases.section(report)),
         "power" => power_columns(&report.time_series.power),
         "forecasts" => {
@@ -165,9 +165,11 @@ fn usage(report: &Report) -> Value {
     let facility_kwh = energy_j.map(|joules| report.emissions.facility_kwh(joules));
     let mut usage = Map::from_iter([("duration_s".to_owned(), json!(report.totals.duration_s))]);
     usage.append(&mut figures([energy_j, kwh, facility_kwh, report.co2eq_g()].map(|amount| (amount, error))));
+    let UsageTotals { epochs_s, epochs_j, by_time_share, .. } = report.totals;
+    let epochs = json!({"duration_s": epochs_s, "energy_j": epochs_j, "by_time_share": by_time_share});
     let more = [
         ("coverage", json!(report.totals.coverage)),
-        ("epochs", json!({"duration_s": report.totals.epochs_s, "energy_j": report.totals.epochs_j})),
+        ("epochs", epochs),
         ("between", json!({"duration_s": report.totals.between_s, "energy_j": report.totals.between_j})),
     ];
     usage.extend(more.map(|(name, value)| (name.to_owned(), value)));

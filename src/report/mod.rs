@@ -77,7 +77,13 @@ pub fn bytes(settings: &ReportSettings, state: &RunState, detail: Detail, is_jso
         .history()
         .len()
         .min(state.attribution.ledger.epochs().saturating_sub(written) as usize);
-    detail.bytes(is_json, components, zones, epochs)
+    // The sums of pairs of phases on each channel, copied and factored, and the rows.
+    const PAIR_BYTES: usize = 24;
+    const PHASE_BYTES: usize = 8 << 10;
+    let book = &state.attribution.phases;
+    let phases = if book.is_empty() || !detail.has_phases() { 0 } else { book.tree.count() };
+    let of_phases = phases * (phases * PAIR_BYTES * state.metering.channels.len() + PHASE_BYTES);
+    detail.bytes(is_json, components, zones, epochs) + of_phases
 }
 
 /// What does not change while a run lasts.
@@ -192,6 +198,8 @@ struct UsageTotals {
     epochs_s: f64,
     between_s: f64,
     epochs_j: Option<f64>,
+    /// The share of the epochs' energy that was divided by time.
+    by_time_share: Option<f64>,
     between_j: Option<f64>,
     /// The share of the time that readings confirm.
     coverage: Option<f64>,

@@ -59,7 +59,7 @@ impl Report {
             rates: rates(settings, state),
             what_if: None,
             share: share::section(state),
-            phases: PhaseReport::new(state).filter(|_| detail.has_phases()),
+            phases: PhaseReport::new(state, matches!(detail, Detail::Since(_))).filter(|_| detail.has_phases()),
             time_series: TimeSeries::default(),
             is_over_budget: false,
             power_now: power_now(state, now, detail),
@@ -107,6 +107,7 @@ impl UsageTotals {
             epochs_s: ledger.inside_ns() as f64 * 1e-9,
             between_s: ledger.between_ns() as f64 * 1e-9,
             epochs_j: ledger.epochs_j(),
+            by_time_share: ledger.by_time_share(),
             between_j: ledger.between_j(),
             coverage: component::coverage(state),
         }

@@ -1,9 +1,8 @@
 //! Marks and readings enter the run.
 
 use super::{Attribution, Metered, Metering, RunState, events};
-use crate::attribution::ledger::{Ledger, Mark};
+use crate::attribution::ledger::Mark;
 use crate::attribution::phases::PhaseBook;
-use crate::attribution::share::NodeShare;
 use crate::clock::MonoNs;
 use crate::coordination::device_lease::LeaseState;
 use crate::coordination::standby_ledger::StandbyLedger;
@@ -94,27 +93,19 @@ impl RunState {
 
     /// Divides time by marks. Devices that were lost to another process are taken out at the moment of the loss.
     fn mark(&mut self, marks: impl Iterator<Item = Mark>, leases: &[LeaseState]) {
-        let Attribution { ledger, phases, share, .. } = &mut self.attribution;
-        let standby = &mut self.metering.standby;
-        let mut lose =
-            |standby: &mut [StandbyLedger], ledger: &mut Ledger, share: &mut Option<NodeShare>, at_latest: MonoNs| {
-                for (standby, lease) in standby.iter_mut().zip(leases) {
-                    if let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) {
-                        standby.yield_from(at, ledger);
-                        for &channel in &standby.channels {
-                            phases.yield_from(channel, at);
-                            share.iter_mut().for_each(|share| share.yield_from(channel, at));
-                        }
-                    }
-                }
-            };
+        let (attribution, standby) = (&mut self.attribution, &mut self.metering.standby);
         for mark in marks {
-            lose(standby, ledger, share, mark.at());
+            attribution.lose(standby, leases, mark.at());
+            let Attribution { ledger, phases, share, .. } = &mut *attribution;
             ledger.mark(mark);
             share.iter_mut().for_each(|share| share.others.mark(mark));
             standby.iter_mut().for_each(|standby| standby.mark(mark));
+            if let Mark::End(end) | Mark::Batch { end, .. } = mark {
+                let ours = standby.iter().filter(|standby| standby.lease.is_ours);
+                ours.flat_map(|standby| &standby.channels).for_each(|&channel| phases.keep_until(channel, end));
+            }
         }
-        lose(standby, ledger, share, MonoNs::NEVER);
+        attribution.lose(standby, leases, MonoNs::NEVER);
     }
 
     /// Ends the readings: energy that a counter has withheld until its next reading is entered.
@@ -131,6 +122,20 @@ impl RunState {
         ledger.release_all();
         share.iter_mut().for_each(|share| share.others.release_all());
         phases.settle();
+    }
+}
+
+impl Attribution {
+    /// Takes the energy of devices out that were lost to another process before an instant.
+    fn lose(&mut self, standby: &mut [StandbyLedger], leases: &[LeaseState], at_latest: MonoNs) {
+        for (standby, lease) in standby.iter_mut().zip(leases) {
+            let Some(at) = standby.lost_at(lease).filter(|at| *at < at_latest) else { continue };
+            standby.yield_from(at, &mut self.ledger);
+            for &channel in &standby.channels {
+                self.phases.yield_from(channel, at);
+                self.share.iter_mut().for_each(|share| share.yield_from(channel, at));
+            }
+        }
     }
 }
 

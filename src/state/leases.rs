@@ -28,6 +28,11 @@ impl RunState {
         let Some(standby) = self.metering.standby.get_mut(lease) else { return };
         let previous = standby.lease;
         standby.apply_lease(new, &mut self.attribution.ledger);
+        let is_taken = previous.holder.is_none() && !previous.is_ours && new.is_elsewhere();
+        if let Some(since) = standby.since.filter(|_| is_taken) {
+            // Until now no process counted the device, and the first rank's phases had its energy.
+            standby.channels.iter().for_each(|&channel| self.attribution.phases.yield_from(channel, since));
+        }
         for (channel, interval) in standby.read_before_turn(previous) {
             let step_ns = self.metering.channels.get(channel).map_or(0, |metered| metered.channel.step_ns());
             self.attribution.phases.credit((channel, step_ns), interval);

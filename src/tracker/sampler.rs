@@ -233,7 +233,7 @@ impl Sampler {
         let known = state.known_epochs();
         let report = |message| shared.queue_message(message);
         state.forecasting.work_number = self.work_number;
-        usage::enter(&mut state, &mut self.phase_marks, usage);
+        usage::enter(&mut state, (&mut self.phase_marks, self.leases.is_shared()), usage);
         work::enter(&mut state, [first_work, work], has_marks, (&leases, &self.leases));
         state.enter(marks.into_iter().flatten(), progress, &self.readings, &leases, report);
         for (number, lease) in leases.into_iter().enumerate() {

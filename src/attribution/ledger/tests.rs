@@ -145,6 +145,21 @@ fn a_late_mark_gets_the_energy_of_its_own_time_only() {
     assert!((l.between_j().unwrap() - 0.1).abs() < 1e-6, "{:?}", l.between_j());
 }
 
+#[test]
+fn energy_divided_by_time_is_stated() {
+    let mut l = ledger();
+    l.mark(Mark::Begin(MonoNs(0)));
+    watts(&mut l, 0, 2 * S, 100.0);
+    l.mark(Mark::End(MonoNs(2 * S)));
+    assert_eq!(l.by_time_share(), Some(0.0), "the reading came at the mark");
+    l.mark(Mark::Begin(MonoNs(3 * S)));
+    l.mark(Mark::End(MonoNs(4 * S)));
+    watts(&mut l, 2 * S, 6 * S, 50.0);
+    let bounds: Vec<_> = l.history().iter().filter_map(Epoch::energy_bounds).collect();
+    assert_eq!(bounds, [[200.0, 200.0], [0.0, 200.0]], "the second is in one interval of 200 J");
+    assert_eq!(l.by_time_share(), Some(50.0 / 250.0));
+}
+
 proptest! {
     /// For any division of the run and any readings, the parts sum to the whole.
     #[test]
@@ -199,5 +214,36 @@ proptest! {
         prop_assert!((share - sums).abs() < 1e-6);
         prop_assert!((epochs - l.epochs_j().unwrap_or(0.0)).abs() < 1e-6);
         prop_assert!((sums - truth).abs() < 1e-6 * truth.max(1.0), "{sums} against {truth}");
+    }
+
+    #[test]
+    fn bounds_hold_the_energy_for_any_power(
+        watts in prop::collection::vec(0.0f64..300.0, 60),
+        marks in prop::collection::btree_set(0u64..=60, 2..20),
+        reads in prop::collection::btree_set(1u64..60, 0..12),
+        are_late in any::<bool>(),
+    ) {
+        const STEP: u64 = S / 100;
+        let mut l = ledger();
+        let marks: Vec<u64> = marks.into_iter().collect();
+        let epochs: Vec<(u64, u64)> = marks.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        let joules = |from: u64, to: u64| watts[from as usize..to as usize].iter().sum::<f64>() / 100.0;
+        let all = || epochs.iter().flat_map(|&(begin, end)| {
+            [(begin, Mark::Begin(MonoNs(begin * STEP))), (end, Mark::End(MonoNs(end * STEP)))]
+        });
+        let (mut last, mut marked) = (0, None);
+        for read in reads.into_iter().chain([60]) {
+            let until = if are_late { 60 } else { read };
+            all().filter(|(at, _)| Some(*at) > marked && *at <= until).for_each(|(_, mark)| l.mark(mark));
+            marked = marked.max(Some(until));
+            let (from, to) = (MonoNs(last * STEP), MonoNs(read * STEP));
+            l.credit(0, EnergyInterval { from, to, joules: joules(last, read), measured: true });
+            l.release(0);
+            last = read;
+        }
+        for (epoch, (begin, end)) in l.history().iter().zip(&epochs) {
+            let ([least, most], truth) = (epoch.energy_bounds().unwrap(), joules(*begin, *end));
+            prop_assert!(least <= truth + 1e-6 && truth <= most + 1e-6, "{truth} J, not {least} to {most} J");
+        }
     }
 }

@@ -31,6 +31,14 @@ impl Ledger {
         units::sum(parts.map(|part| part.joules))
     }
 
+    /// The share of the energy in this attempt's epochs that was divided by time, because readings are rarer than
+    /// marks; None: not measured.
+    pub fn by_time_share(&self) -> Option<f64> {
+        let epochs = || self.accounts.iter().map(|account| account.epochs);
+        let joules = units::sum(epochs().map(|part| part.joules)).filter(|joules| *joules > 0.0)?;
+        Some((epochs().map(|part| part.by_time_j[0]).sum::<f64>() / joules).clamp(0.0, 1.0))
+    }
+
     /// Energy between epochs, J; None: not measured.
     pub fn between_j(&self) -> Option<f64> {
         let carried_over = self.carried_over.iter().map(|used| used.between);

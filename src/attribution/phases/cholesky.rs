@@ -29,16 +29,28 @@ impl Cholesky {
 
     /// The solution x of A x = b.
     pub fn solve(&self, right: &[f64]) -> Vec<f64> {
-        let mut solved: Vec<f64> = Vec::with_capacity(right.len());
-        for (row, value) in self.rows.iter().zip(right) {
-            let known = dot(&solved, row);
-            solved.push((value - known) / row.last().copied().unwrap_or(1.0));
-        }
+        let mut solved = self.solve_lower(right);
         for (index, row) in self.rows.iter().enumerate().rev() {
             let Some((diagonal, others)) = row.split_last() else { continue };
             let Some((value, before)) = solved.get_mut(..=index).and_then(<[f64]>::split_last_mut) else { continue };
             *value /= diagonal;
             before.iter_mut().zip(others).for_each(|(one, other)| *one -= *value * other);
+        }
+        solved
+    }
+
+    /// bᵀ A⁻¹ b, the square of L⁻¹ b.
+    pub fn inverse_square(&self, right: &[f64]) -> f64 {
+        let solved = self.solve_lower(right);
+        dot(&solved, &solved)
+    }
+
+    /// The solution x of L x = b.
+    fn solve_lower(&self, right: &[f64]) -> Vec<f64> {
+        let mut solved: Vec<f64> = Vec::with_capacity(right.len());
+        for (row, value) in self.rows.iter().zip(right) {
+            let known = dot(&solved, row);
+            solved.push((value - known) / row.last().copied().unwrap_or(1.0));
         }
         solved
     }

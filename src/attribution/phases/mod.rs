@@ -47,12 +47,20 @@ pub struct PhaseBook {
     channels: Vec<ChannelPhases>,
     /// The end of the newest slice in which a phase was too short for a reading of its own.
     mixed_until: Option<MonoNs>,
+    /// Other processes of the job may count the devices.
+    is_shared: bool,
 }
 
 /// The phases of one channel.
 #[derive(Clone, Debug, Default)]
 struct ChannelPhases {
     sums: PhaseSums,
+    /// Sums since the end of the last epoch, if another process of the job may take the device over from there on.
+    open: PhaseSums,
+    /// The begin of these sums; None: they are empty.
+    open_from: Option<MonoNs>,
+    /// The instant up to which the energy is in `sums`, whoever counts the device later; None: no epoch has ended.
+    kept_until: Option<MonoNs>,
     /// Time between two updates of the device's figure, s.
     step_s: f64,
     /// Intervals whose phases are not known yet.
@@ -73,8 +81,9 @@ impl PhaseBook {
         self.mixed_until
     }
 
-    /// Enters the marks in the ring.
-    pub fn take(&mut self, marks: &mut Consumer<PhaseMark>) {
+    /// Enters the marks in the ring. `is_shared`: other processes of the job may count the devices.
+    pub fn take(&mut self, marks: &mut Consumer<PhaseMark>, is_shared: bool) {
+        self.is_shared = is_shared;
         while let Ok(mark) = marks.pop() {
             self.mark(mark);
         }
@@ -145,9 +154,25 @@ impl PhaseBook {
         }
     }
 
+    /// Keeps the energy of a channel up to the end of an epoch: from there on another process may count the device.
+    pub fn keep_until(&mut self, channel: usize, end: MonoNs) {
+        if let Some(one) = self.channels.get_mut(channel).filter(|_| self.is_shared) {
+            let open = std::mem::take(&mut one.open);
+            one.sums.add_sums(&open, 1.0);
+            (one.kept_until, one.open_from) = (Some(end), None);
+        }
+    }
+
     /// Drops a channel's energy from `at` on: another process counts it.
     pub fn yield_from(&mut self, channel: usize, at: MonoNs) {
         if let Some(one) = self.channels.get_mut(channel) {
+            // The other process counts from the last end of an epoch here, or later.
+            let open = std::mem::take(&mut one.open);
+            let from = one.open_from.take().unwrap_or(at);
+            let known = one.known_until.unwrap_or(at);
+            let ours = at.min(known).ns_since(from) as f64 / known.ns_since(from).max(1) as f64;
+            one.sums.add_sums(&open, ours.min(1.0));
+            one.kept_until = one.kept_until.max(Some(at));
             one.waiting = one.waiting.iter().filter_map(|interval| interval.split(at).0).collect();
         }
     }
@@ -155,24 +180,28 @@ impl PhaseBook {
     /// Divides the energy of the intervals whose phases are known.
     pub fn settle(&mut self) {
         let Some(until) = self.timeline.until() else { return };
-        let PhaseBook { channels, timeline, .. } = self;
+        let PhaseBook { channels, timeline, is_shared, .. } = self;
         for channel in channels.iter_mut() {
             while let Some(interval) = channel.waiting.front().copied().filter(|interval| interval.to <= until) {
                 channel.waiting.pop_front();
-                channel.add(interval, timeline);
+                channel.add(interval, timeline, *is_shared);
             }
         }
         let oldest = channels.iter().map(|channel| channel.known_until.unwrap_or_default()).min();
         timeline.forget_until(oldest.unwrap_or(until));
     }
 
-    /// The sums of each channel up to the last known phase. An interval that lasts longer is cut there.
-    pub fn sums(&self) -> Vec<PhaseSums> {
+    /// The sums of each channel up to the last known phase. An interval that lasts longer is cut there. If other
+    /// processes may count the device, `has_open` adds the energy after the last end of an epoch.
+    pub fn sums(&self, has_open: bool) -> Vec<PhaseSums> {
         let until = self.timeline.until().unwrap_or_default();
         let of_channel = |channel: &ChannelPhases| {
             let mut cut = ChannelPhases { waiting: VecDeque::new(), ..channel.clone() };
             let known = channel.waiting.iter().filter_map(|interval| interval.split(until).0);
-            known.for_each(|interval| cut.add(interval, &self.timeline));
+            known.for_each(|interval| cut.add(interval, &self.timeline, self.is_shared));
+            if has_open || !self.is_shared || channel.kept_until.is_none() {
+                cut.sums.add_sums(&cut.open, 1.0);
+            }
             cut.sums
         };
         self.channels.iter().map(of_channel).collect()
@@ -180,10 +209,67 @@ impl PhaseBook {
 }
 
 impl ChannelPhases {
-    fn add(&mut self, interval: EnergyInterval, timeline: &PhaseTimeline) {
+    fn add(&mut self, interval: EnergyInterval, timeline: &PhaseTimeline, is_shared: bool) {
+        if !is_shared {
+            return self.add_to(interval, timeline, false);
+        }
+        let (kept, open) = self.kept_until.map_or((None, Some(interval)), |end| interval.split(end));
+        kept.into_iter().for_each(|kept| self.add_to(kept, timeline, false));
+        open.into_iter().for_each(|open| self.add_to(open, timeline, true));
+    }
+
+    fn add_to(&mut self, interval: EnergyInterval, timeline: &PhaseTimeline, is_open: bool) {
         let follows = self.known_until == Some(interval.from);
+        if is_open {
+            self.open_from.get_or_insert(interval.from);
+        }
         let (mix, step_s) = (timeline.mix(interval), self.step_s);
-        self.sums.add(&Portion { mix: &mix, joules: interval.joules, is_measured: interval.measured, follows, step_s });
+        let sums = if is_open { &mut self.open } else { &mut self.sums };
+        sums.add(&Portion { mix: &mix, joules: interval.joules, is_measured: interval.measured, follows, step_s });
         self.known_until = self.known_until.max(Some(interval.to));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A second of one phase, with 1 J in each 100 ms from `from_ms` on.
+    fn book(from_ms: u64) -> PhaseBook {
+        let mut book = PhaseBook::default();
+        book.is_shared = true;
+        book.mark(PhaseMark::Start(MonoNs(0)));
+        book.mark(PhaseMark::Part { phase: 3, entries: 1, ns: 1000 * MS });
+        book.mark(PhaseMark::End(MonoNs(1000 * MS)));
+        for from in (from_ms..1000).step_by(100).map(|ms| MonoNs(ms * MS)) {
+            book.credit((0, 0), EnergyInterval { from, to: from + 100 * MS, joules: 1.0, measured: true });
+        }
+        book.settle();
+        book
+    }
+
+    fn joules(book: &PhaseBook, has_open: bool) -> f64 {
+        book.sums(has_open)[0].total_j()
+    }
+
+    #[test]
+    fn another_process_gets_the_energy_since_the_last_epoch() {
+        let mut shared = book(0);
+        assert!((joules(&shared, true) - 10.0).abs() < 1e-9);
+        shared.yield_from(0, MonoNs(0));
+        assert_eq!(joules(&shared, true), 0.0, "no epoch has ended");
+        let mut ended = book(0);
+        ended.keep_until(0, MonoNs(1000 * MS));
+        ended.yield_from(0, MonoNs(1000 * MS));
+        assert!((joules(&ended, false) - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_turn_that_is_lost_at_its_begin_has_no_energy() {
+        let mut book = book(400);
+        book.yield_from(0, MonoNs(400 * MS));
+        assert_eq!(joules(&book, true), 0.0);
     }
 }

@@ -129,6 +129,28 @@ impl PhaseSums {
         }
     }
 
+    /// Adds this share of other sums, which came later.
+    pub fn add_sums(&mut self, later: &PhaseSums, share: f64) {
+        self.grow(later.seconds.len());
+        let columns = [
+            (&mut self.gram, &later.gram),
+            (&mut self.by_age, &later.by_age),
+            (&mut self.weighted_j, &later.weighted_j),
+            (&mut self.seconds, &later.seconds),
+            (&mut self.filled_j, &later.filled_j),
+        ];
+        for (column, more) in columns {
+            column.iter_mut().zip(more).for_each(|(value, more)| *value += share * more);
+        }
+        self.joules += share * later.joules;
+        self.squares += share * later.squares;
+        self.intervals += share * later.intervals;
+        self.highest_w = self.highest_w.max(later.highest_w);
+        if later.intervals > 0.0 {
+            self.last.clone_from(&later.last);
+        }
+    }
+
     /// Energy in all phases, J.
     pub fn total_j(&self) -> f64 {
         self.joules + self.filled_j.iter().sum::<f64>()
@@ -240,9 +262,7 @@ impl PhaseShares<'_> {
         let joules = phases.iter().filter_map(|phase| self.joules.get(*phase)).sum();
         let spread = self.sums.spread_of(phases);
         let within: f64 = phases.iter().filter_map(|phase| spread.get(*phase)).sum();
-        let of_powers = self.factor.as_ref().map_or(0.0, |factor| {
-            factor.solve(&spread).iter().zip(&spread).map(|(solved, spread)| solved * spread).sum()
-        });
+        let of_powers: f64 = self.factor.as_ref().map_or(0.0, |factor| factor.inverse_square(&spread));
         let by_age: f64 =
             phases.iter().flat_map(|one| phases.iter().map(move |other| self.sums.by_age(*one, *other))).sum();
         let variance = self.noise * (within.max(0.0) + OF_NEIGHBOURS * of_powers.max(0.0)) + by_age.max(0.0);

@@ -115,7 +115,12 @@ fn the_uncertainty_of_a_run_comes_from_its_channels() {
 
 /// An earlier attempt with this energy, J.
 fn past(channel: Channel, joules: f64) -> CarriedOver {
-    let epochs = crate::attribution::account::Energy { joules: Some(joules), credited_ns: 2e9, measured_ns: 2e9 };
+    let epochs = crate::attribution::account::Energy {
+        joules: Some(joules),
+        credited_ns: 2e9,
+        measured_ns: 2e9,
+        by_time_j: [0.0; 2],
+    };
     let used = EnergySplit { epochs, ..EnergySplit::default() };
     let component = CarriedComponent { channel, used };
     let epoch = crate::attribution::epochs::Epoch::empty(MonoNs(0), MonoNs(2 * S), 2 * S, 1);

@@ -75,7 +75,9 @@ impl PhaseUse {
 
 impl PhaseReport {
     /// Copies what the report needs; None: the application marks no phases.
-    pub fn new(state: &RunState) -> Option<PhaseReport> {
+    pub fn new(state: &RunState, is_for_journal: bool) -> Option<PhaseReport> {
+        // Another process may count what is used after the last end of an epoch. A journal does not take that back.
+        let has_open = state.attribution.ledger.is_open() && !is_for_journal;
         let book = &state.attribution.phases;
         let bands = state.metering.channels.iter().map(|metered| metered.channel.error);
         let carried_over = &state.attribution.carried_over.phases;
@@ -84,7 +86,7 @@ impl PhaseReport {
             carried_over: carried_over.clone(),
             tree: Arc::clone(&book.tree),
             times: phases.map(|phase| book.time(phase)).collect(),
-            channels: book.sums().into_iter().zip(bands).filter(|(sums, _)| !sums.is_empty()).collect(),
+            channels: book.sums(has_open).into_iter().zip(bands).filter(|(sums, _)| !sums.is_empty()).collect(),
             epochs: state.attribution.ledger.epochs() - state.attribution.carried_over.epochs_done(),
         })
     }
@@ -108,12 +110,17 @@ impl PhaseReport {
 
     /// The rows of all phases, or of those that `is_chosen` by their place and path.
     fn rows(&self, is_chosen: impl Fn(usize, &[&str]) -> bool) -> Vec<PhaseRow> {
-        let chosen = self.paths().into_iter().enumerate().filter(|(place, path)| is_chosen(*place, path));
+        let all = self.paths().into_iter().enumerate();
+        let chosen: Vec<Vec<&str>> =
+            all.filter(|(place, path)| is_chosen(*place, path)).map(|(_, path)| path).collect();
+        if chosen.is_empty() {
+            return Vec::new();
+        }
         let fitted = Fitted {
             places: (0..self.times.len()).map(|phase| self.tree.path(phase)).collect(),
             shares: self.channels.iter().map(|(sums, band)| (sums.fit(), *band)).collect(),
         };
-        chosen.map(|(_, path)| self.row(&path, &fitted)).collect()
+        chosen.iter().map(|path| self.row(path, &fitted)).collect()
     }
 
     /// Time and energy of all phases, and of the time in none between them.
@@ -135,12 +142,16 @@ impl PhaseReport {
         let is_none = path.is_empty();
         let is_within = |names: &[&str]| if is_none { names.is_empty() } else { names.starts_with(path) };
         let own = chosen(&|names, _| names == path);
-        let in_epochs = self.used(&chosen(&|names, is_in_epoch| is_in_epoch && is_within(names)), fitted);
+        let all = chosen(&|names, _| is_within(names));
+        let whole = self.used(&all, fitted);
+        // Most phases have none within them, or are in epochs only. The interval of many phases takes time.
+        let used = |phases: &[usize]| if phases == all { whole } else { self.used(phases, fitted) };
+        let in_epochs = used(&chosen(&|names, is_in_epoch| is_in_epoch && is_within(names)));
         PhaseRow {
             names: path.iter().map(|name| (*name).to_owned()).collect(),
             entries: own.iter().map(|phase| self.time(*phase).entries).sum(),
-            whole: self.used(&chosen(&|names, _| is_within(names)), fitted),
-            own: self.used(&own, fitted),
+            whole,
+            own: used(&own),
             in_epochs,
             each_epoch_j: in_epochs.energy_j().filter(|_| self.epochs > 0).map(|joules| joules / self.epochs as f64),
         }

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 /// The pointer of the rows within the section.
 const ROWS: &str = "/rows/";
+/// The fields beside the rows.
+const TOTALS: [&str; 3] = ["duration_s", "energy_j", "level"];
 
 /// Whose sections become one.
 #[derive(Clone, Copy, PartialEq)]
@@ -25,6 +27,9 @@ impl PhaseReport {
     /// What a pointer within the section points to. A row may be named by its path in place of its index. Only the
     /// requested row is computed: the model of many phases takes time.
     pub fn at(&self, report: &Report, within: &str) -> Option<Value> {
+        if let Some(total) = within.strip_prefix('/').filter(|name| TOTALS.contains(name)) {
+            return self.total_field(report, total);
+        }
         let is_row = |row: &&str| *row != pointers::LENGTH;
         let Some(row) = within.strip_prefix(ROWS).filter(is_row) else {
             let section = self.section(report);
@@ -50,8 +55,20 @@ impl PhaseReport {
 
     fn section_of(&self, report: &Report, is_chosen: impl Fn(usize, &[&str]) -> bool) -> Value {
         let own = (!self.times.is_empty()).then(|| self.own_section(report, is_chosen));
+        match own {
+            Some(own) if self.carried_over.is_null() => own,
+            own => {
+                let parts = [&self.carried_over].into_iter().chain(&own).filter(|part| !part.is_null());
+                merged(&parts.collect::<Vec<_>>(), PartsOf::Run)
+            }
+        }
+    }
+
+    /// A field of the section without its rows, which take the most time.
+    fn total_field(&self, report: &Report, name: &str) -> Option<Value> {
+        let own = (!self.times.is_empty()).then(|| self.own_section(report, |_, _| false));
         let parts: Vec<&Value> = [&self.carried_over].into_iter().chain(&own).filter(|part| !part.is_null()).collect();
-        merged(&parts, PartsOf::Run)
+        Some(if name == "level" { json!(LEVEL) } else { json!(sum(&parts, name)) })
     }
 
     fn own_section(&self, report: &Report, is_chosen: impl Fn(usize, &[&str]) -> bool) -> Value {
@@ -117,7 +134,9 @@ pub fn merged(sections: &[&Value], of: PartsOf) -> Value {
             row.insert(part.into(), Value::Object(joined(&parts, of)));
         }
         let row_j = row.get("energy_j").and_then(Value::as_f64);
-        let seconds = row.get("duration_s").and_then(Value::as_f64).filter(|seconds| *seconds > 0.0);
+        // The power is that of the parts whose energy is known.
+        let known: Vec<&Value> = same.iter().copied().filter(|row| number(row, "energy_j").is_some()).collect();
+        let seconds = times(&known, "duration_s", of).filter(|seconds| *seconds > 0.0);
         let watts = row_j.zip(seconds).map(|(joules, seconds)| joules / seconds);
         let entries = times(&same, "entries", of).map(|entries| entries as u64);
         let more = [

@@ -118,6 +118,10 @@ fn sections_of_attempts_and_ranks_are_added() {
     let row = &ranks["rows"][0];
     assert_eq!((&row["duration_s"], &row["energy_j"], &row["entries"]), (&json!(3.0), &json!(150.0), &json!(10)));
     assert_eq!(row["each_epoch_j"], json!(112.5));
+    let mut unknown = section("a", 50.0, 0.0, 0.0, 1.0);
+    unknown["rows"][0]["energy_j"] = Value::Null;
+    let row = &merged(&[&one, &unknown], PartsOf::Run)["rows"][0];
+    assert_eq!((&row["energy_j"], &row["mean_power_w"]), (&json!(100.0), &json!(50.0)), "the power of the known part");
     let more = merged(&[&one, &section("b", 1.0, 1.0, 0.0, 1.0)], PartsOf::Run);
     let paths: Vec<&Value> = more["rows"].as_array().unwrap().iter().map(|row| &row["path"]).collect();
     assert_eq!(paths, ["a", "b", ""]);

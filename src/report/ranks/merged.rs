@@ -42,7 +42,7 @@ pub fn merged(ranks: &[&Value]) -> Value {
         "components": components,
         "unavailable": unavailable(counting),
         "epochs": series::epochs(counting),
-        "phases": phases(counting),
+        "phases": phases(&ranks),
         "share": share::merged(&parts_of(counting, "share")),
         "power": series::power(counting),
         "forecasts": series::forecasts(counting),
@@ -280,13 +280,13 @@ fn ids(device: &Value) -> String {
 }
 
 /// A section of the ranks that have it.
-fn parts_of<'a>(counting: &[&'a Value], name: &str) -> Vec<&'a Value> {
-    counting.iter().filter_map(|rank| rank.get(name)).filter(|one| !one.is_null()).collect()
+fn parts_of<'a>(ranks: &[&'a Value], name: &str) -> Vec<&'a Value> {
+    ranks.iter().filter_map(|rank| rank.get(name)).filter(|one| !one.is_null()).collect()
 }
 
-/// The phases of the ranks that count a device. Others know no energy.
-fn phases(counting: &[&Value]) -> Value {
-    let sections = parts_of(counting, "phases");
+/// The phases of all ranks. A rank may have energy in phases and none in epochs, and phases that no other rank has.
+fn phases(ranks: &[&Value]) -> Value {
+    let sections = parts_of(ranks, "phases");
     if sections.is_empty() { Value::Null } else { phases::merged(&sections, PartsOf::Job) }
 }
 

@@ -155,6 +155,26 @@ fn a_job_is_the_sum_of_its_ranks() {
 
 /// 0.1 + 0.7 - 0.7 - 0.1 is less than 0.
 #[test]
+fn a_job_has_the_phases_of_all_ranks() {
+    let phases = |path: &str, seconds: f64, joules: Option<f64>| {
+        let used = json!({"duration_s": seconds, "energy_j": joules, "energy_low_j": joules, "energy_high_j": joules});
+        let mut row = json!({"path": path, "name": path, "depth": 1, "entries": 1, "own": used, "epochs": used});
+        row.as_object_mut().unwrap().extend(used.as_object().unwrap().clone());
+        json!({"duration_s": seconds, "energy_j": joules, "level": 0.9, "rows": [row]})
+    };
+    let (mut counting, mut other, mut before) =
+        (rank(0, "node1", Some(1e4)), rank(1, "node1", None), rank(2, "node1", None));
+    counting["phases"] = phases("solve", 2.0, Some(100.0));
+    other["phases"] = phases("output", 3.0, None);
+    before["phases"] = phases("solve", 1.0, Some(20.0)); // it counted before its first epoch
+    let job = merged(&[&counting, &other, &before]);
+    assert_eq!((&job["phases"]["energy_j"], &job["phases"]["duration_s"]), (&json!(120.0), &json!(3.0)));
+    let rows = &job["phases"]["rows"];
+    assert_eq!((&rows[0]["energy_j"], &rows[0]["mean_power_w"]), (&json!(120.0), &json!(60.0)));
+    assert_eq!((&rows[1]["path"], &rows[1]["energy_j"]), (&json!("output"), &Value::Null));
+}
+
+#[test]
 fn power_is_never_negative() {
     let part = |number: u64, from: f64, to: f64, watts: f64| {
         let mut rank = rank(number, "node1", Some(1e4));

@@ -23,9 +23,14 @@ impl Sampler {
     }
 }
 
-/// Enters what the energy of this pass is divided by: marks of phases, and the usage of the node.
-pub fn enter(state: &mut RunState, phase_marks: &mut Consumer<PhaseMark>, usage: Option<NodeUsage>) {
-    state.attribution.phases.take(phase_marks);
+/// Enters what the energy of this pass is divided by: marks of phases, and the usage of the node. `is_shared`: other
+/// processes may count devices of this one.
+pub fn enter(
+    state: &mut RunState,
+    (phase_marks, is_shared): (&mut Consumer<PhaseMark>, bool),
+    usage: Option<NodeUsage>,
+) {
+    state.attribution.phases.take(phase_marks, is_shared);
     if let Some((share, (usage, gpus))) = state.attribution.share.as_mut().zip(usage) {
         usage.into_iter().for_each(|usage| share.push(usage));
         share.set_gpus(gpus);

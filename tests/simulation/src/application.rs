@@ -1,6 +1,7 @@
 //! The application of a simulated process: it calls the library in any order and notes what is true.
 
 use crate::kernel::Kernel;
+use crate::phases::{PhaseCalls, PhasePlan, PhaseTruth};
 use carbontracker::error::Status;
 use carbontracker::tracker::Tracker;
 use std::cell::RefCell;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub oddity: u32,
     /// How the process ends.
     pub end: End,
+    /// How it marks phases; None: it marks none.
+    pub phases: Option<PhasePlan>,
 }
 
 /// How a process ends the tracker.
@@ -50,6 +53,10 @@ pub struct Truth {
     pub has_cancelled: bool,
     /// The last report, as JSON, and when it was made.
     pub report: Option<(u64, serde_json::Value)>,
+    /// The phases at that report.
+    pub phases: PhaseTruth,
+    /// The first and the last mark of an epoch or a phase.
+    pub marks: Option<(u64, u64)>,
     /// The application has made its last report and begins to end the tracker.
     pub has_reported: bool,
     /// The process was killed at this instant, unless a write or a power cut ended it. After an exec: other ranks
@@ -82,13 +89,23 @@ pub fn run(kernel: &Kernel, plan: &Plan, create: impl FnOnce(&str) -> Result<Tra
             return;
         }
     };
-    let mut application = Application { kernel, plan, tracker, noted, open: None };
+    let phases = PhaseCalls::new(plan.phases.clone(), kernel.process());
+    let mut application = Application { kernel, plan, tracker, noted, open: None, phases };
     for _ in 0..plan.epochs {
         application.epoch();
         let gap_ns = kernel.rng.borrow_mut().u64(0..=plan.gap_ns);
-        kernel.sleep(gap_ns);
+        application.work(gap_ns);
     }
     application.finish();
+}
+
+fn note_time(kernel: &Kernel, noted: &Noted, kind: usize, since: u64) {
+    let took = kernel.now() - since;
+    let mut noted = noted.borrow_mut();
+    noted.longest_ns.get_mut(kind).into_iter().for_each(|most| *most = took.max(*most));
+    if kind == 0 {
+        noted.marks = Some((noted.marks.map_or(since, |(first, _)| first), since));
+    }
 }
 
 struct Application<'a> {
@@ -98,6 +115,7 @@ struct Application<'a> {
     noted: &'a Noted,
     /// The begin of the open epoch.
     open: Option<u64>,
+    phases: PhaseCalls,
 }
 
 impl Application<'_> {
@@ -115,7 +133,7 @@ impl Application<'_> {
         let ns = self.kernel.rng.borrow_mut().u64(least..=most.max(least));
         let parts = self.kernel.rng.borrow_mut().u64(1..=3);
         for part in 1..=parts {
-            self.kernel.sleep(ns / parts);
+            self.work(ns / parts);
             if self.chance(4) {
                 let _ = self.tracker.progress(part, parts);
             }
@@ -128,10 +146,16 @@ impl Application<'_> {
         }
     }
 
+    /// Works for a time, with phases.
+    fn work(&mut self, ns: u64) {
+        let (kernel, noted) = (self.kernel, self.noted);
+        let note = |kind: usize, since: u64| note_time(kernel, noted, kind, since);
+        self.phases.work(kernel, &self.tracker, (ns, self.open.is_some()), note);
+    }
+
     /// Notes the time of a call that began at `since`. `kind` is that of [`Truth::longest_ns`].
     fn note_time(&self, kind: usize, since: u64) {
-        let took = self.kernel.now() - since;
-        self.noted.borrow_mut().longest_ns.get_mut(kind).into_iter().for_each(|most| *most = took.max(*most));
+        note_time(self.kernel, self.noted, kind, since);
     }
 
     /// The instant of a call. The library stamps it before any other thread runs.
@@ -145,6 +169,7 @@ impl Application<'_> {
                     self.fail("an epoch began inside another".into());
                 }
                 self.open = Some(at);
+                self.phases.truth.mark(at);
                 self.noted.borrow_mut().first_begin.get_or_insert(at);
             }
             Err(error) if error.status == Status::CT_ESTATE && self.open.is_some() => (),
@@ -157,7 +182,10 @@ impl Application<'_> {
         let ended = self.tracker.end();
         self.note_time(0, at);
         match (ended, self.open.take()) {
-            (Ok(_), Some(begin)) => self.noted.borrow_mut().epochs.push((begin, at)),
+            (Ok(_), Some(begin)) => {
+                self.phases.truth.mark(at);
+                self.noted.borrow_mut().epochs.push((begin, at));
+            }
             (Err(error), None) if error.status == Status::CT_ESTATE => (),
             (result, open) => self.fail(format!("end of {open:?}: {result:?}")),
         }
@@ -177,6 +205,9 @@ impl Application<'_> {
                 let has_open = self.open.take().is_some();
                 if self.tracker.cancel().is_ok() != has_open {
                     self.fail("cancel".into());
+                }
+                if has_open {
+                    self.phases.truth.mark(at);
                 }
                 self.noted.borrow_mut().has_cancelled |= has_open;
             }
@@ -198,7 +229,11 @@ impl Application<'_> {
             Err(error) => return self.fail(format!("report: {error}")),
         };
         match serde_json::from_str(&report) {
-            Ok(value) => self.noted.borrow_mut().report = Some((self.kernel.now(), value)),
+            Ok(value) => {
+                let mut noted = self.noted.borrow_mut();
+                noted.report = Some((self.kernel.now(), value));
+                noted.phases = self.phases.truth.clone();
+            }
             Err(error) => self.fail(format!("a report does not parse: {error}")),
         }
         while let Ok(Status::CT_OK) = self.tracker.take_message(|message| {

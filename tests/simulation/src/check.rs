@@ -2,6 +2,7 @@
 
 mod kept;
 mod limits;
+mod phases;
 
 use crate::application::Truth;
 use crate::check_more::{calls, misplaced_j};
@@ -32,6 +33,7 @@ pub fn all(world: &Running) -> Checked {
     if world.scenario.traits.ranks > 1 {
         job(world, &lives)?;
         kept::survivors(world, &lives)?;
+        phases::job(world, &lives)?;
     }
     match &world.scenario.traits {
         traits if traits.has_rival => kept::rivals(&lives)?,
@@ -67,7 +69,7 @@ fn one(world: &Running, truth: &Truth) -> Checked {
         times(truth, report)?;
         energies(world, truth, report)?;
     }
-    Ok(())
+    phases::one(world, truth, report)
 }
 
 /// No number is out of all bounds.
@@ -239,6 +241,7 @@ fn resumed(world: &Running, lives: &[(usize, Truth)]) -> Checked {
     let Some((_, last)) = lives.last() else { return Ok(()) };
     let Some((_, report)) = last.report.as_ref().filter(|_| last.has_ended) else { return Ok(()) };
     let traits = &world.scenario.traits;
+    phases::resumed(report, lives)?;
     let is_safe = !traits.has_disk_faults && !traits.has_power_cut && traits.refused.is_none();
     let lives = if is_safe { of_last_run(report, lives) } else { lives };
     let done = number(report, "/run/epochs_done").unwrap_or(0.0) as usize;

@@ -10,6 +10,10 @@ const S: u64 = 1_000_000_000;
 /// The most memory that a world holds for each life of a process, beside the journals that it reads, bytes.
 const MAX_BYTES: u64 = 8 << 20;
 
+/// The most memory of 256 phases for each device, and besides, bytes. It has the sums of pairs of phases, and their
+/// copies in a report.
+const PHASES_BYTES: [u64; 2] = [3 << 19, 4 << 20];
+
 /// No call waits for a service, a meter or the disk for long.
 pub fn calls(world: &Running, truth: &Truth) -> Checked {
     const CALLS: [(&str, u64); 3] = [("begin or end", S / 1000), ("a report", 3 * S), ("the tracker's end", 10 * S)];
@@ -21,7 +25,10 @@ pub fn calls(world: &Running, truth: &Truth) -> Checked {
 /// A tracker's memory is bounded, however long it runs.
 pub fn memory(world: &Running, most_bytes: u64) -> Checked {
     let read_bytes: usize = world.disk.journals().iter().map(String::len).sum();
-    if most_bytes > MAX_BYTES + 2 * read_bytes as u64 {
+    let [for_each, besides] = PHASES_BYTES;
+    let has_phases = world.lives.borrow().iter().any(|(_, noted)| noted.borrow().phases.first.is_some());
+    let of_phases = if has_phases { besides + for_each * world.scenario.devices().count() as u64 } else { 0 };
+    if most_bytes > MAX_BYTES + of_phases + 2 * read_bytes as u64 {
         return Err(format!("{most_bytes} bytes for each life of a process"));
     }
     Ok(())

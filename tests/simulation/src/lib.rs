@@ -12,6 +12,7 @@ pub mod grid;
 pub mod grid_check;
 pub mod kernel;
 pub mod memory;
+pub mod phases;
 pub mod scenario;
 pub mod world;
 

@@ -64,6 +64,9 @@ fn print_life((rank, truth): &(usize, Truth)) {
     );
     truth.messages.iter().for_each(|message| println!("  message: {message}"));
     if let Some((at, report)) = &truth.report {
+        let phases = &report["phases"];
+        let (first, last) = (truth.phases.first, truth.phases.last);
+        println!("  phases from {first:?} to {last}: {} s, {} J", phases["duration_s"], phases["energy_j"]);
         for part in ["run", "usage", "components", "unavailable", "job", "notes"] {
             println!("  {part} at {at}: {}", report[part]);
         }

@@ -238,6 +238,7 @@ impl Scenario {
             gap_ns,
             oddity: if one_in(rng, 3) { 4 } else { 0 },
             end: if one_in(rng, 4) { End::Exits } else { End::Destroys },
+            phases: None,
         };
         let plans = (0..ranks).map(|_| plan(rng)).collect();
         let mut events = Vec::new();
@@ -270,7 +271,7 @@ impl Scenario {
             add(rng, Event::CutPower);
         }
         events::finish(&mut events, events::exec(rng, seed, &traits, (longest, span_ns)));
-        let mut scenario = Scenario {
+        let scenario = Scenario {
             seed,
             parts,
             gpus,
@@ -286,8 +287,7 @@ impl Scenario {
             events,
             traits,
         };
-        hazards::add(&mut scenario, span_ns);
-        scenario
+        hazards::add(scenario, span_ns)
     }
 
     /// The longest time from a process's start until all its meters are open and read, ns.

@@ -11,7 +11,7 @@ pub fn energies(used: &Value) -> EnergySplit {
     let energy = |index: usize| {
         let part = |n: usize| used.pointer(&format!("/{index}/{n}")).and_then(amount);
         let ns = |n: usize| part(n).unwrap_or(0.0) * 1e9;
-        Energy { joules: part(0), credited_ns: ns(1), measured_ns: ns(2) }
+        Energy { joules: part(0), credited_ns: ns(1), measured_ns: ns(2), by_time_j: [0.0; 2] }
     };
     EnergySplit { epochs: energy(0), between: energy(1) }
 }

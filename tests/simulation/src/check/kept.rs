@@ -106,6 +106,7 @@ fn journal(world: &Running, truth: &Truth, report: &Value, journals: &[Value]) -
     if text(journal, "/run/state") == Some("unfinished") {
         return Err("the process ended, and its journal has no end".into());
     }
+    super::phases::journal(report, journal)?;
     let traits = &world.scenario.traits;
     for device in world.scenario.devices().filter(|_| traits.ranks == 1 && !traits.has_meter_faults) {
         let (Some(reported), Some(written)) = (energy(report, device), energy(journal, device)) else { continue };
