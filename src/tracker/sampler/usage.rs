@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 type NodeUsage = (Option<Usage>, BTreeMap<String, Option<f64>>);
 
 impl Sampler {
-    /// Reads what the job uses of its node, if that is due. `is_requested`: a mark or report waits for energy. None: all
-    /// energy of the devices counts.
+    /// Reads what the job uses of its node, if that is due. `is_requested`: a mark or report waits for energy. None:
+    /// all energy of the devices counts.
     pub(super) fn read_usage(&mut self, now: MonoNs, is_requested: bool) -> Option<NodeUsage> {
         let reader = self.usage.as_mut()?;
         let is_due = reader.is_due(now, is_requested);
