@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-const HEAD: &str = ": done on ";
+const HEAD: &str = "done on ";
 
 fn lib(file: &str) -> String {
     prefix().join("lib").join(file).display().to_string()

@@ -208,8 +208,9 @@ fn each_of_several_gpus_has_its_share() {
 fn run_without_a_name_has_its_host_and_start_as_title() {
     let mut unnamed = report("rapl", "counter");
     unnamed["run"] = json!({"id": "9f819d36", "host": "node1", "started": "2026-03-02T13:00:00Z"});
-    let title =
-        |of: &Value| page(&[of.clone()]).split("<title>").nth(1).map(|rest| rest[..rest.find('<').unwrap()].to_owned());
+    let title = |of: &Value| {
+        page(std::slice::from_ref(of)).split("<title>").nth(1).map(|rest| rest[..rest.find('<').unwrap()].to_owned())
+    };
     assert_eq!(title(&unnamed).as_deref(), Some("Run on node1, 2026-03-02 13:00:00 UTC · carbontracker"));
     unnamed["run"]["started"] = Value::Null;
     assert_eq!(title(&unnamed).as_deref(), Some("Run 9f819d36 · carbontracker"));
