@@ -26,7 +26,7 @@ CXXFLAGS ?= -O2
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 OUT     := $(TARGET)/release
 BUILD   := build
-INSTALL := PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT)' BUILD='$(BUILD)' packaging/install.sh
+INSTALL := V='$(V)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' OUT='$(OUT)' BUILD='$(BUILD)' packaging/install.sh
 
 all: lib cli lua connectors
 .PHONY: all lib cli lua connectors demo check tools header bench trials figure install uninstall clean
@@ -166,19 +166,19 @@ figure:
 
 # packaging/install.sh lists the files and their places. install-cpp, uninstall-julia and so on handle one part.
 install: lib cli lua connectors
-	$(INSTALL) install
+	@$(INSTALL) install
 
 uninstall:
-	$(INSTALL) uninstall
+	@$(INSTALL) uninstall
 
 install-core: lib cli
 install-lua: lua
 install-kokkos install-relink: connectors
 install-%:
-	$(INSTALL) install $*
+	@$(INSTALL) install $*
 
 uninstall-%:
-	$(INSTALL) uninstall $*
+	@$(INSTALL) uninstall $*
 
 .PHONY: dist dist-check
 dist:

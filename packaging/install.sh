@@ -2,7 +2,7 @@
 # Installs or removes the library, the command and all bindings. `make install`, `make uninstall` and CMake's install
 # call it.
 #
-#   packaging/install.sh install|uninstall [PART...]      prints the path of each file
+#   packaging/install.sh install|uninstall [PART...]      prints where things are; with V=1 each file instead
 #
 # The environment sets PREFIX; LIBDIR, absolute or below PREFIX; DESTDIR, which is put before both; OUT, the folder of
 # cargo's files; BUILD, the folder of the compiler's files; and CT_COMMAND, the command that prints the man pages, by
@@ -160,7 +160,7 @@ fill() { # FOLDER TEMPLATE [NAME]: filled with the version, the path from FOLDER
 # FOLDER NAME: sets $at, the path. True for install; else removes the file and the folders that become empty.
 installing() {
     at=$DESTDIR$(place "$1")/$2
-    echo "${at#"$DESTDIR"}"
+    [ -z "${V:-}" ] || echo "${at#"$DESTDIR"}"
     [ "$verb" != install ] || return 0
     rm -f "$at"
     below=$1
@@ -178,7 +178,23 @@ place() { # FOLDER
     esac
 }
 
-[ $# -gt 0 ] || set -- $parts
+is_all=no
+[ $# -gt 0 ] || is_all=yes
+[ $is_all = no ] || set -- $parts
 for part; do
     "$part"
 done
+
+if [ -n "${V:-}" ]; then
+    exit 0
+elif [ "$verb" = install ] && [ $is_all = yes ]; then
+    cat <<END
+carbontracker $version is installed below $PREFIX${DESTDIR:+, staged in $DESTDIR}
+  command    bin/carbontracker, also as ctrack; 'man carbontracker'; first: carbontracker doctor
+  library    ${LIBDIR#"$PREFIX/"}/libcarbontracker.so and .a, include/carbontracker.h; pkg-config, CMake
+  bindings   $doc/bindings, with a README for each language
+  documents  $doc; 'make install V=1' lists all files
+END
+else
+    echo "carbontracker $version: ${verb}ed below $PREFIX: $*"
+fi

@@ -1,6 +1,7 @@
 //! Text in lines that fit the terminal. No word is broken.
 
 use console::Term;
+use std::borrow::Cow;
 
 /// Longest line of help and findings. Longer ones are hard to read.
 const MAX_COLUMNS: usize = 100;
@@ -13,6 +14,16 @@ pub fn columns() -> usize {
     let of_variable = || std::env::var("COLUMNS").ok()?.parse().ok();
     let known = of_terminal().or_else(of_variable).filter(|columns| *columns > 0);
     known.unwrap_or(MAX_COLUMNS).clamp(MIN_COLUMNS, MAX_COLUMNS)
+}
+
+/// A report in lines that fit the terminal on standard error. Anywhere else it is as it was.
+pub fn for_terminal(report: &str) -> Cow<'_, str> {
+    let width = Term::stderr().size_checked().map(|(_, columns)| usize::from(columns)).filter(|columns| *columns > 0);
+    width.map_or(Cow::Borrowed(report), |columns| {
+        let most = columns.max(MIN_COLUMNS);
+        let lines: Vec<String> = report.lines().map(|line| filled(line, most, hang(line, most))).collect();
+        (lines.join("\n") + "\n").into()
+    })
 }
 
 /// Fills lines of at most `most` characters. Lines of a paragraph are joined first. An indented line stays a line of

@@ -5,6 +5,9 @@ use crate::sanitize;
 
 use crate::units::ErrorBand;
 
+/// The note of an estimate that covers the whole machine. The summary of the command finds such estimates by it.
+pub const WHOLE_MACHINE: &str = "all programs on the machine together";
+
 /// The kind of component. A node contains the other kinds; those do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {

@@ -24,7 +24,7 @@ mod render;
 mod share;
 mod snapshot;
 mod status;
-mod text;
+pub mod text;
 pub mod time_series;
 pub mod unstated;
 

@@ -30,6 +30,8 @@ fn head(report: &Report) -> String {
     let epochs = if report.epochs_done == 1 && planned.is_empty() { "epoch" } else { "epochs" };
     let done = match report.work.filter(|_| report.is_divided) {
         Some((done, total)) => format!("{} of {} done", digits(done), digits(total)),
+        // One epoch is a whole program, which has no epochs for a reader.
+        None if settings.planned == 1 && report.epochs_done == 1 => "done".into(),
         None => format!("{}{planned} {epochs}", report.epochs_done),
     };
     format!("{name}{done} on {}, {}", settings.host, settings.started)
@@ -83,7 +85,7 @@ fn intensity(report: &Report) -> String {
     let covered = report.emissions.sources.and_then(|sources| sources.covered).filter(|_| intensity.is_by_hour());
     let by_hour = covered.map(|share| format!("{:.0} % of the energy at its own hour's figure", share * 100.0));
     let year = intensity.year.map(|year| year.to_string());
-    let place = intensity.zone.as_deref().into_iter().chain(year.as_deref());
+    let place = intensity.zone.as_deref().map(place_name).into_iter().chain(year.as_deref());
     let basis = place
         .chain(intensity.basis.map(EmissionsBasis::as_str))
         .chain(intensity.power_use.map(PowerUse::as_str))
@@ -91,6 +93,11 @@ fn intensity(report: &Report) -> String {
     let words: Vec<&str> = basis.chain(by_hour.as_deref()).collect();
     let figure = if intensity.is_by_hour() { digits(intensity.g_per_kwh) } else { plain(intensity.g_per_kwh) };
     format!("{figure} g/kWh ({})", words.join(", "))
+}
+
+/// A zone as people read it: the world is no place that they named.
+pub fn place_name(zone: &str) -> &str {
+    if zone == "WORLD" { "world average" } else { zone }
 }
 
 /// " (aws:us-east-1, 2024)" behind a rate of a cloud region; empty behind a rate of the user.

@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 use std::fmt::Display;
 use std::path::Path;
 
+/// The note of a run whose journal has no end.
+pub const UNFINISHED: &str = "from the journal: the run's process has left no final report, or still runs";
+
 /// The report of a run, and the flaws of its journal.
 pub struct JournalReport {
     /// The report as JSON, by the report's schema.
@@ -64,7 +67,7 @@ pub(super) fn report_of(journal: &Journal) -> Value {
     let intensity = [journal.intensity.clone(), figure, unknown].into_iter().fold(opening("intensity"), merged);
     let origin = match journal.is_ended {
         true => "from the journal: the final report, if there is one, has more",
-        false => "from the journal: the run's process has left no final report, or still runs",
+        false => UNFINISHED,
     };
     let mut notes = vec![json!(origin)];
     notes.extend(journal.flaws.iter().map(|flaw| json!(flaw)));

@@ -30,7 +30,7 @@ mod shared_locks;
 pub mod state_folder;
 pub mod writer;
 
-pub use journal_report::{JournalReport, parse, read};
+pub use journal_report::{JournalReport, UNFINISHED, parse, read};
 
 use crate::coordination::device_lease::JournalReach;
 use crate::os::worker::{Stop, Worker, WorkerExit};

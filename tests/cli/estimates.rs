@@ -138,6 +138,9 @@ fn csv_and_prometheus_have_the_intervals() {
 
 #[test]
 fn page_marks_an_estimate() {
+    let guess = staged(|_| Some(HALF_OR_TWICE)).report().render("html").unwrap();
+    let cells: Vec<&str> = guess.split("data-label=\"coverage\"").skip(1).map(|cell| &cell[..9]).collect();
+    assert_eq!(cells, [">estimate"; 2], "no guess boasts of its coverage");
     let report = estimated().json();
     let page = html::page(std::slice::from_ref(&report));
     let words = without_tags(&page);

@@ -206,7 +206,11 @@ fn numbers_on_the_page_are_those_of_the_report() {
         }
         for (section, field) in [("components", "energy_j"), ("components", "coverage"), ("epochs", "duration_s")] {
             let last = report[section].as_array().unwrap().len().checked_sub(1);
-            assert!(last.is_none_or(|last| has(&format!("/{section}/{last}/{field}"))), "{name}: {section}");
+            let is_guess = |last: usize| field == "coverage" && report[section][last]["error"].is_object();
+            assert!(
+                last.filter(|last| !is_guess(*last)).is_none_or(|last| has(&format!("/{section}/{last}/{field}"))),
+                "{name}: {section}"
+            );
         }
         let title = report["run"]["name"].as_str().unwrap();
         let of_job = if report["run"]["ranks_found"] == 4 { ": 1 run, 4 ranks" } else { "" };

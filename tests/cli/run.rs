@@ -75,11 +75,16 @@ fn wrong_arguments_are_refused_before_anything_runs() {
         (["--epochs", "3"], "--mark"),
         (["--mark", ""], "one line"),
         (["--report", "pdf"], "brief"),
+        (["--reprot", "json"], "--report"),
     ] {
         let refused = output(&options, &touch);
         assert_eq!(refused.status.code(), Some(2), "{options:?}");
         assert!(text(&refused.stderr).contains(word) && !file.exists(), "{options:?}: {}", text(&refused.stderr));
     }
+    let own = output(&[], &["sh", "-c", "exit 7", "--reprot"]);
+    assert_eq!(own.status.code(), Some(7), "options behind the program are its own");
+    let odd = output(&["--"], &["--no-such-program"]);
+    assert_eq!(odd.status.code(), Some(127), "behind -- any word is the program");
     assert_eq!(Command::new(PROGRAM).arg("run").output().unwrap().status.code(), Some(2), "no program");
     let logs = path("refused");
     let refused = output(&["--log-dir", logs.to_str().unwrap(), "--to", "/no/such/folder/file"], &touch);

@@ -303,7 +303,7 @@ fn run_in_progress_of_a_folder_is_followed() {
     let mut done = 0;
     while done < 2 {
         let seen = watching.json();
-        assert!(seen["state"] == "unfinished" && seen["silent"] == false, "{seen}");
+        assert!(seen["state"] == "running" && seen["silent"] == false, "{seen}");
         if seen["epochs_done"] == done {
             epoch(&tracker);
             done += 1;

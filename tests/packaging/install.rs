@@ -25,12 +25,12 @@ pub fn below(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// Runs `make` with a goal and variables, independently of the make that runs these tests. Paths may have spaces.
-fn make(umask: &str, goal: &str, variables: &[String]) {
+fn make(umask: &str, goal: &str, variables: &[String]) -> String {
     let mut make = Command::new("sh");
     make.args(["-c", "umask $1 && shift && exec make -s \"$@\"", "sh", umask, "-C"]).arg(checkout("")).arg(goal);
     make.args(variables).env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
-    make.env_remove("LIBDIR").env_remove("DESTDIR");
-    run(&mut make);
+    make.env_remove("LIBDIR").env_remove("DESTDIR").env_remove("V");
+    run(&mut make)
 }
 
 #[test]
@@ -139,6 +139,21 @@ fn installed_files_do_not_contain_their_path() {
         assert!(!contains("a-place-of-its-own"), "{} names the prefix", path.display());
         assert!(!contains(stage.to_str().expect("UTF-8")), "{} names the stage", path.display());
     }
+}
+
+/// A long list hides what a user needs next.
+#[test]
+fn installation_ends_with_a_few_lines_and_lists_the_files_on_request() {
+    let stage = scratch("summary");
+    let to = [format!("DESTDIR={}", stage.display()), "PREFIX=/opt/ct".into(), "LIBDIR=lib64".into()];
+    let lines = make("022", "install", &to);
+    assert!(lines.lines().count() <= 6 && lines.lines().all(|line| line.len() <= 160), "{lines}");
+    for words in ["/opt/ct", "bin/carbontracker", "lib64/libcarbontracker.so", "carbontracker doctor", "V=1"] {
+        assert!(lines.contains(words), "{words}: {lines}");
+    }
+    let all = make("022", "install", &[to.to_vec(), vec!["V=1".into()]].concat());
+    assert!(all.lines().any(|line| line == "/opt/ct/include/carbontracker.h"), "{all}");
+    assert!(make("022", "uninstall", &to).contains("uninstalled below /opt/ct"));
 }
 
 #[test]

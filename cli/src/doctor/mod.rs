@@ -13,6 +13,7 @@ use carbontracker::measurement::source_name::SourceName;
 use carbontracker::options::Options;
 use carbontracker::options::environment;
 use carbontracker::os;
+use carbontracker::report::text::place_name;
 use carbontracker::run_files::config::RunFilesConfig;
 use carbontracker::tracker::Tracker;
 use carbontracker::units::ErrorBand;
@@ -308,8 +309,9 @@ fn intensity(found: &Value) -> Vec<String> {
     let of = found.get("intensity").cloned().unwrap_or_default();
     let figure = of.get("g_per_kwh").and_then(Value::as_f64).map_or("unknown".into(), digits);
     let year = of.get("year").and_then(Value::as_u64).map(|year| year.to_string()).unwrap_or_default();
-    let words =
-        [text(&of, "zone"), &year, text(&of, "kind"), text(&of, "basis"), text(&of, "use"), text(&of, "source")];
+    // A yearly figure has its year, the user's own has neither.
+    let kind = Some(text(&of, "kind")).filter(|kind| !["static", "constant"].contains(kind)).unwrap_or_default();
+    let words = [place_name(text(&of, "zone")), &year, kind, text(&of, "basis"), text(&of, "use"), text(&of, "source")];
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     let mut lines = vec![format!("{figure} g/kWh ({})", words.join(", "))];
     lines.extend(list(found, "notes").filter_map(Value::as_str).map(|note| format!("note: {note}")));

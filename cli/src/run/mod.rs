@@ -13,6 +13,7 @@ pub mod summary;
 
 use crate::console::{Done, complain, refuse};
 use crate::option_args::OptionArgs;
+use crate::wrap;
 use carbontracker::coordination::job::Job;
 use carbontracker::error::Status;
 use carbontracker::options::{Options, environment};
@@ -84,7 +85,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with_all = ["marks", "epochs", "program"])]
     node: bool,
     /// The program and its arguments
-    #[arg(required_unless_present = "node", trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(required_unless_present = "node", trailing_var_arg = true, value_name = "CMD")]
     program: Vec<OsString>,
 }
 
@@ -314,6 +315,9 @@ impl RunArgs {
             (Some(mut file), _) => empty(&file).and_then(|()| file.write_all(report.as_bytes())),
             (None, Some(_)) => io::stdout().write_all(report.as_bytes()),
             (None, None) if self.quiet => Ok(()),
+            (None, None) if ["brief", "text"].contains(&self.report.as_str()) => {
+                io::stderr().write_all(wrap::for_terminal(&report).as_bytes())
+            }
             (None, None) => io::stderr().write_all(report.as_bytes()),
         };
         if let Err(error) = written {

@@ -1,6 +1,8 @@
 //! A summary of a run in a few lines, from the report's JSON.
 
 use crate::report_files::number;
+use carbontracker::measurement::channel::WHOLE_MACHINE;
+use carbontracker::report::text::place_name;
 use carbontracker::units::ErrorBand;
 use carbontracker::units::{Amount, digits, duration};
 use serde_json::Value;
@@ -11,6 +13,7 @@ pub fn brief(report: &Value, has_succeeded: bool) -> String {
     lines.extend(epochs(report));
     lines.extend(saved(report).filter(|_| has_succeeded));
     lines.extend(devices(report));
+    lines.extend(whole_machine(report));
     lines.extend(strings(report.get("notes")).map(|note| format!("  note: {note}")));
     lines.push(String::new());
     lines.join("\n")
@@ -51,7 +54,8 @@ fn emissions(report: &Value) -> String {
     let year = number(report, "/intensity/year").map(|year| year.to_string());
     // A yearly figure has its year, the user's own has neither.
     let kind = text("/intensity/kind").filter(|kind| !["static", "constant"].contains(&kind.as_str()));
-    let of: Vec<String> = [text("/intensity/zone"), year, kind].into_iter().flatten().collect();
+    let of: Vec<String> =
+        [text("/intensity/zone").map(|zone| place_name(&zone).to_owned()), year, kind].into_iter().flatten().collect();
     let of = if of.is_empty() { String::new() } else { format!(" ({})", of.join(", ")) };
     let pue = number(report, "/pue").filter(|pue| *pue != 1.0).map_or(String::new(), |pue| format!(", PUE {pue}"));
     let intensity = shown(number(report, "/intensity/g_per_kwh"), digits);
@@ -105,6 +109,16 @@ fn devices(report: &Value) -> Vec<String> {
     lines
 }
 
+/// A line if an estimate covers the whole machine. With `scope=job` the energy is the job's, so there is none.
+fn whole_machine(report: &Value) -> Option<String> {
+    let devices =
+        report.get("components").and_then(Value::as_array).filter(|_| report.pointer("/share/scope").is_none());
+    let covers = |one: &Value| one.get("note").and_then(Value::as_str).is_some_and(|note| note.contains(WHOLE_MACHINE));
+    devices.into_iter().flatten().any(covers).then(|| {
+        "  the estimate covers the whole machine: other programs on it count too; -o scope=job leaves them out".into()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +161,13 @@ mod tests {
   epochs 2, 2.00 s and ≈ 28 mWh each on average
   cpu   ≈ 56 mWh (28 to 110), ≈ 50 W: package-0";
         assert!(brief(&estimated, true).starts_with(first), "{}", brief(&estimated, true));
+        assert!(!brief(&estimated, true).contains("whole machine"));
+        estimated["components"][0]["note"] = json!(format!("half or twice; {WHOLE_MACHINE}"));
+        let line =
+            "  the estimate covers the whole machine: other programs on it count too; -o scope=job leaves them out\n";
+        assert!(brief(&estimated, true).contains(line), "{}", brief(&estimated, true));
+        estimated["share"] = json!({"scope": "job"});
+        assert!(!brief(&estimated, true).contains("whole machine"), "it is the job's part");
         assert_eq!(brief(&json!({}), true), "run: unknown, energy unknown\n  CO2e  unknown at unknown g/kWh\n");
     }
 }

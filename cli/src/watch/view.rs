@@ -2,9 +2,11 @@
 
 use super::power;
 use crate::report_files::{number, word};
+use crate::wrap;
 use carbontracker::clock::UnixS;
 use carbontracker::os;
 use carbontracker::report::ranks;
+use carbontracker::run_files::UNFINISHED;
 use carbontracker::units::ErrorBand;
 use carbontracker::units::{Amount, J_PER_KWH, duration, sum};
 use console::{Style, measure_text_width, truncate_str};
@@ -37,7 +39,11 @@ impl WatchView<'_> {
         let mut lines = vec![bold.apply_to(truncate_str(&self.head(), width, "…")).to_string()];
         lines.extend(self.share().map(|share| bar(share, width, &green)));
         for (label, parts) in self.rows() {
-            lines.extend(filled(label, &parts, width));
+            lines.extend(if label == "note" {
+                filled_words(label, &parts, width)
+            } else {
+                filled(label, &parts, width)
+            });
         }
         lines
     }
@@ -69,7 +75,7 @@ impl WatchView<'_> {
             "rank": of("/run/rank"),
             "ranks": of("/run/ranks"),
             "ranks_found": of("/run/ranks_found"),
-            "state": if self.is_over { json!("done") } else { of("/run/state") },
+            "state": self.state_word(),
             "silent": self.is_silent(),
             "told_unix_s": self.written,
             "epochs_done": of("/run/epochs_done"),
@@ -197,6 +203,15 @@ impl WatchView<'_> {
         }
     }
 
+    /// The state in JSON. The journal of a run that goes on has no end yet, which is no fault of the run.
+    fn state_word(&self) -> Value {
+        match self.report.pointer("/run/state") {
+            _ if self.is_over => json!("done"),
+            Some(state) if *state == "unfinished" && !self.is_silent() => json!("running"),
+            state => state.cloned().unwrap_or_default(),
+        }
+    }
+
     /// The rows of values: label and parts.
     fn rows(&self) -> Vec<(&'static str, Vec<String>)> {
         let number = |pointer: &str| number(self.report, pointer);
@@ -238,11 +253,12 @@ impl WatchView<'_> {
         (!limits.is_empty()).then(|| limits.into_iter().chain([verdict.to_owned()]).collect())
     }
 
-    /// The newest notes of the report.
+    /// The newest notes of the report. That a run in progress has left no final report is no news.
     fn notes(&self) -> impl Iterator<Item = &str> {
         const MOST: usize = 3;
         let notes = self.report.get("notes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        notes.iter().rev().take(MOST).rev().filter_map(Value::as_str)
+        let notes = notes.iter().filter_map(Value::as_str).filter(|note| self.is_over || *note != UNFINISHED);
+        notes.collect::<Vec<_>>().into_iter().rev().take(MOST).rev()
     }
 
     /// A date in local time, with its offset.
@@ -329,6 +345,12 @@ fn bar(share: f64, width: usize, style: &Style) -> String {
 /// Joins parts with commas, but none before a bracket.
 fn joined(parts: &[String]) -> String {
     parts.join(", ").replace(", (", " (")
+}
+
+/// Fills lines of `width` columns with the words of a note, indented below the label.
+fn filled_words(label: &str, parts: &[String], width: usize) -> Vec<String> {
+    let text = format!("{label:LABEL_COLUMNS$}{}", parts.join(", "));
+    wrap::filled(&text, width, LABEL_COLUMNS).lines().map(|line| truncate_str(line, width, "…").into_owned()).collect()
 }
 
 /// Fills lines of `width` columns with parts, indented below the label.

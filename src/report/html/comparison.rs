@@ -1,9 +1,10 @@
 //! Several runs on one page: their totals, a table, and the sections of each run.
 
 use super::json_view::{JsonView, percent, whole};
-use super::run_page;
 use super::tables::{TableHead, blocks};
-use crate::units::{Amount, DisplayUnit, ErrorBand, digits, duration, two_digits};
+use super::{first_screen, run_page, timeline};
+use crate::report::WHOLE_SHARE;
+use crate::units::{Amount, DisplayUnit, ErrorBand, J_PER_KWH, digits, duration, two_digits};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
@@ -22,7 +23,9 @@ pub fn title(runs: &[JsonView]) -> String {
 pub fn sections(runs: &[JsonView]) -> Markup {
     html! {
         h1 { (title(runs)) }
+        p.soft { @for badge in first_screen::badges(runs) { span.badge { (badge) } " " } }
         (totals(runs))
+        (timeline::section(runs))
         (overview(runs))
         // On paper, a sample of many runs would only hide the table.
         div.screen-only[runs.len() > MAX_IN_FULL] {
@@ -78,12 +81,24 @@ fn totals(runs: &[JsonView]) -> Markup {
     };
     html! {
         dl.cards {
-            div { dt { "Energy" } (amounts("/usage/energy_j", Amount::Energy)) }
+            div { dt { "Energy" } (amounts("/usage/energy_j", Amount::Energy)) (with_pue(runs)) }
             div { dt { "CO2e" } (amounts("/usage/co2eq_g", Amount::Grams)) }
             div { dt { "Total run time" } (sum("/usage/duration_s", &duration, None)) }
             div { dt { "Epochs" } (sum("/run/epochs_done", &whole, None)) }
         }
     }
+}
+
+/// The energy with cooling and power conversion, on which the CO2e stands, if it is known and is another.
+fn with_pue(runs: &[JsonView]) -> Markup {
+    let counted = || runs.iter().filter(|run| run.has("/usage/energy_j"));
+    let kwh: Option<Vec<f64>> = counted().map(|run| run.number("/usage/facility_energy_kwh")).collect();
+    let is_more = counted().any(|run| run.number("/pue").is_some_and(|pue| pue != 1.0));
+    let joules = kwh.filter(|_| is_more).map(|kwh| kwh.iter().sum::<f64>() * J_PER_KWH);
+    let error = ErrorBand::of_sum(
+        counted().filter_map(|run| Some((run.number("/usage/energy_j")?, run.error("/usage/error")))),
+    );
+    html! { @if let Some(joules) = joules { dd { (Amount::Energy.alone(joules, error)) " with PUE" } } }
 }
 
 /// A row for each run, with one unit a column and a bar of its energy.
@@ -95,15 +110,18 @@ fn overview(runs: &[JsonView]) -> Markup {
             .map(|(pointer, amount)| (pointer, unit(pointer, amount)));
     let title = |words: &str, (_, unit): (&str, DisplayUnit<'static>)| format!("{words},\u{a0}{}", unit.name);
     let titles = [title("time", time), title("energy", energy), title("CO2e", emissions)];
-    let heads = [
+    // A column of 100 % says nothing.
+    let is_whole = |run: &JsonView| run.number("/usage/coverage").is_none_or(|share| share >= WHOLE_SHARE);
+    let has_coverage = !runs.iter().all(is_whole);
+    let mut heads = vec![
         TableHead::Text("run"),
         TableHead::Number("epochs"),
         TableHead::Number(&titles[0]),
         TableHead::Number(&titles[1]),
         TableHead::Bar,
         TableHead::Number(&titles[2]),
-        TableHead::Number("coverage"),
     ];
+    heads.extend(has_coverage.then_some(TableHead::Number("coverage")));
     let most_j = most("/usage/energy_j").max(f64::MIN_POSITIVE);
     let width = |joules: f64| format!("width:{:.1}%", joules / most_j * 100.0);
     let rows = html! {
@@ -119,7 +137,7 @@ fn overview(runs: &[JsonView]) -> Markup {
                 td.n data-label=(titles[1]) { (run.used_in(energy.0, energy.1)) }
                 td.bar { @if let Some(joules) = run.number(energy.0) { span style=(width(joules)) {} } }
                 td.n data-label=(titles[2]) { (run.used_in(emissions.0, emissions.1)) }
-                td.n data-label="coverage" { (run.shown("/usage/coverage", percent)) }
+                @if has_coverage { td.n data-label="coverage" { (run.shown("/usage/coverage", percent)) } }
             }
         }
     };

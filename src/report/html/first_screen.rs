@@ -10,7 +10,7 @@ use maud::{Markup, html};
 /// The sections of the first screen. `origin`: where and when the run was.
 pub fn section(run: &JsonView, origin: &str) -> Markup {
     html! {
-        p.soft { (origin) @for badge in badges(run) { " " span.badge { (badge) } } }
+        p.soft { (origin) @for badge in badges(std::slice::from_ref(run)) { " " span.badge { (badge) } } }
         (sentence(run))
         (cards(run))
         (where_it_went(run))
@@ -51,10 +51,10 @@ fn sentence(run: &JsonView) -> Markup {
     }
 }
 
-/// How sure the energy is: measured, or which part is simulated or estimated.
-fn badges(run: &JsonView) -> Vec<String> {
+/// How sure the energy of runs is: measured, or which part is simulated or estimated.
+pub fn badges(runs: &[JsonView]) -> Vec<String> {
     const MIN_SHARE: f64 = 0.0005;
-    let devices = run.list("/components");
+    let devices: Vec<JsonView> = runs.iter().flat_map(|run| run.list("/components")).collect();
     let sum = |is_counted: &dyn Fn(&JsonView) -> bool| -> f64 {
         let counted = devices.iter().filter(|device| is_counted(device));
         counted.filter_map(|device| device.number("/energy_j")).sum()
@@ -71,7 +71,7 @@ fn badges(run: &JsonView) -> Vec<String> {
     let known: Vec<String> = parts.into_iter().flatten().collect();
     // A log of another program does not say how it was measured.
     let is_known = devices.iter().all(|device| !device.has("/energy_j") || device.method().is_some());
-    let is_measured = known.is_empty() && all > 0.0 && run.has("/run/version") && is_known;
+    let is_measured = known.is_empty() && all > 0.0 && runs.iter().all(|run| run.has("/run/version")) && is_known;
     if is_measured { vec!["measured".into()] } else { known }
 }
 

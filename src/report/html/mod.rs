@@ -14,6 +14,7 @@ mod run_page;
 mod share;
 mod summary;
 mod tables;
+mod timeline;
 mod what_if;
 
 use super::ranks;

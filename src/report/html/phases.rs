@@ -117,7 +117,7 @@ fn table(rows: &[JsonView]) -> Markup {
 
 /// The energy with its interval, if that is wider than the digits shown.
 fn energy(row: &JsonView) -> Markup {
-    const VISIBLE: f64 = 5e-4;
+    const VISIBLE: f64 = 5e-3;
     let [joules, low, high] =
         ["/energy_j", "/energy_low_j", "/energy_high_j"].map(|end| row.number(end).unwrap_or(0.0));
     html! {

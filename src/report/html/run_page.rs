@@ -27,17 +27,24 @@ pub fn sections(run: &JsonView) -> Markup {
     }
 }
 
-/// The name of a run, or else its identifier.
+/// The name of a run, or else its host and start. A run without these has its identifier.
 pub fn name(run: &JsonView) -> String {
     let named = run.text("/run/name").filter(|name| !name.trim().is_empty()).map(str::to_owned);
-    named.unwrap_or_else(|| format!("Run {}", run.text("/run/id").unwrap_or("without a name")))
+    let begun = run.text("/run/started").map(|_| started(run));
+    let by_place = run.place().zip(begun).map(|(place, begun)| format!("Run on {place}, {begun}"));
+    named.or(by_place).unwrap_or_else(|| format!("Run {}", run.text("/run/id").unwrap_or("without a name")))
+}
+
+/// The start of a run, such as "2026-03-02 13:00:00 UTC".
+fn started(run: &JsonView) -> String {
+    run.text("/run/started").unwrap_or("unknown time").replace('T', " ").replace('Z', " UTC")
 }
 
 /// The place, the start and the phase of a run.
 pub fn where_and_when(run: &JsonView) -> String {
     let place = run.place().unwrap_or("unknown host".into());
     let job = run.text("/run/job").map(|job| format!(", {job}")).filter(|_| run.ranks().is_some()).unwrap_or_default();
-    let started = run.text("/run/started").unwrap_or("unknown time").replace('T', " ").replace('Z', " UTC");
+    let started = started(run);
     let phase = match run.phase() {
         Some(RunPhase::Done) => "done",
         Some(RunPhase::InEpoch) => "in an epoch",

@@ -96,7 +96,8 @@ pub fn devices(run: &JsonView) -> Markup {
                 td data-label="by" { (device.words("/source")) ", " (device.words("/method")) }
                 td.n data-label="energy" { (device.figure("/energy_j", ["/energy_low_j", "/energy_high_j"], Amount::Energy, error)) }
                 td.n data-label="mean power" { (device.amount("/mean_power_w", Amount::Power, error)) }
-                td.n data-label="coverage" { (device.shown("/coverage", percent)) }
+                // Readings of an estimate are no measurement, however many there are.
+                td.n data-label="coverage" { @if error.is_none() { (device.shown("/coverage", percent)) } @else { "estimate" } }
                 td data-label="state" {
                     (device.words("/status"))
                     @if let Some(note) = device.text("/note") { br; span.soft { (note) } }

@@ -202,3 +202,43 @@ fn each_of_several_gpus_has_its_share() {
     let words = words(&one);
     assert!(["GPU 0, 75.0 %", "GPU 1, 25.0 %", "GPU 2, 0.0 %"].iter().all(|part| words.contains(part)), "{words}");
 }
+
+/// An identifier says nothing to a reader, so it is the last resort.
+#[test]
+fn run_without_a_name_has_its_host_and_start_as_title() {
+    let mut unnamed = report("rapl", "counter");
+    unnamed["run"] = json!({"id": "9f819d36", "host": "node1", "started": "2026-03-02T13:00:00Z"});
+    let title = |of: &Value| {
+        page(std::slice::from_ref(of)).split("<title>").nth(1).map(|rest| rest[..rest.find('<').unwrap()].to_owned())
+    };
+    assert_eq!(title(&unnamed).as_deref(), Some("Run on node1, 2026-03-02 13:00:00 UTC · carbontracker"));
+    unnamed["run"]["started"] = Value::Null;
+    assert_eq!(title(&unnamed).as_deref(), Some("Run 9f819d36 · carbontracker"));
+    unnamed["run"] = json!({});
+    assert_eq!(title(&unnamed).as_deref(), Some("Run without a name · carbontracker"));
+}
+
+#[test]
+fn several_runs_have_a_timeline_their_provenance_and_their_pue() {
+    let run = |day: u32, joules: f64| {
+        let mut run = report("simulated", "power");
+        run["run"]["id"] = json!(format!("run-{day}"));
+        run["run"]["started"] = json!(format!("2026-03-{day:02}T13:00:00Z"));
+        run["usage"]["energy_j"] = json!(joules);
+        run["usage"]["facility_energy_kwh"] = json!(joules * 1.5 / 3.6e6);
+        run["pue"] = json!(1.5);
+        run["components"][0]["energy_j"] = json!(joules);
+        run
+    };
+    let several = page(&[run(2, 3.6e6), run(3, 7.2e6)]);
+    for words in ["all of it simulated, not measured", "By day", "2026-03-02", "width:50.0%", "4.50 kWh with PUE"] {
+        assert!(several.contains(words), "{words}: {several}");
+    }
+    let coverage_columns = |page: &str| page.matches("coverage</th>").count();
+    assert_eq!(coverage_columns(&several), 2, "only those of the devices: all is covered");
+    let mut lacking = run(4, 1.0);
+    lacking["usage"]["coverage"] = json!(0.5);
+    let lacking = page(&[run(4, 3.6e6), lacking]);
+    assert_eq!(coverage_columns(&lacking), 3);
+    assert!(!lacking.contains("By day"), "one day is no timeline");
+}

@@ -75,6 +75,6 @@ fn yearly_averages_are_shown_as_in_their_table() {
     curve.take([IntensitySlot { from: old, to: old + 3600.0, g_per_kwh: 100.0, quality: IntensityQuality::Actual }]);
     state.carbon.grid.hourly.as_mut().unwrap().curve = curve;
     let text = Report::new(&settings, &state, now, Detail::Epochs).render("text").unwrap();
-    assert!(text.contains(" at 458.29 g/kWh (WORLD, "), "{text}");
+    assert!(text.contains(" at 458.29 g/kWh (world average, "), "{text}");
     assert_eq!([super::text::plain(458.290_000_000_000_1), super::text::plain(26.0)], ["458.29", "26"]);
 }

@@ -159,6 +159,8 @@ fn run_without_journal_is_stalled_after_three_epochs() {
         silent.contains(&format!("stalled, no update since {}, 6 of 20", local(WRITTEN))) && !silent.contains("ends"),
         "{silent}"
     );
+    assert_eq!(view(&report, 1799.0).json("a")["state"], "running");
+    assert_eq!(view(&report, 1801.0).json("a")["state"], "unfinished", "it may have been killed");
     let journal = WatchView { is_from_journal: true, ..view(&report, 151.0) };
     assert!(journal.is_silent() && !view(&report, 151.0).is_silent());
     let over = WatchView { is_over: true, ..view(&report, 1801.0) };
@@ -170,4 +172,18 @@ fn line_does_not_change_with_the_clock() {
     let report = report();
     assert_eq!(view(&report, 0.0).line(), view(&report, 30.0).line());
     assert_eq!(view(&report, 30.0).json("a")["left_s"], 8400.0);
+}
+
+/// A cut note has lost its meaning.
+#[test]
+fn notes_are_wrapped_and_the_usual_note_of_a_journal_is_left_out() {
+    let mut report = report();
+    let long = "no location given: CO2e uses the world's average; set location= (DK, US-CA) or intensity=";
+    report["notes"] = json!([UNFINISHED, long]);
+    let lines = view(&report, 0.0).lines(40, false);
+    let text = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&format!("note      {long}")), "{lines:?}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 40) && !text.contains("left no final"), "{lines:?}");
+    let over = WatchView { is_over: true, ..view(&report, 0.0) };
+    assert!(over.lines(200, false).join("\n").contains("left no final"));
 }

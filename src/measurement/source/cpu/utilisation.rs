@@ -3,6 +3,7 @@
 use super::stat::{Stat, Times};
 use super::{cgroup, load, topology};
 use crate::clock::MonoNs;
+use crate::measurement::channel::WHOLE_MACHINE;
 use crate::measurement::reading::Fault;
 use crate::os::{self, CpuSet, HeldFile};
 use std::path::{Path, PathBuf};
@@ -142,7 +143,7 @@ impl Utilisation {
             Scope::Machine if self.is_lxcfs => {
                 format!("all programs together on the {} processors{by_lxcfs}", self.numbers.len())
             }
-            Scope::Machine => "all programs on the machine together".into(),
+            Scope::Machine => WHOLE_MACHINE.into(),
             Scope::Affinity(_) | Scope::Count(_) => share(self.allowed(&self.scope), "this process may run on"),
             Scope::Quota(quota) => share(quota.processors, "its control group allows"),
         }

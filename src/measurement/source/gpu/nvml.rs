@@ -74,7 +74,7 @@ impl FoundLibrary {
             (Some(none), _) => (none.reason.clone(), none.cure.clone()),
             (None, Some(error)) => {
                 let is_wanted = request.library.is_some() || self.has_hardware;
-                (error.clone(), is_wanted.then(|| NO_LIBRARY_CURE.to_owned()))
+                (format!("no NVIDIA driver: {error}"), is_wanted.then(|| NO_LIBRARY_CURE.to_owned()))
             }
             (None, None) => return None,
         };

@@ -83,7 +83,9 @@ pub fn load(library: Option<&OsStr>) -> Result<&'static Nvml, NvmlFailure> {
                 return Ok(nvml);
             }
             Some(Err(NvmlError::LibloadingError(error))) => {
-                failure.get_or_insert_with(|| NvmlFailure::permanent(sanitize::text(error.to_string())));
+                failure.get_or_insert_with(|| {
+                    NvmlFailure::permanent(sanitize::text(format!("no NVIDIA driver: {error}")))
+                });
             }
             Some(Err(error)) => failure = Some(NvmlFailure::new(&name.to_string_lossy(), &error)),
             None => failure = Some(NvmlFailure::permanent("the process is about to exit".into())),
