@@ -238,8 +238,7 @@ mod tests {
 
     /// A second of one phase, with 1 J in each 100 ms from `from_ms` on.
     fn book(from_ms: u64) -> PhaseBook {
-        let mut book = PhaseBook::default();
-        book.is_shared = true;
+        let mut book = PhaseBook { is_shared: true, ..PhaseBook::default() };
         book.mark(PhaseMark::Start(MonoNs(0)));
         book.mark(PhaseMark::Part { phase: 3, entries: 1, ns: 1000 * MS });
         book.mark(PhaseMark::End(MonoNs(1000 * MS)));

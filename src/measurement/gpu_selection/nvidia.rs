@@ -27,6 +27,8 @@ pub fn cuda(name: &str, value: &str) -> List {
             return None;
         }
         match first {
+            // Each GPU begins so, hence it names the only one.
+            Some(prefix) if word == prefix => Some(SelectionEntry::id_of(word, word)),
             Some(_) => SelectionEntry::of_nvidia(word),
             None => usize::try_from(leading_number(word, 10)?.0).ok().map(SelectionEntry::index),
         }

@@ -89,6 +89,17 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
+/// The prefix alone names the only GPU, and a GPU that is named twice hides all.
+#[test]
+fn prefix_alone_is_a_shortened_uuid() {
+    let offered: Vec<Vec<String>> = UUIDS.iter().map(|uuid| vec![(*uuid).to_owned()]).collect();
+    for (value, count) in [("GPU-", 1), ("GPU-", 2), ("GPU-8932,GPU-", 1), ("GPU-8932,GPU-", 2)] {
+        let selection = select(Vendor::Nvidia, "visible", &[("CUDA_VISIBLE_DEVICES", value)]).unwrap();
+        let picked: Vec<usize> = selection.pick(&offered[..count]).0.iter().map(|one| one.index).collect();
+        assert_eq!(picked, cuda(value, count), "{value} of {count}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 

@@ -68,7 +68,7 @@ fn cuda_visible_devices_is_read_as_cuda_reads_it() {
         ("GPU-1,3", &[2], "'3' names no GPU"),
         ("3,GPU-1", &[3], "'GPU-1' names no GPU"),
         ("GPU-1,GPU-zzz,GPU-ab", &[2], "'GPU-zzz' names no GPU"),
-        ("GPU-", &[], "'GPU-' names no GPU"),
+        ("GPU-", &[], "GPU- is not on this machine"),
         ("MIG-11112222-33", &[3], ""),
         ("MIG-GPU-12345678-cc/1/0", &[2], ""),
         ("MIG-GPU-12345678-cc/1/0,MIG-GPU-12345678-cc/2/0", &[2], ""),

@@ -5,7 +5,8 @@ use super::{Event, Scenario};
 use crate::phases::PhasePlan;
 use fastrand::Rng;
 
-/// Adds the hazards and the phases of the seed. Hazards have a generator of their own, so they change no other part of a world.
+/// Adds the hazards and the phases of the seed. Hazards have a generator of their own, so they change no other part of
+/// a world.
 pub fn add(mut world: Scenario, span_ns: u64) -> Scenario {
     let mut rng = Rng::with_seed(world.seed ^ 0x4a7a4d);
     let rng = &mut rng;
