@@ -71,7 +71,8 @@ fn together(begin: u64, rows: &[&Value], at_once: bool) -> Value {
     Value::Object(epoch)
 }
 
-/// The earlier forecasts, for the numbers of epochs at which all ranks have one.
+/// The earlier forecasts, for the numbers of epochs at which all ranks have one. The energy is unknown where that of a
+/// rank is: it took its devices over later.
 pub fn forecasts(ranks: &[&Value]) -> Value {
     let after = |one: &Value| one.get("after_epochs").and_then(Value::as_u64);
     let lists: Vec<BTreeMap<u64, &Value>> = ranks
@@ -82,7 +83,13 @@ pub fn forecasts(ranks: &[&Value]) -> Value {
     let first = lists.first().map(|list| list.keys()).into_iter().flatten();
     let of_all =
         first.filter_map(|epochs| lists.iter().map(|list| list.get(epochs).copied()).collect::<Option<Vec<_>>>());
-    of_all.map(|ones| fold_all(&ones)).collect()
+    let sum = |ones: Vec<&Value>| {
+        let mut sum = fold_all(&ones);
+        let is_unknown = ones.iter().any(|one| one.get("energy_j").is_none_or(Value::is_null));
+        sum.get_mut("energy_j").filter(|_| is_unknown).into_iter().for_each(|energy| *energy = Value::Null);
+        sum
+    };
+    of_all.map(sum).collect()
 }
 
 /// Mean power over time, added over the ranks.

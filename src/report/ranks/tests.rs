@@ -116,6 +116,18 @@ fn close(value: &Value, expected: f64) {
     assert!(value.as_f64().is_some_and(|value| (value / expected - 1.0).abs() < 1e-12), "{value} is not {expected}");
 }
 
+/// A rank that took a device over later had no forecast of its energy before.
+#[test]
+fn earlier_forecast_is_unknown_where_that_of_a_rank_is() {
+    let ranks = [rank(0, "node1", Some(4e4)), rank(1, "node1", Some(2e4))];
+    let mut late = ranks.clone();
+    late[1]["forecasts"][0]["energy_j"] = Value::Null;
+    let forecast = |ranks: &[Value; 2]| merged(&[&ranks[0], &ranks[1]])["forecasts"][0].clone();
+    close(&forecast(&ranks)["energy_j"]["value"], 6e4);
+    assert_eq!(forecast(&late)["energy_j"], Value::Null);
+    close(&forecast(&late)["duration_s"]["value"], 300.0);
+}
+
 #[test]
 fn a_job_is_the_sum_of_its_ranks() {
     let ranks =
