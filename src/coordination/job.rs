@@ -17,6 +17,8 @@ pub struct Job {
     pub words: String,
     /// A launcher or the user named the job. False: it is inferred from the parent and group of the process.
     pub is_named: bool,
+    /// The name of this node if it shares its machine with other nodes of the batch system. None: it does not.
+    pub node: Option<String>,
 }
 
 /// The number of batch systems at the begin of [`JOB_VARIABLES`]. The others are launchers within a node.
@@ -53,7 +55,7 @@ pub fn node(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<String> {
 }
 
 /// The name of this node if it shares its machine with other nodes of the batch system: it is not the machine's name.
-pub fn virtual_node(environment: &dyn Fn(&str) -> Option<OsString>, machine: &str) -> Option<String> {
+fn virtual_node(environment: &dyn Fn(&str) -> Option<OsString>, machine: &str) -> Option<String> {
     let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     node(environment).filter(|node| short(node) != short(machine))
 }
@@ -72,8 +74,13 @@ impl Job {
     /// The job by the option `job` or the environment. Otherwise, processes with the same parent, process group and
     /// program count as one job. None: this process counts by itself.
     pub fn find(option: Option<&str>, environment: &dyn Fn(&str) -> Option<OsString>, kin: Option<Kin>) -> Option<Job> {
+        let node = kin.as_ref().and_then(|kin| virtual_node(environment, &kin.host));
+        Job::identify(option, environment, kin).map(|job| Job { node, ..job })
+    }
+
+    fn identify(option: Option<&str>, environment: &dyn Fn(&str) -> Option<OsString>, kin: Option<Kin>) -> Option<Job> {
         let named = |words: &str, name: String| {
-            Some(Job { key: format!("{words} {name}"), words: format!("{words} {name}"), is_named: true })
+            Some(Job { key: format!("{words} {name}"), words: format!("{words} {name}"), is_named: true, node: None })
         };
         match option {
             Some("off") => return None,
@@ -92,12 +99,18 @@ impl Job {
         let Kin { parent, group, program: (device, inode), script, namespace, launcher, host } = kin?;
         if let (Some(_), Some(launcher)) = (value(&MPICH_RANK_VARIABLE), launcher) {
             let key = format!("MPI job of {namespace} {launcher}");
-            return Some(Job { key, words: format!("MPI job of process {launcher} on {host}"), is_named: true });
+            return Some(Job {
+                key,
+                words: format!("MPI job of process {launcher} on {host}"),
+                is_named: true,
+                node: None,
+            });
         }
         Some(Job {
             key: format!("started by {namespace} {parent} in {group}: {device} {inode} {script:?}"),
             words: format!("the processes of this program that process {parent} started together"),
             is_named: false,
+            node: None,
         })
     }
 
@@ -219,7 +232,7 @@ mod tests {
 
     #[test]
     fn hash_differs_by_job_user_and_node() {
-        let job = |key: &str| Job { key: key.into(), words: String::new(), is_named: true };
+        let job = |key: &str| Job { key: key.into(), words: String::new(), is_named: true, node: None };
         let hash = |key: &str, user, root: &str| job(key).hash(user, Path::new(root));
         let hashes = [hash("a", 1, "/"), hash("b", 1, "/"), hash("a", 2, "/"), hash("a", 1, "/x")];
         for (n, one) in hashes.iter().enumerate() {
@@ -231,7 +244,7 @@ mod tests {
     /// Processes with different versions of the library find each other by this hash of these texts.
     #[test]
     fn texts_that_identify_a_job_stay() {
-        let job = Job { key: "a".into(), words: String::new(), is_named: true };
+        let job = Job { key: "a".into(), words: String::new(), is_named: true, node: None };
         assert_eq!(job.hash(1, Path::new("/")), 0x2c74_def1_f33c_e071);
         let kin =
             Kin { parent: 7, group: 8, program: (1, 2), namespace: 3, script: Some("a.py".into()), ..Kin::default() };

@@ -19,7 +19,7 @@ mod participant;
 mod policy;
 mod record;
 
-use super::job::{self, Job, Rank};
+use super::job::{Job, Rank};
 use crate::clock::MonoNs;
 use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod};
 use crate::os;
@@ -147,7 +147,7 @@ impl LeaseManager {
     /// no record, the first call sends a message to `notify`.
     pub fn claim(&mut self, channel: &Channel, notify: impl FnMut(String)) -> Option<usize> {
         let job = self.job()?;
-        let device = device(channel, job, job::virtual_node(&os::variable, &os::hostname()))?;
+        let device = device(channel, job)?;
         if let Some(index) = self.leases.iter().position(|lease| lease.device == device) {
             return Some(index);
         }
@@ -296,11 +296,11 @@ fn cannot_agree(job: &Job, error: &io::Error, local: Option<u64>) -> String {
 /// estimate is leased by the processors in its id. None: no other process can count it. This holds for a simulated GPU,
 /// and for a simulated processor if the job is inferred.
 ///
-/// `node`: the name of a node that shares its machine with others. It has simulated processors of its own.
-fn device(channel: &Channel, job: &Job, node: Option<String>) -> Option<String> {
+/// A node that shares its machine with others has simulated processors of its own.
+fn device(channel: &Channel, job: &Job) -> Option<String> {
     match (channel.kind, channel.method) {
-        (DeviceKind::Cpu, _) if channel.simulated && job.is_named && node.is_some() => {
-            node.map(|node| format!("the processors of {node}"))
+        (DeviceKind::Cpu, _) if channel.simulated && job.is_named && job.node.is_some() => {
+            job.node.as_ref().map(|node| format!("the processors of {node}"))
         }
         (DeviceKind::Gpu, _) => (!channel.simulated).then(|| format!("GPU {}", channel.id)),
         _ if channel.simulated && !job.is_named => None,

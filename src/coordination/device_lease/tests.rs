@@ -20,7 +20,7 @@ fn memory() -> Vec<AtomicU64> {
 #[test]
 fn names_of_devices_stay() {
     use crate::measurement::channel::{Channel, DeviceKind, MeasuringMethod, Quantity};
-    let job = crate::coordination::job::Job { key: "a".into(), words: String::new(), is_named: true };
+    let job = crate::coordination::job::Job { key: "a".into(), words: String::new(), is_named: true, node: None };
     let names = [
         (DeviceKind::Cpu, MeasuringMethod::Power, "the processors"),
         (DeviceKind::Dram, MeasuringMethod::Power, "the memory"),
@@ -31,7 +31,7 @@ fn names_of_devices_stay() {
     for (kind, method, name) in names {
         let channel =
             Channel::new((kind, SourceName::Rapl), "device", "id", method, Quantity::Power { max_watts: 1.0 });
-        assert_eq!(super::device(&channel, &job, None).as_deref(), Some(name));
+        assert_eq!(super::device(&channel, &job).as_deref(), Some(name));
     }
 }
 

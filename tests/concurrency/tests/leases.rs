@@ -38,7 +38,7 @@ struct Marks {
 
 impl Tracker {
     fn start(rank: u64) -> Tracker {
-        let job = Job { key: "a".into(), words: "job a".into(), is_named: true };
+        let job = Job { key: "a".into(), words: "job a".into(), is_named: true, node: None };
         let rank = Rank { number: Some(rank), of: None, local: None };
         let mut leases = LeaseManager::new(Some(job), rank, Path::new("/"));
         assert_eq!(leases.claim(&channel(), |message| panic!("{message}")), Some(0));
