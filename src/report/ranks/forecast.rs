@@ -6,13 +6,17 @@ use crate::forecast::uncertainty::ends;
 use crate::report::RunPhase;
 use crate::units::ErrorBand;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// The forecast of a job: energies are added, and the longest time counts. While any rank is running, some ranks add
 /// only their use up to now: those that are done, those whose devices another rank counts now, and those without a
 /// forecast.
 pub fn forecast(ranks: &[&Value]) -> Value {
-    let (replaced, present): (Vec<&Value>, Vec<&Value>) = ranks.iter().partition(|rank| is_replaced(rank, ranks));
+    let host = |rank: &Value| word(rank, "/run/host").map(str::to_owned);
+    let mut by_host: HashMap<Option<String>, Vec<&Value>> = HashMap::new();
+    ranks.iter().for_each(|rank| by_host.entry(host(rank)).or_default().push(rank));
+    let is_replaced = |rank: &&Value| by_host.get(&host(rank)).is_some_and(|on_node| is_replaced(rank, on_node));
+    let (replaced, present): (Vec<&Value>, Vec<&Value>) = ranks.iter().partition(|rank| is_replaced(rank));
     let (done, running): (Vec<&Value>, Vec<&Value>) = present.into_iter().partition(|rank| is_done(rank));
     let (forecasting, others) = if running.is_empty() { (done, Vec::new()) } else { (running, done) };
     let mut all: Vec<Value> = forecasting.iter().filter_map(|rank| rank.get("forecast").cloned()).collect();
@@ -28,14 +32,16 @@ fn is_done(rank: &Value) -> bool {
     phase(rank) == Some(RunPhase::Done)
 }
 
-/// Whether an unfinished rank was killed: other ranks count all its devices, and have ended an epoch after its last
-/// one.
-fn is_replaced(rank: &Value, ranks: &[&Value]) -> bool {
+/// Whether an unfinished rank was killed: other ranks on its node count all its devices, and have ended an epoch after
+/// its last one.
+fn is_replaced(rank: &Value, on_node: &[&Value]) -> bool {
+    if is_done(rank) {
+        return false;
+    }
     let is_later = |other: &&&Value| last_end(other).zip(last_end(rank)).is_some_and(|(other, own)| other > own);
-    let on_node = ranks.iter().filter(|other| word(other, "/run/host") == word(rank, "/run/host"));
-    let others: BTreeSet<String> = on_node.filter(is_later).flat_map(|other| counted(other)).collect();
+    let others: BTreeSet<String> = on_node.iter().filter(is_later).flat_map(|other| counted(other)).collect();
     let own: BTreeSet<String> = counted(rank).collect();
-    !is_done(rank) && !own.is_empty() && own.is_subset(&others)
+    !own.is_empty() && own.is_subset(&others)
 }
 
 /// The devices of the node that a rank counts, by their ids.
