@@ -277,7 +277,7 @@ fn eight_processes_are_one_run() {
     let ranks: Vec<Child> = (0..8).map(|number| start(&dir, &launched(number))).collect();
     let mut watching = Watching::start(&dir);
     let seen = watching.find(|seen| seen["ranks_found"] == 8 && seen["forecast"]["energy_j"].is_object());
-    assert_eq!([&seen["state"], &seen["ranks"], &seen["rank"]], [&json!("unfinished"), &json!(8), &Value::Null]);
+    assert_eq!([&seen["state"], &seen["ranks"], &seen["rank"]], [&json!("running"), &json!(8), &Value::Null]);
     let screen = printed(&["watch", "--once", &dir]);
     assert!(screen.starts_with("real, 8 ranks on ") && screen.contains("\nforecast "), "{screen}");
     assert!(printed(&["report", &dir]).contains("Forecast of all "));
