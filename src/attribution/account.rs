@@ -103,8 +103,9 @@ pub struct ChannelAccount {
     pub is_replaced: bool,
     /// The newest intervals, after the last mark: a later mark may still divide them.
     recent: VecDeque<EnergyInterval>,
-    /// The last mark that divided an interval, and the energy of that interval before it, J; None: no mark did.
-    divided: Option<(MonoNs, f64)>,
+    /// The last mark that divided an interval, and the energy of that interval before it, J; [`MonoNs::NEVER`]: no mark
+    /// did.
+    divided: (MonoNs, f64),
 }
 
 impl ChannelAccount {
@@ -121,7 +122,7 @@ impl ChannelAccount {
             after: nothing,
             is_replaced: false,
             recent: VecDeque::new(),
-            divided: None,
+            divided: (MonoNs::NEVER, 0.0),
         }
     }
 
@@ -139,7 +140,9 @@ impl ChannelAccount {
 
     /// Keeps the part of an interval after the last mark. `before` is the part before it.
     pub fn remember_rest(&mut self, before: Option<EnergyInterval>, rest: EnergyInterval) {
-        self.divided = before.map(|before| (rest.from, reaching_j(Some(before)))).or(self.divided);
+        if before.is_some() {
+            self.divided = (rest.from, reaching_j(before));
+        }
         self.remember(rest);
     }
 
@@ -206,11 +209,11 @@ impl ChannelAccount {
         let mut energy = Energy::default();
         while let Some(interval) = self.recent.pop_front() {
             let (before, rest) = interval.split(at);
-            let earlier_j = self.divided.filter(|(mark, _)| *mark == interval.from).map_or(0.0, |(_, joules)| joules);
+            let earlier_j = if self.divided.0 == interval.from { self.divided.1 } else { 0.0 };
             let beside = earlier_j + reaching_j(rest);
             energy.add(before.map(|before| Energy::from(before).beside(beside)).unwrap_or_default());
             if let Some(rest) = rest {
-                self.divided = Some((rest.from, earlier_j + reaching_j(before)));
+                self.divided = (rest.from, earlier_j + reaching_j(before));
                 self.recent.push_front(rest);
                 break;
             }

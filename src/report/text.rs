@@ -60,10 +60,6 @@ fn usage(report: &Report) -> Vec<String> {
         }
         let covered = totals.coverage.filter(|share| *share < WHOLE_SHARE);
         lines.extend(covered.map(|share| format!("          readings cover {:.1} % of the time", share * 100.0)));
-        let by_time = totals.by_time_share.filter(|share| *share >= NOTABLE_SHARE);
-        lines.extend(by_time.map(|share| {
-            format!("          epochs: {:.0} % divided by time, as readings are rarer; sums are exact", share * 100.0)
-        }));
         lines.extend(report.estimated_share().map(estimated));
     }
     lines.push(format!("  CO2e    {} at {}", known(report.co2eq_g(), Amount::Grams), intensity(report)));
