@@ -8,6 +8,7 @@
 //! If the kernel or a sandbox refuses this, the library's threads stay in the shared table, guarded by
 //! [`super::HeldFile`] alone.
 
+use super::thread::BEGIN_WAIT;
 use super::{CpuSet, JoinHandle, Promise, join_within, process_id, spawn_quiet, world};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,8 +31,6 @@ pub struct OwnTable {
     process: u32,
 }
 
-/// The longest wait of a caller for a thread to begin its work.
-const BEGIN_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait for a thread that has done its work. A fork right after should not find it half ended.
 const END_WAIT: Duration = Duration::from_millis(100);
 

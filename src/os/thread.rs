@@ -141,7 +141,7 @@ impl Drop for Undisturbed {
 /// library. Until one begins, nothing waits for another.
 static IS_LOADER_BUSY: AtomicBool = AtomicBool::new(false);
 /// Longest wait for a thread to begin.
-const BEGIN_WAIT: Duration = Duration::from_millis(250);
+pub const BEGIN_WAIT: Duration = Duration::from_millis(250);
 
 /// Starts a thread with all signals blocked, so that it never receives one of the application. It returns when the
 /// thread has its thread-local variables: glibc ends the program if the application has used up the memory for them.

@@ -102,7 +102,7 @@ impl Metering {
         let watts = match self.idle_power {
             IdlePower::Option(watts) => watts,
             IdlePower::Model(watts) if channel.kind == DeviceKind::Cpu && !channel.simulated => watts,
-            _ => 0.0,
+            _ => return 0.0,
         };
         watts / self.channels.iter().filter(same).count().max(1) as f64
     }

@@ -93,20 +93,15 @@ impl OneJob {
             .filter(|kwh| energy_j.value().is_some_and(|joules| (kwh * J_PER_KWH - joules).abs() > 1e-6 * joules));
         let facility =
             pue.map(|kwh| format!(", {} with PUE", Amount::Energy.with(kwh * J_PER_KWH, facility_kwh.error())));
-        let times: Vec<String> = self
-            .all
-            .span()
-            .map(|(from, to)| [from, to].map(|at| instant(at).unwrap_or_default()))
-            .into_iter()
-            .map(|[from, to]| format!(", from {from} to {to}"))
-            .collect();
+        let at = |unix_s: f64| instant(unix_s).unwrap_or_default();
+        let times = self.all.span().map_or(String::new(), |(from, to)| format!(", from {} to {}", at(from), at(to)));
         let mut lines = vec![
             format!(
                 "{}: {}, {}{}",
                 sanitize::text(self.words.as_str()),
                 self.count(),
                 count(self.all.starts(), "start"),
-                times.concat()
+                times
             ),
             format!("  time    {}", self.all.duration_s().map_or("unknown".into(), duration)),
             format!("  energy  {}{}", shown(energy_j, Amount::Energy), facility.unwrap_or_default()),
